@@ -1,0 +1,12 @@
+"""Turn a model file or a `predict(images) -> logits` callable into numbers and verdicts.
+
+Import what you need from its module; importing this package alone does not load ONNX Runtime.
+
+    session   open a file under a provider that was asked for, never another
+    accuracy  logits of a split, top-1 with its interval
+    parity    how far two sets of logits are apart
+    latency   interleaved timing, ratio of medians with its interval
+    gates     numbers and limits to verdicts, verdicts to exit codes
+    verify    all of the above in one report
+    machine   what the numbers were measured on
+"""

@@ -1,0 +1,1 @@
+"""Files out of subnetworks: the ticket, and ONNX models. Knows models; nothing of runs or runtimes."""

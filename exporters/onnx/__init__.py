@@ -1,0 +1,1 @@
+"""ONNX models out of torch modules: the dense-equivalent form and its dense twin."""

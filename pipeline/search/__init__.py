@@ -1,0 +1,1 @@
+"""The search: training scores on a device until a subnetwork is found."""

@@ -1,0 +1,176 @@
+"""Numbers and limits to verdicts, verdicts to the error that carries the exit code.
+
+Each gate is a pure function; a limit of None means that nobody asked. A value that is NaN never passes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from recycle_pipeline.evaluators.samples import RatioInterval
+from recycle_pipeline.models.errors import (
+    AccuracyFailure,
+    Inconclusive,
+    LatencyRegression,
+    ParityFailure,
+    RecycleError,
+    UsageFault,
+)
+
+Outcome = Literal["passed", "failed", "inconclusive", "not-asked"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one gate says: its value and limit in the gate's unit, and a sentence for people."""
+
+    name: str
+    outcome: Outcome
+    value: float | None
+    limit: float | None
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limit of each gate; None leaves a gate out.
+
+    Args:
+        max_difference: largest |logit difference| to the reference. Parity is always judged. The default
+            leaves room for kernels that sum fp32 in another order (1e-6 to 1e-4 on logits of order 10) and
+            none for a layer that was exported wrongly.
+        max_accuracy_drop: top-1 that may be lost against the reference, a fraction of the images.
+        min_top1: lowest top-1, a fraction.
+        max_slowdown: largest ratio of median latencies, model to baseline; 1.05 allows 5 % slower.
+
+    Raises:
+        UsageFault: a limit outside its gate's range.
+    """
+
+    max_difference: float = 1e-3
+    max_accuracy_drop: float | None = None
+    min_top1: float | None = None
+    max_slowdown: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in vars(self).items():
+            if limit is not None:  # here and not only in the gate: before minutes of measuring
+                _require(name, limit)
+
+
+# In the order in which a failure decides the exit code: what computes the wrong numbers need not be fast.
+FAILURES: dict[str, tuple[type[RecycleError], str]] = {
+    "max_difference": (
+        ParityFailure,
+        "Compare layer by layer, check that batch norm is folded and both models get the same images; "
+        "raise the limit only for a form that rounds, such as int8.",
+    ),
+    "max_accuracy_drop": (AccuracyFailure, "Prune less, search longer, or raise the limit."),
+    "min_top1": (AccuracyFailure, "Prune less, search longer, or lower the limit."),
+    "max_slowdown": (LatencyRegression, "Export another form, or raise the limit."),
+}
+UNSURE = "Measure longer, on an idle machine with fixed threads, or move the limit out of the interval."
+
+
+def max_difference(value: float, limit: float | None) -> Verdict:
+    """Gate on parity: `value`, the largest |logit difference|, is at most `limit`, in units of the logits.
+
+    Raises:
+        UsageFault: a limit that is negative or no number.
+    """
+    if limit is None:
+        return _not_asked("max_difference", value)
+    _require("max_difference", limit)
+    sentence = f"logits differ from the reference's by at most {value:.3g}; the limit is {limit:.3g}"
+    return Verdict("max_difference", _outcome(value <= limit), value, limit, sentence)
+
+
+def max_accuracy_drop(value: float, limit: float | None) -> Verdict:
+    """Gate on accuracy: `value`, reference's top-1 minus the model's, is at most `limit`; both fractions.
+
+    Raises:
+        UsageFault: a limit outside [0, 1].
+    """
+    if limit is None:
+        return _not_asked("max_accuracy_drop", value)
+    _require("max_accuracy_drop", limit)
+    sentence = f"top-1 changed by {-value:+.3%} against the reference's; a drop of {limit:.3%} is allowed"
+    return Verdict("max_accuracy_drop", _outcome(value <= limit), value, limit, sentence)
+
+
+def min_top1(value: float, limit: float | None) -> Verdict:
+    """Gate on accuracy: `value`, the model's top-1, is at least `limit`; both fractions.
+
+    Raises:
+        UsageFault: a limit outside [0, 1].
+    """
+    if limit is None:
+        return _not_asked("min_top1", value)
+    _require("min_top1", limit)
+    sentence = f"top-1 is {value:.3%}; at least {limit:.3%} is asked for"
+    return Verdict("min_top1", _outcome(value >= limit), value, limit, sentence)
+
+
+def max_slowdown(ratio: RatioInterval | None, limit: float | None) -> Verdict:
+    """Gate on latency: the 95 % interval of median model / median baseline lies at or below `limit`.
+
+    Failed if the whole interval lies above the limit, inconclusive if the limit lies inside.
+
+    Raises:
+        UsageFault: a limit that is not above 0, or a limit without a ratio to judge.
+    """
+    if limit is None:
+        return _not_asked("max_slowdown", ratio.ratio if ratio else None)
+    _require("max_slowdown", limit)
+    if ratio is None:
+        raise UsageFault(
+            f"max_slowdown {limit:g} was given without latencies to judge; expected a measured model and a "
+            "baseline. Give a baseline, or leave the limit out."
+        )
+    outcome: Outcome = "inconclusive"
+    if ratio.high <= limit or ratio.low > limit:
+        outcome = _outcome(ratio.high <= limit)
+    sentence = (
+        f"latency is {ratio.ratio:.3f} of the baseline's, 95 % interval {ratio.low:.3f} to {ratio.high:.3f} "
+        f"(n = {ratio.n}); the limit is {limit:.3f}"
+    )
+    return Verdict("max_slowdown", outcome, ratio.ratio, limit, sentence)
+
+
+def raise_for(verdicts: Sequence[Verdict]) -> None:
+    """Raise if a gate failed or could not decide; the message lists all of them with what to do.
+
+    Raises:
+        ParityFailure, AccuracyFailure, LatencyRegression: the first of these with a failed gate.
+        Inconclusive: no gate failed, but one could not decide.
+    """
+    open_ = [v for v in verdicts if v.outcome in ("failed", "inconclusive")]
+    if not open_:
+        return
+    lines = [f"{v.name} {v.outcome}: {v.sentence}. {_advice(v)}" for v in open_]
+    failed = {v.name for v in open_ if v.outcome == "failed"}
+    kind = next((error for name, (error, _) in FAILURES.items() if name in failed), Inconclusive)
+    raise kind("\n".join(lines))
+
+
+def _advice(verdict: Verdict) -> str:
+    return FAILURES[verdict.name][1] if verdict.outcome == "failed" else UNSURE
+
+
+def _outcome(passed: bool) -> Outcome:
+    return "passed" if passed else "failed"
+
+
+def _not_asked(name: str, value: float | None) -> Verdict:
+    return Verdict(name, "not-asked", value, None, "no limit was given")
+
+
+def _require(name: str, limit: float) -> None:
+    """Refuse a limit outside its gate's range, NaN and infinity included."""
+    wanted, fits = {
+        "max_difference": ("a finite number of at least 0", 0 <= limit < float("inf")),
+        "max_slowdown": ("a finite ratio above 0 (1.05 allows 5 % slower)", 0 < limit < float("inf")),
+    }.get(name, ("a fraction from 0 to 1", 0 <= limit <= 1))
+    if not fits:
+        hint = f" Did you mean {limit / 100:g}?" if "fraction" in wanted and 1 < limit <= 100 else ""
+        raise UsageFault(f"{name} {limit:g} given; expected {wanted}.{hint}")

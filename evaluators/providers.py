@@ -1,0 +1,152 @@
+"""The ONNX Runtime (ORT) providers on offer, and the reason when one of them cannot run here.
+
+ORT lists a provider that it was built with, whether or not it can run, and replaces one that cannot by
+the CPU with a line in its log (onnxruntime#17801, #23372). So a provider counts as usable only after it
+has computed something: `why_not` runs a one-pixel convolution under it.
+"""
+
+import contextlib
+import ctypes
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+# ORT's own exceptions derive from Exception, one by one; a provider's constructor raises RuntimeError.
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    ValueError,
+    *(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)),
+)
+
+# A model in IR 8, opset 17: y = Conv(x, x), every shape (1, 1, 1, 1) fp32. A convolution, because cuDNN is
+# loaded by the first one and no sooner. As bytes, because `onnx` stays out of this package.
+PROBE = bytes.fromhex(
+    "08083a4e0a0f0a01780a01781201792204436f6e761201705a1b0a017812160a14080112100a0208"
+    "010a0208010a0208010a020801621b0a017912160a14080112100a0208010a0208010a0208010a02"
+    "080142040a001011"
+)
+
+ORT_DEFAULT_SEVERITY, FATAL = 2, 4  # 2: warnings and above
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider: ORT's name for it, what a person does when it cannot run, its options for ORT."""
+
+    ort_name: str
+    remedy: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+PROVIDERS: dict[str, Provider] = {
+    "cpu": Provider("CPUExecutionProvider", "Reinstall onnxruntime-gpu; every build has the CPU provider."),
+    "cuda": Provider(
+        "CUDAExecutionProvider",
+        "Run on a machine with an NVIDIA GPU and its driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'` "
+        "(with no `onnxruntime` beside it), or ask for the provider 'cpu'.",
+        {"use_tf32": "0"},  # TF32 keeps 10 bits of a mantissa: parity with fp32 would fail near 1e-3
+    ),
+}
+
+
+@cache
+def why_not(name: str) -> str | None:
+    """The reason why a provider of `PROVIDERS` cannot run here; None if it can. Asked once per process."""
+    provider = PROVIDERS[name]
+    offered = ort.get_available_providers()
+    if provider.ort_name not in offered:
+        return f"this build of ONNX Runtime {ort.__version__} offers {', '.join(offered)} only"
+    try:
+        session = new_session(PROBE, name, threads=1)
+        session.run(None, {"x": np.ones((1, 1, 1, 1), np.float32)})
+    except ORT_ERRORS as error:
+        return _missing_library(name) or brief(error)
+    return None
+
+
+def new_session(source: str | bytes, name: str, threads: int, *, strict: bool = True) -> Any:
+    """Create ORT's session of a model under one provider, without a line on stdout or stderr.
+
+    Args:
+        source: path or content of the model.
+        name: key of `PROVIDERS`.
+        threads: threads within one operator.
+        strict: refuse graphs of which any node would run on the CPU instead of the provider. ORT puts
+            shape arithmetic there on purpose, so a refusal may be no fault; see `session.open_session`.
+
+    Raises:
+        ORT_ERRORS: as ORT raises them.
+    """
+    provider = PROVIDERS[name]
+    options = ort.SessionOptions()
+    options.log_severity_level = FATAL  # every error comes back as an exception, whose text we pass on
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    for key, value in _config(name, strict).items():
+        options.add_session_config_entry(key, value)
+    with _quiet():
+        _preload(name)
+        chosen = [(provider.ort_name, dict(provider.options))]
+        # enable_fallback=0: ORT would retry on the CPU, at creation and in any later run.
+        return ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
+
+
+def brief(error: Exception) -> str:
+    """What an ORT error says, without its number, its C++ signatures and its line breaks."""
+    text = " ".join(str(error).split())
+    if cuda := re.search(r"CUDA failure [^;]*", text):
+        return cuda.group().strip()
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\) ", "", text).rstrip(". ")
+    return text if len(text) <= 300 else text[:300] + " ..."
+
+
+def _config(name: str, strict: bool) -> dict[str, str]:
+    """Entries of the session's configuration."""
+    # Idle threads of one session spin and take the cores from the next: two sessions of 2 threads, timed
+    # in turns on 2 cores (EPYC, ORT 1.31.1, n = 350), took 1.69 ms each with an IQR of 50-218 %, and with
+    # this entry 0.91 ms and 6 %; one session alone took 0.87 ms without it.
+    always = {"session.force_spinning_stop": "1"}
+    if name == "cpu":
+        return always
+    placement = "session.disable_cpu_ep_fallback" if strict else "session.record_ep_graph_assignment_info"
+    return always | {placement: "1"}
+
+
+def _preload(name: str) -> None:
+    """Load the CUDA libraries that pip installed; ORT does not look there by itself."""
+    if name == "cuda" and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()
+
+
+def _missing_library(name: str) -> str | None:
+    """What the dynamic linker says about a provider's library if one of its needs is not installed."""
+    for library in Path(ort.__file__).parent.glob(f"capi/libonnxruntime_providers_{name}.so"):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            if "cannot open shared object file" in str(error):
+                driver = " (it comes with the NVIDIA driver)" if "libcuda.so" in str(error) else ""
+                return f"{error}{driver}"
+    return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence ORT's default logger and what its Python side prints: our own messages say it.
+
+    ORT has no getter for the level, so its default is what is restored.
+    """
+    ort.set_default_logger_severity(FATAL)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        ort.set_default_logger_severity(ORT_DEFAULT_SEVERITY)

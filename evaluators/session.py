@@ -1,0 +1,130 @@
+"""Open an ONNX file under the provider that was asked for, and under no other."""
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from recycle_pipeline.evaluators.machine import usable_cores
+from recycle_pipeline.evaluators.onnx_model import OnnxModel, describe
+from recycle_pipeline.evaluators.providers import ORT_ERRORS, PROVIDERS, brief, new_session, why_not
+from recycle_pipeline.models.errors import CorruptArtefact, ProviderUnavailable, RecycleError, UsageFault
+
+__all__ = ["OnnxModel", "best_provider", "open_session"]
+
+# Integer arithmetic on shapes, which ORT keeps on the CPU beside a GPU provider because it is faster there.
+SHAPE_OPS = frozenset(
+    {"Add", "Cast", "Concat", "Div", "Equal", "Gather", "Mul", "Range", "Reshape", "Shape", "Size", "Slice"}
+    | {"Squeeze", "Sub", "Unsqueeze", "Where"}
+)
+REEXPORT = "Export the model without these operators, or ask for the provider 'cpu'."
+
+
+def open_session(path: str | Path, provider: str, threads: int | None = None) -> OnnxModel:
+    """Open a model under a provider, or raise; never under another provider than the one asked for.
+
+    For CUDA, ORT is first told to refuse any node on the CPU (`session.disable_cpu_ep_fallback`). That also
+    refuses sound graphs with a dynamic batch, because ORT puts their shape arithmetic on the CPU on purpose.
+    So a refused graph is opened once more without the entry, ORT is asked where each node went, and the
+    graph is accepted if only `SHAPE_OPS` stayed on the CPU. Runtimes without that answer (before 1.24) keep
+    the refusal.
+
+    Args:
+        path: the ONNX file.
+        provider: "cpu" or "cuda".
+        threads: threads within one operator; None takes the cores that this process may use.
+
+    Raises:
+        UsageFault: no such file or provider, fewer than one thread, or not one tensor in and one out.
+        CorruptArtefact: ONNX Runtime cannot read the file.
+        ProviderUnavailable: the provider cannot run here, or not all of this graph.
+    """
+    file, threads = Path(path), usable_cores() if threads is None else threads
+    _require_request(file, provider, threads)
+    if reason := why_not(provider):
+        raise _unavailable(provider, f"it cannot run here: {reason}")
+    try:
+        session = _create(file, provider, threads)
+    except ORT_ERRORS as error:
+        raise _unreadable(file, error) from error
+    if session.get_providers()[0] != PROVIDERS[provider].ort_name:
+        raise _unavailable(provider, f"ONNX Runtime chose {session.get_providers()[0]} for {file}")
+    return describe(file, provider, threads, session)
+
+
+def best_provider(device: str) -> tuple[str, str | None]:
+    """The provider to open models with, and why it is not a faster one.
+
+    Args:
+        device: "auto", or the name of a provider, which is returned as it is: `open_session` refuses it
+            if it cannot run.
+
+    Returns:
+        ("cuda", None) for "auto" where CUDA computes, else ("cpu", the reason).
+
+    Raises:
+        UsageFault: an unknown device.
+    """
+    if device != "auto":
+        _require_provider(device, "auto", *PROVIDERS)
+        return device, None
+    reason = why_not("cuda")
+    return ("cuda", None) if reason is None else ("cpu", f"CUDA cannot run here: {reason}")
+
+
+def _create(file: Path, provider: str, threads: int) -> Any:
+    try:
+        return new_session(str(file), provider, threads)
+    except ORT_ERRORS as refusal:
+        if provider == "cpu":
+            raise
+        session = new_session(str(file), provider, threads, strict=False)  # raises again if the file is bad
+        if (strays := _on_cpu(session)) is None or not strays <= SHAPE_OPS:
+            found = ", ".join(sorted(strays - SHAPE_OPS)) if strays else brief(refusal)
+            raise _unavailable(
+                provider, f"part of {file} would run on the CPU: {found}", REEXPORT
+            ) from refusal
+        return session
+
+
+def _on_cpu(session: Any) -> set[str] | None:
+    """Operators of the graph that ORT placed on the CPU; None if this version cannot tell."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    parts = session.get_provider_graph_assignment_info()
+    return {node.op_type for part in parts if part.ep_name.startswith("CPU") for node in part.get_nodes()}
+
+
+def _require_request(file: Path, provider: str, threads: int) -> None:
+    _require_provider(provider, *PROVIDERS)
+    if threads < 1:
+        raise UsageFault(f"threads: {threads} given, 1 or more expected. Leave it out to use every core.")
+    if not file.is_file():
+        raise UsageFault(f"{file} is no file. Give the path of an ONNX file, as `export` writes it.")
+
+
+def _require_provider(name: str, *known: str) -> None:
+    if name not in known:
+        raise UsageFault(f"unknown provider {name!r}; expected one of {', '.join(known)}.")
+
+
+def _unavailable(provider: str, reason: str, remedy: str = "") -> ProviderUnavailable:
+    usable = [name for name in PROVIDERS if name != provider and why_not(name) is None]
+    return ProviderUnavailable(
+        f"provider {provider!r} was asked for, but {reason}. Usable here: {', '.join(usable) or 'none'}. "
+        f"{remedy or PROVIDERS[provider].remedy}"
+    )
+
+
+def _unreadable(file: Path, error: Exception) -> RecycleError:
+    """CorruptArtefact, or UsageFault where the file is sound but newer than the runtime."""
+    text = brief(error).replace(str(file), "it")  # a path may hold the words looked for
+    if "IR version" in text or "opset" in text or type(error).__name__ == "NotImplemented":
+        return UsageFault(
+            f"ONNX Runtime {ort.__version__} is too old for {file}: {text}. "
+            "Install a newer onnxruntime-gpu, or export with an older opset and IR version."
+        )
+    return CorruptArtefact(
+        f"ONNX Runtime {ort.__version__} cannot read {file}: {text}. Export it again; "
+        "if it was copied or downloaded, compare its size with the original."
+    )

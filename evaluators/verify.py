@@ -1,0 +1,160 @@
+"""Verify an exported model: parity, accuracy and latency, judged by limits, in one report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from recycle_pipeline.evaluators import gates, machine
+from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
+from recycle_pipeline.evaluators.arrays import Array, Predict
+from recycle_pipeline.evaluators.gates import Limits, Verdict
+from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
+from recycle_pipeline.evaluators.onnx_model import OnnxModel
+from recycle_pipeline.evaluators.parity import Parity, compare
+from recycle_pipeline.evaluators.report import Latency, VerifyReport
+from recycle_pipeline.evaluators.samples import MIN_ROUNDS, P90_SAMPLES
+from recycle_pipeline.models.errors import UsageFault
+
+__all__ = ["LatencySettings", "Limits", "VerifyReport", "verify"]
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How long to time: `seconds` and at least `min_rounds` rounds; `seed` orders and resamples them.
+
+    The default rounds are what a 90th percentile needs.
+
+    Raises:
+        UsageFault: a time below 0, or fewer rounds than an interval needs.
+    """
+
+    seconds: float = 5.0
+    min_rounds: int = P90_SAMPLES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds < float("inf") or self.min_rounds < MIN_ROUNDS:
+            raise UsageFault(
+                f"{self.seconds} seconds and {self.min_rounds} rounds given to time a model; expected a finite "
+                f"time of at least 0 and at least {MIN_ROUNDS} rounds."
+            )
+
+
+def verify(
+    model: OnnxModel,
+    reference: Array | Predict,
+    images: Array,
+    labels: Array,
+    *,
+    batch_size: int,
+    baseline: OnnxModel | None = None,
+    latency: LatencySettings | None = None,
+    limits: Limits | None = None,
+) -> VerifyReport:
+    """Compare an exported model with its reference on a whole split, and time it at batch 1.
+
+    A missed limit is a verdict in the report, not an exception: write the report, then call
+    `gates.raise_for(report.verdicts)`.
+
+    Args:
+        model: the exported model.
+        reference: (N, K) logits of the torch model on `images`, or its predict callable.
+        images: (N, C, H, W) in the dtype that the models take, fp32 normalised or uint8 raw.
+        labels: (N,) integer classes.
+        batch_size: images per call; a model with a fixed batch gets that instead, and N must divide by it.
+        baseline: the dense twin, timed beside the model; without it there is no ratio.
+        latency: how to time; None leaves timing out.
+        limits: of the gates; None takes the defaults of `Limits`.
+
+    Raises:
+        UsageFault: arguments that do not fit together, before anything is measured where that can be known.
+        RecycleError: logits that are not finite, or ONNX Runtime failed while running.
+    """
+    limits = limits or Limits()
+    _require_consistent(model, images, labels, baseline, latency, limits)
+    expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
+    logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
+    parity = compare(expected, logits, limits.max_difference)
+    scores = accuracy(expected, labels), accuracy(logits, labels)
+    timing = _time(model, baseline, images, latency) if latency else None
+    return VerifyReport(
+        model=str(model.path),
+        provider=model.provider,
+        threads=model.threads,
+        n=len(images),
+        reference_accuracy=scores[0],
+        accuracy=scores[1],
+        parity=parity,
+        latency=timing,
+        verdicts=_judge(parity, *scores, timing, limits),
+        machine=machine.describe(),
+        metadata=model.metadata,
+    )
+
+
+def _judge(
+    parity: Parity, reference: Accuracy, candidate: Accuracy, timing: Latency | None, limits: Limits
+) -> tuple[Verdict, ...]:
+    # From the counts, because 0.95 - 0.94 > 0.01 in floating point.
+    drop = (reference.correct - candidate.correct) / candidate.n
+    return (
+        gates.max_difference(parity.max_difference, limits.max_difference),
+        gates.max_accuracy_drop(drop, limits.max_accuracy_drop),
+        gates.min_top1(candidate.top1, limits.min_top1),
+        gates.max_slowdown(timing.ratio if timing else None, limits.max_slowdown),
+    )
+
+
+def _time(model: OnnxModel, baseline: OnnxModel | None, images: Array, settings: LatencySettings) -> Latency:
+    """Time the model, and the baseline if there is one, on the first images."""
+    batch = _fixed_batch(model) or 1
+    some = np.ascontiguousarray(images[:batch])
+    models: Mapping[str, OnnxModel] = {"model": model} | ({"baseline": baseline} if baseline else {})
+    samples = measure(
+        {name: partial(each.predict, some) for name, each in models.items()},
+        seconds=settings.seconds,
+        min_rounds=settings.min_rounds,
+        seed=settings.seed,
+    )
+    twin = samples.get("baseline")
+    ratio = ratio_of_medians(samples["model"], twin, settings.seed) if twin else None
+    return Latency(batch, model.threads, samples["model"], twin, ratio)
+
+
+def _fixed_batch(model: OnnxModel) -> int | None:
+    return model.input_shape[0] if model.input_shape else None
+
+
+def _require_consistent(
+    model: OnnxModel,
+    images: Array,
+    labels: Array,
+    baseline: OnnxModel | None,
+    latency: LatencySettings | None,
+    limits: Limits,
+) -> None:
+    if len(images) != len(labels):
+        raise UsageFault(f"{len(images)} images and {len(labels)} labels given; expected as many of each.")
+    if (batch := _fixed_batch(model)) and len(images) % batch:
+        raise UsageFault(
+            f"{model.path} takes exactly {batch} images a call, and {len(images)} images are no multiple. "
+            "Export it with a dynamic batch, or drop the rest of the split."
+        )
+    if limits.max_slowdown is not None and not (baseline and latency):
+        raise UsageFault(
+            f"max_slowdown {limits.max_slowdown:g} was given without a baseline or with timing left out; "
+            "expected both. Give a baseline and latency settings, or leave the limit out."
+        )
+    if baseline and (baseline.provider, baseline.threads) != (model.provider, model.threads):
+        raise UsageFault(
+            f"{model.path} runs on {model.provider} with {model.threads} threads, the baseline "
+            f"{baseline.path} on {baseline.provider} with {baseline.threads}; expected the same for both. "
+            "Open both with the same provider and threads."
+        )
+    if baseline and latency and _fixed_batch(baseline) not in (None, _fixed_batch(model) or 1):
+        raise UsageFault(
+            f"the baseline {baseline.path} takes exactly {_fixed_batch(baseline)} images a call, the model "
+            f"is timed with {_fixed_batch(model) or 1}. Export the baseline with a dynamic batch."
+        )

@@ -1,0 +1,42 @@
+"""Writing files so that a reader sees the old content or the new, never a part."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TEMPORARY_MARK = ".partial-"  # in the name of every file that is still being written
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path` to write to; renames it to `path` if the block succeeds.
+
+    The content is flushed to the disk before the rename. If the block raises, the temporary is
+    removed and `path` stays as it was. If the process is killed, what stays behind has
+    `TEMPORARY_MARK` in its name.
+
+    Raises:
+        OSError: the folder cannot be written, the disk is full.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}{TEMPORARY_MARK}{secrets.token_hex(4)}")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a whole file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Writes a whole UTF-8 text file atomically."""
+    write_bytes(path, content.encode())

@@ -1,0 +1,130 @@
+"""`--export onnx`: a dense-equivalent float32 model in one file, by torch's dynamo exporter."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.models.errors import RecycleError
+
+# Opset 20 is the exporter's default. IR 10 was introduced with opset 21; every onnxruntime since
+# 1.18 accepts it, while onnx itself would write a newer one than released runtimes read.
+OPSET = 20
+IR_VERSION = 10
+INPUT = "images"
+OUTPUT = "logits"
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What the exported model takes.
+
+    Attributes:
+        channels, image_size: images are (batch, channels, image_size, image_size).
+        mean, std: per channel, of pixels / 255.
+        embed_preprocessing: the model takes uint8 pixels and normalises inside the graph; otherwise
+            it takes float32, already normalised.
+    """
+
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    embed_preprocessing: bool
+
+    def example(self, batch: int = 2) -> Tensor:
+        shape = (batch, self.channels, self.image_size, self.image_size)
+        return torch.zeros(shape, dtype=torch.uint8 if self.embed_preprocessing else torch.float32)
+
+
+class WithPreprocessing(nn.Module):
+    """(N, C, S, S) uint8 pixels to logits: normalises, then runs the network."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(spec.std).view(1, -1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network((images.to(torch.float32) / 255.0 - self.mean) / self.std)
+        return logits
+
+
+def export_dense(network: nn.Module, spec: InputSpec, metadata: Mapping[str, str], path: Path) -> None:
+    """Writes `network` (eval mode) as one ONNX file, atomically, and checks it.
+
+    Raises:
+        RecycleError: the network cannot be exported, or the result fails ONNX's checker.
+        OSError: the file cannot be written.
+    """
+    model = to_onnx(network, spec)
+    stamp(model, metadata)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise RecycleError(f"the exported model does not pass ONNX's checker: {error}") from error
+    with replacing(path) as temporary:
+        onnx.save(model, str(temporary))
+
+
+def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
+    """The network as a model with input `images` of dynamic batch and output `logits`."""
+    whole = WithPreprocessing(network, spec).eval() if spec.embed_preprocessing else network
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                whole,
+                (spec.example(),),
+                dynamo=True,
+                external_data=False,
+                opset_version=OPSET,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                verbose=False,
+            )
+    except Exception as error:  # the exporter has no single error class
+        raise RecycleError(f"torch cannot export this network to ONNX: {error}") from error
+    if program is None:
+        raise RecycleError("torch.onnx.export gave no model; expected an ONNXProgram from torch >= 2.11")
+    return program.model_proto
+
+
+def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Sets IR version, producer and metadata; drops the exporter's per-node notes with local paths."""
+    model.ir_version = IR_VERSION
+    model.producer_name = "recycle-pipeline"
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {"opset": str(OPSET), "ir_version": str(IR_VERSION), **metadata})
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        del value.metadata_props[:]
+        value.doc_string = ""
+    del model.graph.metadata_props[:]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter prints and warns about its own internals; only its exceptions matter here."""
+    level = logging.getLogger("torch.onnx").level
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger("torch.onnx").setLevel(level)

@@ -1,0 +1,34 @@
+"""What is where in a ticket, version 1.
+
+A ticket is a safetensors file. Its `__metadata__` holds one key, `recycle_ticket`, whose value is
+JSON: {"sha256": <of the canonical JSON of "header">, "header": {...}}. Canonical JSON has sorted keys,
+no spaces, and only ASCII. Its tensors are, for each masked layer,
+
+    mask/<layer>      uint8, coded bits: the mask in C order, True = kept
+    flips/<layer>     uint8, coded bits over the kept weights: sign differs from the seed's (if any do)
+    draws/<layer>     int16 over the kept weights: number of the draw (continuous, reused)
+    sources/<layer>   int32 over the kept weights: flat index in that draw (continuous, reused)
+
+and `state/<name>` for every other array of the network's state. The header's `crc32` has each
+tensor's CRC-32, so that damage is found and named; `digests` has the SHA-256 of every
+rebuilt array (`models.subnetwork.array_digest`). Gains and scales are float32 bits in hexadecimal.
+"""
+
+import json
+
+FORMAT_VERSION = 1
+METADATA_KEY = "recycle_ticket"
+
+MASK = "mask/"
+FLIPS = "flips/"
+DRAWS = "draws/"
+SOURCES = "sources/"
+STATE = "state/"
+
+MAX_LAYERS = 10_000
+MAX_LAYER_WEIGHTS = 1 << 30  # 1.07e9 weights in one layer; numpy masks of 1 GiB
+
+
+def canonical_json(value: object) -> str:
+    """The one spelling of a value that digests are taken over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -1,0 +1,77 @@
+"""A Subnetwork to the bytes of a ticket. Equal subnetworks give equal bytes."""
+
+import hashlib
+import zlib
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.atomic import write_bytes
+from recycle_pipeline.exporters.ticket import layout
+from recycle_pipeline.exporters.ticket.bits import encode_bits
+from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
+
+
+def write_ticket(subnetwork: Subnetwork, path: Path) -> None:
+    """Stores a subnetwork as a ticket, atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    write_bytes(path, ticket_bytes(subnetwork))
+
+
+def ticket_bytes(subnetwork: Subnetwork) -> bytes:
+    """The file's content."""
+    parts = _parts(subnetwork)
+    header = {
+        "version": layout.FORMAT_VERSION,
+        "arch": subnetwork.arch,
+        "classes": list(subnetwork.classes),
+        "channels": subnetwork.channels,
+        "image_size": subnetwork.image_size,
+        "mean": list(subnetwork.mean),
+        "std": list(subnetwork.std),
+        "seed": subnetwork.seed,
+        "subnetwork": subnetwork.kind,
+        "prune": subnetwork.prune,
+        "scope": subnetwork.scope,
+        "layers": [_layer_entry(tensor) for tensor in subnetwork.tensors],
+        "crc32": {name: zlib.crc32(array.tobytes()) for name, array in parts.items()},
+        "digests": {name: array_digest(array) for name, array in subnetwork.arrays().items()},
+    }
+    digest = hashlib.sha256(layout.canonical_json(header).encode()).hexdigest()
+    metadata = {layout.METADATA_KEY: layout.canonical_json({"sha256": digest, "header": header})}
+    return safetensors.numpy.save(parts, metadata)
+
+
+def _parts(subnetwork: Subnetwork) -> dict[str, NDArray[np.generic]]:
+    parts: dict[str, NDArray[np.generic]] = {}
+    for tensor in subnetwork.tensors:
+        parts[layout.MASK + tensor.name] = encode_bits(tensor.mask)
+        if tensor.flips is not None and tensor.flips.any():
+            parts[layout.FLIPS + tensor.name] = encode_bits(tensor.flips)
+        if tensor.draws is not None and tensor.sources is not None and tensor.moved:
+            parts[layout.DRAWS + tensor.name] = tensor.draws
+            parts[layout.SOURCES + tensor.name] = tensor.sources
+    for name, array in subnetwork.state.items():
+        parts[layout.STATE + name] = np.ascontiguousarray(array)
+    return parts
+
+
+def _layer_entry(tensor: MaskedTensor) -> dict[str, object]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.mask.shape),
+        "kept": tensor.kept,
+        "init": tensor.init,
+        "scale": float32_hex(tensor.scale),
+        "gain": None if tensor.gain is None else float32_hex(tensor.gain),
+    }
+
+
+def float32_hex(value: np.float32) -> str:
+    """The eight hexadecimal digits of a float32's bits."""
+    return f"{int(np.float32(value).view(np.uint32)):08x}"

@@ -1,0 +1,57 @@
+"""A Subnetwork back to an `nn.Module` that infers with plain weights."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from recycle_pipeline.models.errors import CorruptArtefact
+from recycle_pipeline.models.registry import build
+from recycle_pipeline.models.subnetwork import Subnetwork
+
+
+def assemble(
+    subnetwork: Subnetwork,
+    *,
+    arrays: Mapping[str, NDArray[np.generic]] | None = None,
+    import_custom: bool = False,
+) -> nn.Module:
+    """Builds the plain network and gives it the subnetwork's weights and state.
+
+    Args:
+        subnetwork: what to build.
+        arrays: `subnetwork.arrays()` if the caller has them already.
+        import_custom: whether a custom arch may be imported (see `registry.find_builder`).
+
+    Returns:
+        The network in eval mode, float32, on CPU, without gradients.
+
+    Raises:
+        UsageFault: the arch is unknown or may not be imported.
+        CorruptArtefact: the arch builds other tensors than the subnetwork holds.
+    """
+    network = build(
+        subnetwork.arch,
+        classes=len(subnetwork.classes),
+        channels=subnetwork.channels,
+        image_size=subnetwork.image_size,
+        import_custom=import_custom,
+    )
+    _load(network, arrays if arrays is not None else subnetwork.arrays(), subnetwork.arch)
+    return network.requires_grad_(False).eval()
+
+
+def _load(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> None:
+    wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for name in sorted(wanted.keys() ^ arrays.keys()):
+        where = "has" if name in wanted else "lacks"
+        raise CorruptArtefact(f"{arch} {where} the tensor {name!r}, the subnetwork does not agree: not the same arch")
+    for name, array in arrays.items():
+        if tuple(wanted[name].shape) != array.shape:
+            raise CorruptArtefact(
+                f"{arch} has {name!r} of shape {tuple(wanted[name].shape)}, the subnetwork {array.shape}"
+            )
+        wanted[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))

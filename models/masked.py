@@ -1,0 +1,77 @@
+"""Masked layers: frozen drawn weights under a mask that follows trained scores.
+
+A layer is masked by a parametrization of its `weight` (torch.nn.utils.parametrize): what the layer's
+forward sees is the effective weight, what the optimizer sees is the scores.
+
+    edge-popup   effective = weight * mask                       dL/dscore = sign(score) * weight * dL/deff
+    Biprop       effective = gain * sign(weight) * mask          the same; the gain gets no gradient
+                 gain = mean |weight| over the kept (divisor: the mask's true count)
+
+The mask passes gradients straight through: every score learns, kept or not (Ramanujan et al. 2020;
+Diffenderfer and Kailkhura 2021). The effective weight is formed once per step by `refresh`, not in
+the forward pass, so several forwards (or a captured graph) share it.
+"""
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+
+SubnetworkKind = Literal["binary", "continuous"]
+KINDS: tuple[SubnetworkKind, ...] = get_args(SubnetworkKind)
+
+
+class _StraightThrough(Function):
+    """Forward: the effective weight. Backward: sign(score) * weight * gradient, to every score."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, effective: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(scores, weight)
+        return effective.view_as(effective)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        scores, weight = ctx.saved_tensors
+        return gradients[0] * weight * scores.sign(), None, None
+
+
+class MaskedWeight(nn.Module):
+    """The parametrization of one layer's weight.
+
+    Attributes:
+        weight: the drawn weight, layer's shape; replaced in place by reuse events.
+        effective: what the layer computes with, same shape.
+        mask: bool, same shape, True = kept; valid after `refresh`.
+        gain: 0-dim float32; 1 for continuous subnetworks.
+    """
+
+    weight: Tensor
+    effective: Tensor
+    mask: Tensor
+    gain: Tensor
+
+    def __init__(self, weight: Tensor, kind: SubnetworkKind) -> None:
+        super().__init__()
+        self.kind = kind
+        self.register_buffer("weight", weight)
+        self.register_buffer("effective", torch.zeros_like(weight))
+        self.register_buffer("mask", torch.zeros_like(weight, dtype=torch.bool))
+        self.register_buffer("gain", torch.ones((), device=weight.device))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Scores of the layer's shape to the effective weight of that shape."""
+        effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight)  # type: ignore[no-untyped-call]
+        return effective
+
+    @torch.no_grad()
+    def refresh(self, mask: Tensor) -> None:
+        """Takes a new mask and forms gain and effective weight from it."""
+        self.mask.copy_(mask)
+        if self.kind == "binary":
+            kept_magnitude = (self.weight.abs() * mask).sum(dtype=torch.float64)
+            # A layer with nothing kept has gain 0, not NaN.
+            self.gain.copy_(kept_magnitude / mask.sum().clamp(min=1))
+            torch.mul(self.weight.sign(), self.gain * mask, out=self.effective)
+        else:
+            torch.mul(self.weight, mask, out=self.effective)

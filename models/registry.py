@@ -1,0 +1,101 @@
+"""Architectures by name, and a user's own as `package.module:function`.
+
+A builder takes `classes`, `channels` and `image_size` (px, square) as keywords and returns a plain
+network of torch modules that maps (N, channels, image_size, image_size) to (N, classes) logits.
+Masking is added from outside, so a builder knows nothing of it.
+"""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+
+from torch import nn
+
+from recycle_pipeline.models.conv_nets import conv2, conv4, conv6, conv8
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.resnet import resnet18, resnet34
+
+Builder = Callable[..., nn.Module]
+
+ARCHITECTURES: dict[str, Builder] = {
+    "conv2": conv2,
+    "conv4": conv4,
+    "conv6": conv6,
+    "conv8": conv8,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+}
+
+
+def is_custom(arch: str) -> bool:
+    """True for `package.module:function`, whose use imports the user's code."""
+    return ":" in arch
+
+
+def find_builder(arch: str, *, import_custom: bool = False) -> Builder:
+    """The builder of a registered architecture, or of the user's own.
+
+    Args:
+        arch: a name of `ARCHITECTURES`, or `package.module:function`.
+        import_custom: whether the name came from the user (command line, Python call) and may be
+            imported. A name read from a file never is.
+
+    Raises:
+        UsageFault: unknown name; or a custom one that may not be, or cannot be, imported.
+    """
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch]
+    if not is_custom(arch):
+        close = difflib.get_close_matches(arch, ARCHITECTURES, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise UsageFault(
+            f"unknown arch {arch!r}{hint} Known: {', '.join(ARCHITECTURES)}, or your own as package.module:function"
+        )
+    if not import_custom:
+        raise UsageFault(
+            f"arch {arch!r} is custom code named in a file, and nothing named in a file is imported; "
+            f"if you trust it, give --arch {arch} on the command line"
+        )
+    return _import_builder(arch)
+
+
+def build(
+    arch: str, *, classes: int, channels: int, image_size: int, import_custom: bool = False
+) -> nn.Module:
+    """Builds a plain network.
+
+    Raises:
+        UsageFault: see `find_builder`; or the user's builder does not take these keywords or does not
+            return a module.
+    """
+    builder = find_builder(arch, import_custom=import_custom)
+    if not is_custom(arch):
+        return builder(classes=classes, channels=channels, image_size=image_size)
+    try:
+        network = builder(classes=classes, channels=channels, image_size=image_size)
+    except Exception as error:
+        raise UsageFault(
+            f"{arch}(classes={classes}, channels={channels}, image_size={image_size}) failed: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UsageFault(f"{arch} returned a {type(network).__name__}, expected a torch.nn.Module")
+    return network
+
+
+def _import_builder(arch: str) -> Builder:
+    module_name, _, function_name = arch.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # a module beside the user, as other runners allow
+    try:
+        builder = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageFault(
+            f"cannot import arch {arch!r}: {error}; expected package.module:function, "
+            f"importable from {os.getcwd()}"
+        ) from error
+    if not callable(builder):
+        raise UsageFault(f"arch {arch!r} is a {type(builder).__name__}, expected a function that builds a network")
+    return builder  # type: ignore[no-any-return]

@@ -1,0 +1,158 @@
+"""The Subnetwork value: everything that rebuilds a network from its seed, in numpy.
+
+It needs no torch, so that a device with numpy alone can turn a ticket into weights.
+"""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
+
+Scope = Literal["layer", "global"]
+
+
+@dataclass(frozen=True)
+class MaskedTensor:
+    """One layer's mask and what its weights hold, over the draw of (seed, name).
+
+    For a binary subnetwork, and for signed-constant weights, only the sign of a kept weight matters:
+    `flips` says where it differs from the sign the seed gives. Otherwise `draws` and `sources` say
+    which number of which draw each kept weight holds; both None means its own, of draw 0.
+
+    Attributes:
+        name: module name of the layer in the plain network.
+        init, scale: the draw's distribution and its float32 scale (see `draws.weights_at`).
+        mask: bool, the weight's shape, True = kept.
+        gain: Biprop's gain, mean |weight| over the kept (divisor: their true count); None if continuous.
+        flips: (kept,) bool, or None for no flips.
+        draws: (kept,) int16, or None.
+        sources: (kept,) int32 flat indices, or None.
+    """
+
+    name: str
+    init: Init
+    scale: np.float32
+    mask: NDArray[np.bool_]
+    gain: np.float32 | None = None
+    flips: NDArray[np.bool_] | None = None
+    draws: NDArray[np.int16] | None = None
+    sources: NDArray[np.int32] | None = None
+
+    @property
+    def size(self) -> int:
+        return self.mask.size
+
+    @property
+    def kept(self) -> int:
+        return int(np.count_nonzero(self.mask))
+
+    @property
+    def sign_only(self) -> bool:
+        """Whether kept weights differ in sign alone, so that provenance is one bit each."""
+        return self.gain is not None or self.init == "signed_constant"
+
+    @property
+    def moved(self) -> int:
+        """Kept weights whose value is not the one the seed gives at their place (signs, if sign only)."""
+        if self.sign_only:
+            return 0 if self.flips is None else int(np.count_nonzero(self.flips))
+        if self.sources is None or self.draws is None:
+            return 0
+        own = np.flatnonzero(self.mask)
+        return int(np.count_nonzero((self.sources != own) | (self.draws != 0)))
+
+    def weights(self, seed: int) -> NDArray[np.float32]:
+        """The effective weight: float32 of the mask's shape, 0 where pruned."""
+        kept = np.flatnonzero(self.mask)
+        effective = np.zeros(self.mask.shape, np.float32)
+        effective.reshape(-1)[kept] = self._signed(seed, kept) if self.sign_only else self._drawn(seed, kept)
+        return effective
+
+    def _signed(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
+        negative = signs_at(stream_key(seed, self.name), kept)
+        if self.flips is not None:
+            negative = negative ^ self.flips
+        magnitude = self.scale if self.gain is None else self.gain
+        return np.where(negative, -magnitude, magnitude)
+
+    def _drawn(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
+        if self.sources is None or self.draws is None:
+            return weights_at(stream_key(seed, self.name), kept, self.init, self.scale)
+        values = np.empty(kept.size, np.float32)
+        for draw in np.unique(self.draws):
+            here = self.draws == draw
+            key = stream_key(seed, self.name, int(draw))
+            values[here] = weights_at(key, self.sources[here], self.init, self.scale)
+        return values
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """Architecture + drawn weights + masks, and the statistics that came from data.
+
+    Attributes:
+        arch: registry name, or `package.module:function`.
+        classes: class names, in the order of the logits.
+        channels, image_size: of the input, (N, channels, image_size, image_size).
+        mean, std: per channel, of pixels / 255: the input is (pixels / 255 - mean) / std.
+        seed: of every draw.
+        kind: binary (sign times gain) or continuous.
+        prune: the prune rate asked for.
+        scope: whether it held per layer or over all.
+        tensors: the masked layers, in the network's order.
+        state: every other array of the network's state (batch-norm statistics, biases), by state name.
+    """
+
+    arch: str
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    seed: int
+    kind: Literal["binary", "continuous"]
+    prune: float
+    scope: Scope
+    tensors: tuple[MaskedTensor, ...]
+    state: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of masked weights."""
+        return sum(t.size for t in self.tensors)
+
+    @property
+    def kept(self) -> int:
+        """Number of kept weights."""
+        return sum(t.kept for t in self.tensors)
+
+    def weights(self) -> dict[str, NDArray[np.float32]]:
+        """The effective weights by state name (`<layer>.weight`)."""
+        return {f"{t.name}.weight": t.weights(self.seed) for t in self.tensors}
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The full state of the plain network: effective weights and `state`."""
+        return {**self.weights(), **self.state}
+
+
+def array_digest(array: NDArray[np.generic]) -> str:
+    """SHA-256 (hex) over dtype, shape and little-endian bytes: equal only for bit-equal arrays."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    head = f"{array.dtype.name}:{','.join(map(str, array.shape))}\0".encode()
+    return hashlib.sha256(head + little.tobytes()).hexdigest()
+
+
+def mask_entropy_bytes(tensors: tuple[MaskedTensor, ...]) -> float:
+    """The independent-bits bound of the masks, in bytes: size times binary entropy of the density, per layer."""
+    bits = 0.0
+    for tensor in tensors:
+        p = tensor.kept / tensor.size
+        if 0 < p < 1:
+            bits -= tensor.size * (p * math.log2(p) + (1 - p) * math.log2(1 - p))
+    return bits / 8
