@@ -94,7 +94,7 @@ def max_accuracy_drop(value: float, limit: float | None) -> Verdict:
     if limit is None:
         return _not_asked("max_accuracy_drop", value)
     _require("max_accuracy_drop", limit)
-    sentence = f"top-1 changed by {-value:+.3%} against the reference's; a drop of {limit:.3%} is allowed"
+    sentence = f"top-1 changed by {0 - value:+.3%} against the reference's; a drop of {limit:.3%} is allowed"
     return Verdict("max_accuracy_drop", _outcome(value <= limit), value, limit, sentence)
 
 

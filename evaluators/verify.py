@@ -37,7 +37,7 @@ class LatencySettings:
     def __post_init__(self) -> None:
         if not 0 <= self.seconds < float("inf") or self.min_rounds < MIN_ROUNDS:
             raise UsageFault(
-                f"{self.seconds} seconds and {self.min_rounds} rounds given to time a model; expected a finite "
+                f"{self.seconds} seconds and {self.min_rounds} rounds given for timing; expected a finite "
                 f"time of at least 0 and at least {MIN_ROUNDS} rounds."
             )
 

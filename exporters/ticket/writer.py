@@ -2,6 +2,7 @@
 
 import hashlib
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,25 @@ from recycle_pipeline.exporters.ticket.bits import encode_bits
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 
-def write_ticket(subnetwork: Subnetwork, path: Path) -> None:
+def write_ticket(subnetwork: Subnetwork, path: Path, digests: Mapping[str, str] | None = None) -> None:
     """Stores a subnetwork as a ticket, atomically.
+
+    Args:
+        subnetwork: what to store.
+        path: where.
+        digests: of the arrays a reader must rebuild, by state name; those of `subnetwork.arrays()` if
+            None. A search gives those of the tensors it computed with, for `pack` to compare.
 
     Raises:
         OSError: the file cannot be written.
     """
-    write_bytes(path, ticket_bytes(subnetwork))
+    write_bytes(path, ticket_bytes(subnetwork, digests))
 
 
-def ticket_bytes(subnetwork: Subnetwork) -> bytes:
-    """The file's content."""
+def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = None) -> bytes:
+    """The file's content; see `write_ticket`."""
+    if digests is None:
+        digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
     parts = _parts(subnetwork)
     header = {
         "version": layout.FORMAT_VERSION,
@@ -40,7 +49,7 @@ def ticket_bytes(subnetwork: Subnetwork) -> bytes:
         "scope": subnetwork.scope,
         "layers": [_layer_entry(tensor) for tensor in subnetwork.tensors],
         "crc32": {name: zlib.crc32(array.tobytes()) for name, array in parts.items()},
-        "digests": {name: array_digest(array) for name, array in subnetwork.arrays().items()},
+        "digests": dict(digests),
     }
     digest = hashlib.sha256(layout.canonical_json(header).encode()).hexdigest()
     metadata = {layout.METADATA_KEY: layout.canonical_json({"sha256": digest, "header": header})}

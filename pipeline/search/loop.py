@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.masked_network import MaskedNetwork, ReuseEvent
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.settings import (
     SearchSettings,
     learning_rate_at,
@@ -28,48 +28,13 @@ from recycle_pipeline.pipeline.search.settings import (
 EVALUATION_BATCH = 512
 
 
-@dataclass(frozen=True)
-class EpochRecord:
-    """One line of metrics.jsonl.
-
-    Attributes:
-        epoch: from 1.
-        loss, train_accuracy: means over the epoch's batches, as trained (augmented, moving masks).
-        test_accuracy: top-1 fraction on the test split after the epoch; not used for any choice.
-        learning_rate: of the last step.
-        prune: rate in force.
-        written, changed: positions the reuse event after this epoch wrote, and values it changed.
-        images_per_second: over the training part of the epoch.
-        seconds: since the search began.
-    """
-
-    epoch: int
-    loss: float
-    train_accuracy: float
-    test_accuracy: float
-    learning_rate: float
-    prune: float
-    written: int
-    changed: int
-    images_per_second: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Within an epoch: steps done so far, of all epochs' steps."""
-
-    step: int
-    steps: int
-
-
 def search(
     network: nn.Module,
     images: ImageSet,
     settings: SearchSettings,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
-    on_step: Callable[[Progress], None] = lambda progress: None,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> MaskedNetwork:
     """Searches a subnetwork in `network`.
 
@@ -80,7 +45,8 @@ def search(
         images: the data.
         settings: of the search.
         device: where to search.
-        on_epoch, on_step: called with what happened, for progress and records.
+        on_epoch: called with each epoch's record.
+        on_step: called with the number of steps done and of all steps.
 
     Returns:
         The masked network in eval mode, its masks exact for its final scores.
@@ -128,7 +94,7 @@ def _train_epoch(
     settings: SearchSettings,
     epoch: int,
     prune: float,
-    on_step: Callable[[Progress], None],
+    on_step: Callable[[int, int], None],
 ) -> tuple[float, float, float]:
     """Returns mean loss, accuracy and the last learning rate."""
     network = masked.network.train()
@@ -150,7 +116,7 @@ def _train_epoch(
         if sums.device != batch.device:
             sums = sums.to(batch.device)
         sums += _step_sums(loss.detach(), logits.detach(), labels)
-        on_step(Progress(step + 1, settings.epochs * steps))
+        on_step(step + 1, settings.epochs * steps)
     total_loss, correct, count = sums.tolist()
     if not math.isfinite(total_loss):
         raise RecycleError(

@@ -1,0 +1,219 @@
+"""The configuration of a run: one frozen value, checked when made, the same from options, file and Python."""
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from recycle_pipeline.models.draws import INITS, check_seed
+from recycle_pipeline.models.errors import UsageFault
+
+FORMS = ("onnx",)
+PROVIDERS = ("auto", "cpu", "cuda")
+SUBNETWORKS = ("binary", "continuous")
+REUSES = ("recycle", "rerandomize", "none")
+SCOPES = ("layer", "global")
+SCALE_FANS = ("keep", "none", "published")
+DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every setting of a run. None means "decided by `resolve`" or, for gates, "not asked".
+
+    Attributes are named as the command's options are, with underscores; their help is in
+    `recycle-pipeline run --help`.
+
+    Raises:
+        UsageFault: a value is out of range or not one of its choices.
+    """
+
+    arch: str = "resnet18"
+    prune: float = 0.9
+    subnetwork: str = "binary"
+    init: str | None = None
+    scale_fan: str = "keep"
+    reuse: str = "recycle"
+    reuse_rate: float | None = None
+    reuse_period: int | None = None
+    scope: str = "layer"
+    data: str = "digits"
+    data_root: str | None = None
+    download: bool = False
+    image_size: int | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float | None = None
+    warmup: float = 0.0
+    seed: int = 0
+    device: str = "auto"
+    export: tuple[str, ...] = ("onnx",)
+    embed_preprocessing: bool = False
+    provider: str = "auto"
+    max_difference: float = 1e-4
+    max_accuracy_drop: float = 0.005
+    min_top1: float | None = None
+    max_slowdown: float | None = None
+    output_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        check_prune(self.prune)
+        check_seed(self.seed)
+        _choice("subnetwork", self.subnetwork, SUBNETWORKS)
+        _choice("init", self.init, (None, *INITS))
+        _choice("scale_fan", self.scale_fan, SCALE_FANS)
+        _choice("reuse", self.reuse, REUSES)
+        _choice("scope", self.scope, SCOPES)
+        _choice("provider", self.provider, PROVIDERS)
+        for form in self.export:
+            _choice("export", form, FORMS)
+        if not DEVICE.fullmatch(self.device):
+            raise UsageFault(f"{option('device')} {self.device!r}: expected auto, cpu, cuda or cuda:N")
+        _at_least("epochs", self.epochs, 1)
+        _at_least("batch_size", self.batch_size, 2)
+        _at_least("reuse_period", self.reuse_period, 1)
+        _at_least("image_size", self.image_size, 1)
+        _between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        _between("momentum", self.momentum, 0, 1, high_open=True)
+        _between("weight_decay", self.weight_decay, 0, math.inf)
+        _between("warmup", self.warmup, 0, math.inf)
+        # Above one half, sources and targets of recycling would overlap.
+        _between("reuse_rate", self.reuse_rate, 0, 0.5 if self.reuse == "recycle" else 1, low_open=True)
+        _between("max_difference", self.max_difference, 0, math.inf)
+        _between("max_accuracy_drop", self.max_accuracy_drop, 0, 1)
+        _between("min_top1", self.min_top1, 0, 1)
+        _between("max_slowdown", self.max_slowdown, 0, math.inf)
+
+    def resolve(self) -> "RunConfig":
+        """Fills in what depends on other settings: budget by data set, init by kind, reuse by budget."""
+        epochs = self.epochs or (12 if self.data == "digits" else 30)
+        binary = self.subnetwork == "binary"
+        return dataclasses.replace(
+            self,
+            epochs=epochs,
+            batch_size=self.batch_size or (64 if self.data == "digits" else 256),
+            init=self.init or ("kaiming_normal" if binary else "signed_constant"),
+            weight_decay=_or(self.weight_decay, 1e-4 if self.arch.startswith("conv") else 5e-4),
+            reuse_rate=self.reuse_rate or (0.1 if self.reuse == "rerandomize" else 0.2),
+            # About ten events, as far apart as the budget allows: at a short budget frequent events hurt.
+            reuse_period=self.reuse_period or max(2, math.ceil(epochs / 10)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for TOML and JSON; None is left out."""
+        values = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None}
+
+
+def config_from(values: Mapping[str, Any]) -> RunConfig:
+    """A config from names and values as users write them (TOML, Python).
+
+    `keep` may stand in place of `prune`; hyphens may stand for underscores; `export` may be a comma list.
+
+    Raises:
+        UsageFault: an unknown name, a wrong type, or a bad value.
+    """
+    named = {name.replace("-", "_"): value for name, value in values.items() if value is not None}
+    if "keep" in named:
+        keep = named.pop("keep")
+        if "prune" in named:
+            raise UsageFault(f"--prune {named['prune']} and --keep {keep} were both given: expected one of them")
+        named["prune"] = prune_of_keep(keep)
+    hints = get_type_hints(RunConfig)
+    for name in named:
+        if name not in hints:
+            close = difflib.get_close_matches(name, hints, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(hints)}"
+            raise UsageFault(f"unknown setting {name!r}; {hint}")
+    if "export" in named:
+        named["export"] = forms_of(named["export"])
+    return RunConfig(**{name: _typed(name, value, hints[name]) for name, value in named.items()})
+
+
+def forms_of(value: Any) -> tuple[str, ...]:
+    """Export forms from one name, a comma list, or a list of either; repeated names count once."""
+    items = [value] if isinstance(value, str) else list(value)
+    names = [part.strip() for item in items for part in str(item).split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def check_prune(prune: float) -> None:
+    """Raises UsageFault unless 0 < prune < 1, with a hint for what was probably meant."""
+    if isinstance(prune, bool) or not isinstance(prune, int | float) or math.isnan(prune):
+        raise UsageFault(f"--prune {prune!r}: expected a number between 0 and 1, the fraction removed")
+    if 0 < prune < 1:
+        return
+    if prune == 0:
+        what = "removes nothing and leaves no search to do; give the fraction to remove, for example 0.9"
+    elif prune == 1:
+        what = "removes every weight; give the fraction to remove, for example 0.9"
+    elif 1 < prune < 100:
+        what = f"is not a fraction; did you mean {prune / 100:g}?"
+    else:
+        what = "is not a fraction between 0 and 1; for example 0.9 removes 90 % of the weights"
+    raise UsageFault(f"--prune {prune:g} {what}")
+
+
+def prune_of_keep(keep: Any) -> float:
+    """The prune rate of a kept fraction. Raises UsageFault unless 0 < keep < 1."""
+    if isinstance(keep, bool) or not isinstance(keep, int | float) or not 0 < keep < 1:
+        hint = f"; did you mean {keep / 100:g}?" if isinstance(keep, int | float) and 1 < keep < 100 else ""
+        raise UsageFault(f"--keep {keep}: expected a fraction between 0 and 1, the part that is kept{hint}")
+    # 1 - 0.1 is 0.9 exactly, but 1 - 0.2 + ... may not be: twelve digits are what a person can mean.
+    return round(1.0 - keep, 12)
+
+
+def option(name: str) -> str:
+    """How a setting is spelled on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    allowed = get_args(hint) if not isinstance(hint, type) else (hint,)
+    if name == "export":
+        return value
+    if isinstance(value, Path):
+        value = str(value)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        wanted = " or ".join(t.__name__ for t in allowed if t is not type(None))
+        raise UsageFault(f"setting {name} = {value!r} is a {type(value).__name__}; expected {wanted}")
+    return value
+
+
+def _choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
+    if value not in choices:
+        known = [c for c in choices if c is not None]
+        close = difflib.get_close_matches(str(value), known, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageFault(f"{option(name)} {value!r}: expected one of {', '.join(known)}{hint}")
+
+
+def _at_least(name: str, value: int | None, low: int) -> None:
+    if value is not None and value < low:
+        raise UsageFault(f"{option(name)} {value}: expected at least {low}")
+
+
+def _between(
+    name: str, value: float | None, low: float, high: float, low_open: bool = False, high_open: bool = False
+) -> None:
+    if value is None:
+        return
+    too_low = value <= low if low_open else value < low
+    too_high = value >= high if high_open else value > high
+    if too_low or too_high or not math.isfinite(value):
+        interval = f"{'more than' if low_open else 'at least'} {low:g}"
+        if math.isfinite(high):
+            interval += f" and {'less than' if high_open else 'at most'} {high:g}"
+        raise UsageFault(f"{option(name)} {value:g}: expected {interval}")
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

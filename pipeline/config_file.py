@@ -1,0 +1,45 @@
+"""TOML in and out: the user's `--config` file, and the resolved `config.toml` of a run folder."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.registry import is_custom
+from recycle_pipeline.pipeline.config import RunConfig
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The names and values of a TOML file; `config_from` checks them.
+
+    Raises:
+        UsageFault: no such file, not TOML, tables in it, or it names custom code.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageFault(f"cannot read --config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageFault(f"--config {path} is not valid TOML: {error}") from error
+    tables = [name for name, value in values.items() if isinstance(value, dict)]
+    if tables:
+        raise UsageFault(f"--config {path} has a table [{tables[0]}]; expected plain `name = value` lines")
+    if is_custom(str(values.get("arch", ""))):
+        raise UsageFault(
+            f"--config {path} names custom code, arch = {values['arch']!r}, and nothing named in a file is "
+            f"imported; if you trust it, give --arch {values['arch']} on the command line"
+        )
+    return values
+
+
+def write_config(config: RunConfig, path: Path) -> None:
+    """Writes a resolved config, atomically."""
+    write_text(path, "# Resolved settings of this run; see manifest.json for what came out.\n" + as_toml(config))
+
+
+def as_toml(config: RunConfig) -> str:
+    """A config as TOML text."""
+    return tomli_w.dumps(config.to_dict())

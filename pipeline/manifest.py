@@ -1,0 +1,88 @@
+"""manifest.json: what each stage of a run read, did and wrote, and whether it can be skipped."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.models.errors import CorruptArtefact
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """A finished stage.
+
+    Attributes:
+        key: hash of everything its result depends on.
+        config: the settings it read.
+        inputs: digests of contents it read, by name.
+        outputs: SHA-256 of the files it wrote, by name within the folder.
+        started: ISO 8601, UTC.
+        seconds: how long it took.
+        environment: versions and hardware.
+        facts: what it found, in numbers.
+    """
+
+    key: str
+    config: dict[str, Any]
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    started: str
+    seconds: float
+    environment: dict[str, Any]
+    facts: dict[str, Any]
+
+
+@dataclass
+class Manifest:
+    """All finished stages of a run, by stage name."""
+
+    stages: dict[str, StageEntry] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": SCHEMA, "stages": {k: dataclasses.asdict(v) for k, v in self.stages.items()}}
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest at `path`; an empty one where there is no file.
+
+    Raises:
+        CorruptArtefact: it is not a manifest, or one of a later schema.
+    """
+    if not path.exists():
+        return Manifest()
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        if content["schema"] > SCHEMA:
+            raise CorruptArtefact(
+                f"{path} has schema {content['schema']}, this recycle-pipeline reads up to {SCHEMA}: install a newer one"
+            )
+        return Manifest({name: StageEntry(**entry) for name, entry in content["stages"].items()})
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptArtefact(
+            f"{path} is damaged ({type(error).__name__}: {error}); remove it to start the run again"
+        ) from error
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Writes it atomically."""
+    write_text(path, json.dumps(manifest.to_json(), indent=2) + "\n")
+
+
+def stage_key(
+    stage: str, schema: int, tool_version: str, config: dict[str, Any], inputs: dict[str, str]
+) -> str:
+    """Hash of a stage's name, its code's schema, the tool's version, its settings and its inputs' digests."""
+    parts = [stage, schema, tool_version, config, inputs]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=list).encode()).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

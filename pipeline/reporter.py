@@ -1,0 +1,37 @@
+"""What a running stage says: an interface that the command line fills in."""
+
+from typing import Protocol
+
+from recycle_pipeline.pipeline.search.records import EpochRecord
+
+
+class Reporter(Protocol):
+    """Receives progress; every method returns at once."""
+
+    def stage(self, name: str, text: str) -> None:
+        """A line about a stage: it starts, was skipped, or finished."""
+
+    def search_step(self, done: int, total: int) -> None:
+        """The search has done `done` of `total` steps."""
+
+    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
+        """An epoch of the search is over."""
+
+    def search_over(self) -> None:
+        """No more steps come, whether the search finished or failed."""
+
+
+class Silent:
+    """A reporter that says nothing: `--quiet`, and the Python functions."""
+
+    def stage(self, name: str, text: str) -> None:
+        """Ignores it."""
+
+    def search_step(self, done: int, total: int) -> None:
+        """Ignores it."""
+
+    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
+        """Ignores it."""
+
+    def search_over(self) -> None:
+        """Ignores it."""

@@ -1,0 +1,73 @@
+"""The names of a run folder's files. No other module spells them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from recycle_pipeline.models.errors import UsageFault
+
+FORM_FILES = {"onnx": "model.onnx"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A folder that holds one run."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved settings."""
+        return self.root / "config.toml"
+
+    @property
+    def manifest(self) -> Path:
+        """What each stage read, did and wrote."""
+        return self.root / "manifest.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line per epoch of the finished search."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def live_metrics(self) -> Path:
+        """The same while the search goes on."""
+        return self.root / "metrics.jsonl.partial"
+
+    @property
+    def searched(self) -> Path:
+        """The subnetwork as the search left it, with digests of the tensors it computed with."""
+        return self.root / "search.safetensors"
+
+    @property
+    def ticket(self) -> Path:
+        """The ticket, verified to rebuild the searched tensors."""
+        return self.root / "ticket.safetensors"
+
+    @property
+    def verify(self) -> Path:
+        """Accuracy, parity and latency under ONNX Runtime."""
+        return self.root / "verify.json"
+
+    def model(self, form: str) -> Path:
+        """An exported form."""
+        return self.root / "onnx" / FORM_FILES[form]
+
+    def relative(self, path: Path) -> str:
+        """A file's name within the folder, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+
+def existing_run(root: Path) -> RunFolder:
+    """The run folder at `root`.
+
+    Raises:
+        UsageFault: there is none.
+    """
+    folder = RunFolder(root)
+    if not folder.config.is_file():
+        raise UsageFault(
+            f"{root} is not a run folder: it has no {folder.config.name}; give the folder that "
+            "`recycle-pipeline run` or `search` printed"
+        )
+    return folder

@@ -1,0 +1,107 @@
+"""Stage `export`: ticket.safetensors to onnx/model.onnx, by way of the rebuilt and folded network."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recycle_pipeline.models.errors import ParityFailure
+from recycle_pipeline.models.registry import is_custom
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
+from recycle_pipeline.pipeline.version import VERSION
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from recycle_pipeline.models.subnetwork import Subnetwork
+
+FOLD_BATCHES = 4
+FOLD_BATCH_SIZE = 128
+# Folding reorders float32 products of one rounding each; logits are of order 10.
+FOLD_TOLERANCE = 1e-3
+
+
+def _inputs(context: Context) -> dict[str, str]:
+    return {"ticket": input_file(context.folder.ticket, "pack"), "data": context.images.digest()}
+
+
+def _outputs(context: Context) -> list[Path]:
+    return [context.folder.model(form) for form in context.config.export]
+
+
+def _work(context: Context) -> dict[str, Any]:
+    from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
+    from recycle_pipeline.models.fold import fold_batch_norm
+    from recycle_pipeline.pipeline.rebuild import rebuild
+
+    config = context.config
+    context.reporter.stage("export", f"rebuild from the ticket, fold, write {', '.join(config.export)}")
+    custom = config.arch if is_custom(config.arch) and context.import_custom else None
+    rebuilt = rebuild(context.folder.ticket, arch=custom)
+    folded = fold_batch_norm(rebuilt.network)
+    difference = _fold_difference(context, rebuilt.network, folded.network)
+    subnetwork = rebuilt.subnetwork
+    spec = InputSpec(
+        subnetwork.channels,
+        subnetwork.image_size,
+        subnetwork.mean,
+        subnetwork.std,
+        config.embed_preprocessing,
+    )
+    path = context.folder.model("onnx")
+    export_dense(folded.network, spec, _metadata(context, subnetwork), path)
+    return {
+        "batch_norms_folded": folded.batch_norms,
+        "fold_note": folded.reason,
+        "fold_max_difference": difference,
+        "bytes": {form: context.folder.model(form).stat().st_size for form in config.export},
+    }
+
+
+def _fold_difference(context: Context, network: "nn.Module", folded: "nn.Module") -> float:
+    """Largest difference of logits over several batches of real test images."""
+    import torch
+
+    from recycle_pipeline.models.fold import largest_difference
+    from recycle_pipeline.pipeline.search.batches import Normalise
+
+    normalise = Normalise(context.images, torch.device("cpu"))
+    pixels = torch.from_numpy(context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE])
+    batches = [normalise(part) for part in pixels.split(FOLD_BATCH_SIZE)]
+    difference = max(largest_difference(network, folded, batch) for batch in batches)
+    if not difference <= FOLD_TOLERANCE:
+        raise ParityFailure(
+            f"folding changed the network: logits differ by {difference:.3g} on real images, expected at most "
+            f"{FOLD_TOLERANCE:g}; this is a bug for this architecture, please report it"
+        )
+    return difference
+
+
+def _metadata(context: Context, subnetwork: "Subnetwork") -> dict[str, str]:
+    import json
+
+    from recycle_pipeline.pipeline.manifest import file_digest
+
+    embedded = context.config.embed_preprocessing
+    scaled = f"float32 (N, C, S, S): (pixels / 255 - {list(subnetwork.mean)}) / {list(subnetwork.std)}"
+    return {
+        "tool": f"recycle-pipeline {VERSION}",
+        "form": "onnx",
+        "arch": subnetwork.arch,
+        "classes": json.dumps(subnetwork.classes),
+        "input": "uint8 (N, C, S, S) pixels; normalised inside the graph" if embedded else scaled,
+        "mean": json.dumps(subnetwork.mean),
+        "std": json.dumps(subnetwork.std),
+        "seed": str(subnetwork.seed),
+        "subnetwork": subnetwork.kind,
+        "kept": f"{subnetwork.kept}/{subnetwork.size}",
+        "ticket_sha256": file_digest(context.folder.ticket),
+    }
+
+
+EXPORT = Stage(
+    "export",
+    schema=1,
+    config_keys=("export", "embed_preprocessing"),
+    inputs=_inputs,
+    outputs=_outputs,
+    work=_work,
+)

@@ -1,0 +1,127 @@
+"""Stage `verify`: the exported model under ONNX Runtime, against torch, labels and the dense twin."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.models.registry import is_custom
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BATCH_SIZE = 256
+LATENCY_SECONDS = 5.0
+
+
+def _inputs(context: Context) -> dict[str, str]:
+    folder = context.folder
+    return {
+        "ticket": input_file(folder.ticket, "pack"),
+        "model": input_file(folder.model("onnx"), "export"),
+        "data": context.images.digest(),
+    }
+
+
+def _outputs(context: Context) -> list[Path]:
+    return [context.folder.verify]
+
+
+def _work(context: Context) -> dict[str, Any]:
+    from recycle_pipeline.evaluators.gates import Limits, raise_for
+    from recycle_pipeline.evaluators.session import best_provider, open_session
+    from recycle_pipeline.evaluators.verify import LatencySettings, verify
+    from recycle_pipeline.exporters.onnx.twin import write_dense_twin
+    from recycle_pipeline.pipeline.rebuild import rebuild
+
+    config, folder, images = context.config, context.folder, context.images
+    provider, reason = best_provider(config.provider)
+    if reason and _has_gpu():
+        context.reporter.stage("verify", f"note: {reason}; verifying on the CPU")
+    model_path = folder.model("onnx")
+    context.reporter.stage("verify", f"{folder.relative(model_path)} under ONNX Runtime, provider {provider}")
+    model = open_session(model_path, provider)
+    custom = config.arch if is_custom(config.arch) and context.import_custom else None
+    network = rebuild(folder.ticket, arch=custom).network
+    pixels = normalised(images.test_images, images.mean, images.std)
+    reference = _torch_logits(network, pixels)
+    fed = images.test_images if model.input_dtype == np.uint8 else pixels
+    with tempfile.TemporaryDirectory() as scratch:
+        twin_path = Path(scratch) / "dense-twin.onnx"
+        write_dense_twin(model_path, twin_path)
+        report = verify(
+            model,
+            reference,
+            fed,
+            images.test_labels,
+            batch_size=BATCH_SIZE,
+            baseline=open_session(twin_path, provider),
+            latency=LatencySettings(seconds=LATENCY_SECONDS),
+            limits=Limits(
+                max_difference=config.max_difference,
+                max_accuracy_drop=config.max_accuracy_drop,
+                min_top1=config.min_top1,
+                max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
+            ),
+        )
+    content = report.to_json() | {"model": folder.relative(model_path)}
+    write_text(folder.verify, json.dumps(content, indent=1) + "\n")
+    raise_for(report.verdicts)
+    return summary(content)
+
+
+def summary(report: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of a verify.json that people ask for first."""
+    latency = report["latency"]
+    return {
+        "provider": report["provider"],
+        "n": report["n"],
+        "torch_accuracy": report["accuracy"]["reference"]["top1"],
+        "ort_accuracy": report["accuracy"]["model"]["top1"],
+        "max_difference": report["parity"]["max_difference"],
+        "top1_agreement": report["parity"]["top1_agreement"],
+        "latency_ms": latency["model"]["median_ms"],
+        "dense_twin_ms": latency["baseline"]["median_ms"],
+        "latency_ratio": latency["ratio"],
+        "threads": latency["threads"],
+    }
+
+
+def normalised(
+    pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """(N, C, S, S) uint8 to float32 (pixels / 255 - mean) / std."""
+    shape = (1, -1, 1, 1)
+    scaled = pixels.astype(np.float32) / np.float32(255)
+    return (scaled - np.reshape(mean, shape).astype(np.float32)) / np.reshape(std, shape).astype(np.float32)
+
+
+def _torch_logits(network: "nn.Module", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of the rebuilt network, batch norm not folded, on the CPU: (N, K)."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [network(part) for part in torch.from_numpy(pixels).split(BATCH_SIZE)]
+    logits: NDArray[np.float32] = torch.cat(parts).numpy()
+    return logits
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+VERIFY = Stage(
+    "verify",
+    schema=1,
+    config_keys=("provider", "max_difference", "max_accuracy_drop", "min_top1", "max_slowdown"),
+    inputs=_inputs,
+    outputs=_outputs,
+    work=_work,
+)
