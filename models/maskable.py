@@ -1,5 +1,6 @@
 """Which layers of a network are masked: every convolution and linear layer, first and last included."""
 
+import torch
 from torch import nn
 
 from recycle_pipeline.models.errors import UsageFault
@@ -22,3 +23,28 @@ def maskable_layers(network: nn.Module) -> dict[str, Maskable]:
     if len({id(layer.weight) for layer in layers.values()}) != len(layers):
         raise UsageFault(f"two layers of {type(network).__name__} share one weight; shared weights cannot be masked")
     return layers
+
+
+@torch.no_grad()
+def check_network(network: nn.Module, classes: int, channels: int, image_size: int) -> None:
+    """Checks that a plain network can be masked and maps images to logits.
+
+    Raises:
+        UsageFault: nothing to mask; or it fails on, or misshapes, a batch of two blank images.
+    """
+    maskable_layers(network)
+    was_training = network.training
+    network.eval()
+    try:
+        shape = tuple(network(torch.zeros(2, channels, image_size, image_size)).shape)
+    except Exception as error:  # the user's own forward may raise anything
+        raise UsageFault(
+            f"{type(network).__name__} fails on images of shape (2, {channels}, {image_size}, {image_size}): "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        network.train(was_training)
+    if shape != (2, classes):
+        raise UsageFault(
+            f"{type(network).__name__} maps 2 images to shape {shape}; expected (2, {classes}), a logit per class"
+        )

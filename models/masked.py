@@ -33,14 +33,14 @@ class _StraightThrough(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         scores, weight = ctx.saved_tensors
-        return gradients[0] * weight * scores.sign(), None, None
+        return scores.sign().mul_(weight).mul_(gradients[0]), None, None
 
 
 class MaskedWeight(nn.Module):
     """The parametrization of one layer's weight.
 
     Attributes:
-        weight: the drawn weight, layer's shape; replaced in place by reuse events.
+        weight: the drawn weight, layer's shape; changed by `set_weight` alone.
         effective: what the layer computes with, same shape.
         mask: bool, same shape, True = kept; valid after `refresh`.
         gain: 0-dim float32; 1 for continuous subnetworks.
@@ -50,6 +50,7 @@ class MaskedWeight(nn.Module):
     effective: Tensor
     mask: Tensor
     gain: Tensor
+    _unit: Tensor  # what a kept weight is before the gain: its sign, or itself
 
     def __init__(self, weight: Tensor, kind: SubnetworkKind) -> None:
         super().__init__()
@@ -58,20 +59,26 @@ class MaskedWeight(nn.Module):
         self.register_buffer("effective", torch.zeros_like(weight))
         self.register_buffer("mask", torch.zeros_like(weight, dtype=torch.bool))
         self.register_buffer("gain", torch.ones((), device=weight.device))
+        self.register_buffer("_unit", weight.sign() if kind == "binary" else weight, persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores of the layer's shape to the effective weight of that shape."""
         effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight)  # type: ignore[no-untyped-call]
         return effective
 
+    def set_weight(self, weight: Tensor) -> None:
+        """Replaces the drawn weight; takes effect at the next `refresh`."""
+        self.weight.copy_(weight)
+        if self.kind == "binary":
+            torch.sign(weight, out=self._unit)
+
     @torch.no_grad()
     def refresh(self, mask: Tensor) -> None:
-        """Takes a new mask and forms gain and effective weight from it."""
+        """Takes a new mask and forms gain and effective weight from it, in place."""
         self.mask.copy_(mask)
+        self.effective.copy_(mask).mul_(self._unit)
         if self.kind == "binary":
-            kept_magnitude = (self.weight.abs() * mask).sum(dtype=torch.float64)
+            kept_magnitude = torch.dot(self.effective.view(-1), self.weight.view(-1))  # sum of |weight|
             # A layer with nothing kept has gain 0, not NaN.
             self.gain.copy_(kept_magnitude / mask.sum().clamp(min=1))
-            torch.mul(self.weight.sign(), self.gain * mask, out=self.effective)
-        else:
-            torch.mul(self.weight, mask, out=self.effective)
+            self.effective.mul_(self.gain)

@@ -141,15 +141,15 @@ class MaskedNetwork:
             weight = layer.weight.weight
             provenance = layer.provenance or Provenance.initial(weight.numel(), weight.device)
             result = event(layer, provenance)
-            weight.copy_(result.weights)
+            layer.weight.set_weight(result.weights)
             layer.provenance = result.provenance
             written += result.written
             changed += result.changed
         return ReuseEvent(written, changed)
 
     def effective(self) -> dict[str, Tensor]:
-        """The effective weights by state name of the plain network, on the device."""
-        return {f"{layer.name}.weight": layer.weight.effective for layer in self._layers}
+        """The effective weights by state name of the plain network, on the device; pruned ones are +0."""
+        return {f"{layer.name}.weight": layer.weight.effective + 0.0 for layer in self._layers}
 
     def tensors(self) -> tuple[MaskedTensor, ...]:
         """Masks and provenance of every layer, as numpy; valid after `refresh`."""

@@ -47,7 +47,7 @@ class RunConfig:
     image_size: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     momentum: float = 0.9
     weight_decay: float | None = None
     warmup: float = 0.0
@@ -94,10 +94,13 @@ class RunConfig:
         """Fills in what depends on other settings: budget by data set, init by kind, reuse by budget."""
         epochs = self.epochs or (12 if self.data == "digits" else 30)
         binary = self.subnetwork == "binary"
+        batch_size = self.batch_size or (64 if self.data == "digits" else 256)
         return dataclasses.replace(
             self,
             epochs=epochs,
-            batch_size=self.batch_size or (64 if self.data == "digits" else 256),
+            batch_size=batch_size,
+            # Linear in the batch (Goyal et al. 2017): 0.1 at 256, the published rate of the ResNets.
+            learning_rate=self.learning_rate or 0.1 * batch_size / 256,
             init=self.init or ("kaiming_normal" if binary else "signed_constant"),
             weight_decay=_or(self.weight_decay, 1e-4 if self.arch.startswith("conv") else 5e-4),
             reuse_rate=self.reuse_rate or (0.1 if self.reuse == "rerandomize" else 0.2),

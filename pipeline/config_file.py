@@ -7,7 +7,7 @@ from typing import Any
 import tomli_w
 
 from recycle_pipeline.exporters.atomic import write_text
-from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 
@@ -33,6 +33,18 @@ def read_config_file(path: Path) -> dict[str, Any]:
             f"imported; if you trust it, give --arch {values['arch']} on the command line"
         )
     return values
+
+
+def read_run_config(path: Path) -> dict[str, Any]:
+    """The names and values of a run folder's config.toml, as this tool wrote it.
+
+    Raises:
+        CorruptArtefact: it is not TOML any more.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CorruptArtefact(f"{path} is damaged: {error}; remove the run folder or restore it") from error
 
 
 def write_config(config: RunConfig, path: Path) -> None:

@@ -71,3 +71,8 @@ def existing_run(root: Path) -> RunFolder:
             "`recycle-pipeline run` or `search` printed"
         )
     return folder
+
+
+def ticket_path(path: Path) -> Path:
+    """A ticket's path from itself or from the run folder that holds it."""
+    return RunFolder(path).ticket if path.is_dir() else path

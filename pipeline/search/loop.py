@@ -54,7 +54,7 @@ def search(
     Raises:
         RecycleError: the loss became NaN or infinite.
     """
-    network.to(device, memory_format=torch.channels_last if device.type == "cuda" else None)
+    network.to(device)
     masked = MaskedNetwork(network, settings.recipe)
     training = TrainingImages(images, device, settings.recipe.seed)
     optimizer = torch.optim.SGD(

@@ -1,0 +1,66 @@
+"""The Python functions: the same names, the same checks and the same errors as the command line."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recycle_pipeline.pipeline.reporter import Reporter, Silent
+from recycle_pipeline.pipeline.result import RunResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def run(
+    *,
+    config: str | Path | None = None,
+    force: tuple[str, ...] = (),
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> RunResult:
+    """Searches, packs, exports and verifies; finished stages of the same run are skipped.
+
+    Args:
+        config: a TOML file of settings; `options` override it.
+        force: stages to redo even if nothing changed: search, pack, export, verify.
+        reporter: receives progress; silent if None.
+        **options: the command's options with underscores, for example `arch="resnet18", prune=0.9,
+            output_dir="runs/mine"`. See `RunConfig` for all.
+
+    Raises:
+        RecycleError: a subclass tells what went wrong; its `exit_code` is the command's.
+    """
+    from recycle_pipeline.pipeline.config import config_from
+    from recycle_pipeline.pipeline.config_file import read_config_file
+    from recycle_pipeline.pipeline.runner import execute, plan_run
+
+    from_file = read_config_file(Path(config)) if config is not None else {}
+    settings = config_from(merge(from_file, options))
+    plan = plan_run(settings, reporter or Silent(), forced=force)
+    return RunResult(plan.context.folder, plan.context.config, execute(plan))
+
+
+def reconstruct(ticket: str | Path, *, arch: str | None = None) -> "nn.Module":
+    """The network of a ticket, ready for inference: eval mode, on CPU, every tensor compared with its digest.
+
+    Args:
+        ticket: a ticket file, or a run folder that has one.
+        arch: needed only where the ticket is of your own `package.module:function`, to allow its import.
+
+    Raises:
+        UsageFault: no such ticket, or a custom arch without `arch`.
+        CorruptArtefact: the ticket is damaged; names the part.
+    """
+    from recycle_pipeline.pipeline.rebuild import rebuild
+    from recycle_pipeline.pipeline.run_folder import ticket_path
+
+    return rebuild(ticket_path(Path(ticket)), arch=arch).network
+
+
+def merge(from_file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Options over file values; `keep` given in one place replaces `prune` given in the other."""
+    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    base = {name.replace("-", "_"): value for name, value in from_file.items()}
+    for name, other in (("prune", "keep"), ("keep", "prune")):
+        if name in given:
+            base.pop(other, None)
+    return base | given

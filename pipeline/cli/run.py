@@ -1,0 +1,64 @@
+"""`run`, the whole job, and `search`, its first stage."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recycle_pipeline.pipeline.cli import options as opt
+from recycle_pipeline.pipeline.cli.console import reporter_for
+from recycle_pipeline.pipeline.cli.tables import print_result
+
+DRY_RUN = (click.option("--dry-run", is_flag=True, help="Show settings and stages; write nothing."),)
+
+
+@click.command()
+@opt.options(opt.WHAT, opt.DATA, opt.SEARCH, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+def run(**given: Any) -> None:
+    """Search a subnetwork, store its ticket, export it to ONNX and verify it.
+
+    \b
+    Examples:
+      recycle-pipeline run --arch resnet18 --prune 0.9 --export onnx
+      recycle-pipeline run --data cifar10 --data-root ~/data --epochs 100 --device cuda
+      recycle-pipeline run --data folder:photos --image-size 64 --keep 0.05 --json
+
+    Stages whose inputs did not change are skipped, so an interrupted run goes on where it stopped.
+    """
+    _start(("search", "pack", "export", "verify"), given)
+
+
+@click.command()
+@opt.options(opt.WHAT, opt.DATA, opt.SEARCH, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+def search(**given: Any) -> None:
+    """Search a subnetwork only. Then: pack, export, verify, on the folder it prints.
+
+    \b
+    Example:
+      recycle-pipeline search --arch conv6 --subnetwork continuous --prune 0.5 --output-dir runs/mine
+    """
+    _start(("search",), given)
+
+
+def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
+    from recycle_pipeline.pipeline.api import merge
+    from recycle_pipeline.pipeline.config import config_from
+    from recycle_pipeline.pipeline.config_file import as_toml, read_config_file
+    from recycle_pipeline.pipeline.result import RunResult
+    from recycle_pipeline.pipeline.runner import execute, plan_run
+
+    quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
+    file, force = given.pop("config_file"), given.pop("force")
+    given["export"] = given.get("export") or None
+    settings = config_from(merge(read_config_file(Path(file)) if file else {}, given))
+    plan = plan_run(settings, reporter_for(quiet), stages, force)
+    if dry_run:
+        click.echo(f"# {plan.context.folder.root}: {', '.join(stages)} (dry run, nothing written)")
+        click.echo(as_toml(plan.context.config), nl=False)
+        return
+    result = RunResult(plan.context.folder, plan.context.config, execute(plan))
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_result(result)

@@ -1,0 +1,74 @@
+"""`pack`, `export`, `verify`: one stage of an existing run folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from recycle_pipeline.pipeline.cli import options as opt
+from recycle_pipeline.pipeline.cli.console import reporter_for
+from recycle_pipeline.pipeline.cli.tables import print_result
+
+FOLDER = click.argument("folder", type=click.Path())
+FORCE = (click.option("--force", is_flag=True, help="Redo it even if nothing changed."),)
+CUSTOM = (click.option("--arch", help="Repeat a custom package.module:function to allow its import."),)
+
+
+@click.command()
+@FOLDER
+@opt.options(FORCE, opt.OUTPUT)
+def pack(folder: str, **given: Any) -> None:
+    """Store the searched subnetwork of run FOLDER as a ticket, after rebuilding it from its seed.
+
+    \b
+    Example:
+      recycle-pipeline pack runs/mine
+    """
+    _stage("pack", folder, given)
+
+
+@click.command()
+@FOLDER
+@opt.options(opt.EXPORT, CUSTOM, FORCE, opt.OUTPUT)
+def export(folder: str, **given: Any) -> None:
+    """Rebuild the network of run FOLDER from its ticket, fold it, and write ONNX.
+
+    \b
+    Example:
+      recycle-pipeline export runs/mine --export onnx --embed-preprocessing
+    """
+    _stage("export", folder, given)
+
+
+@click.command()
+@FOLDER
+@opt.options(opt.VERIFY, CUSTOM, FORCE, opt.OUTPUT)
+def verify(folder: str, **given: Any) -> None:
+    """Verify the exported model of run FOLDER under ONNX Runtime: parity, accuracy, latency, gates.
+
+    \b
+    Example:
+      recycle-pipeline verify runs/mine --provider cpu --min-top1 0.98
+    """
+    _stage("verify", folder, given)
+
+
+def _stage(stage: str, folder: str, given: dict[str, Any]) -> None:
+    from recycle_pipeline.pipeline.manifest import read_manifest
+    from recycle_pipeline.pipeline.result import RunResult
+    from recycle_pipeline.pipeline.runner import execute, plan_stage
+
+    quiet, as_json, force = given.pop("quiet"), given.pop("as_json"), given.pop("force")
+    arch = given.pop("arch", None)
+    if "export" in given:
+        given["export"] = given["export"] or None
+    changes = {name: value for name, value in given.items() if value is not None}
+    plan = plan_stage(Path(folder), stage, changes, reporter_for(quiet), arch=arch, force=force)
+    execute(plan)
+    context = plan.context
+    result = RunResult(context.folder, context.config, read_manifest(context.folder.manifest).stages)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_result(result)

@@ -1,0 +1,90 @@
+"""Results as short tables on stdout."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recycle_pipeline.pipeline.result import RunResult
+
+
+def print_result(result: RunResult) -> None:
+    """What a run came to: kept weights, accuracy, parity, latency, and where the files are."""
+    grid = Table.grid(padding=(0, 3))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, text in result_rows(result):
+        grid.add_row(name, Text(text))
+    console().print(grid)
+
+
+def result_rows(result: RunResult) -> list[tuple[str, str]]:
+    """The rows of the table, as plain text."""
+    search, pack, export, verify = (result.facts(s) for s in ("search", "pack", "export", "verify"))
+    rows = []
+    if search:
+        kept, weights = search["kept"], search["weights"]
+        rows.append(("kept", f"{kept:,} of {weights:,} weights ({kept / weights:.2%})"))
+    rows += _accuracy_rows(search, verify)
+    if verify:
+        ratio = verify["latency_ratio"]
+        rows.append(
+            (
+                "latency",
+                f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms "
+                f"(batch 1, {_threads(verify['threads'])}, {verify['provider']}); ratio {ratio['ratio']:.2f}, "
+                f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}",
+            )
+        )
+    if pack:
+        smaller = pack["dense_bytes"] / pack["bytes"]
+        text = f"{result.ticket}  {size(pack['bytes'])}, {smaller:.0f}x smaller than the dense weights"
+        rows.append(("ticket", text))
+    for form, count in export.get("bytes", {}).items():
+        rows.append((form, f"{result.folder.model(form)}  {size(count)}"))
+    rows.append(("run folder", str(result.folder.root)))
+    return rows
+
+
+def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple[str, str]]:
+    if not verify:
+        if not search:
+            return []
+        text = f"{search['test_accuracy']:.2%} at the end of the search, on {search['test_images']:,} test images"
+        return [("accuracy", text)]
+    return [
+        (
+            "accuracy",
+            f"{verify['ort_accuracy']:.2%} in ONNX Runtime, {verify['torch_accuracy']:.2%} in torch, "
+            f"on {verify['n']:,} test images",
+        ),
+        (
+            "parity",
+            f"logits differ by at most {verify['max_difference']:.1e}, "
+            f"same top-1 on {verify['top1_agreement']:.2%}",
+        ),
+    ]
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' if count != 1 else ''}"
+
+
+def size(count: int) -> str:
+    """Bytes for people, in decimal units."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:,.1f} kB" if count < 1e6 else f"{count / 1e6:,.2f} MB"
+
+
+def path_size(path: Path) -> str:
+    """A file's size for people."""
+    return size(path.stat().st_size)
+
+
+def console() -> Console:
+    """Stdout; lines are not broken where it is not a terminal."""
+    out = Console(highlight=False)
+    return out if out.is_terminal else Console(highlight=False, width=500)

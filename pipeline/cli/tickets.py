@@ -1,0 +1,127 @@
+"""`reconstruct` and `inspect`: what a ticket holds."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.table import Table
+
+from recycle_pipeline.pipeline.cli.tables import console, path_size, size
+
+if TYPE_CHECKING:
+    from recycle_pipeline.models.subnetwork import Subnetwork
+
+TICKET = click.argument("ticket", type=click.Path())
+
+
+@click.command()
+@TICKET
+@click.option("--output", type=click.Path(), help="Write the rebuilt tensors here, as .safetensors.")
+def reconstruct(ticket: str, output: str | None) -> None:
+    """Rebuild every tensor of TICKET (a file, or a run folder) from its seed and compare digests.
+
+    \b
+    Examples:
+      recycle-pipeline reconstruct runs/mine
+      recycle-pipeline reconstruct ticket.safetensors --output weights.safetensors
+
+    \b
+    In Python, as a network ready for inference:
+      from recycle_pipeline.pipeline import reconstruct
+      network = reconstruct("ticket.safetensors")
+    """
+    from recycle_pipeline.exporters.ticket.reader import check_digests, load_ticket, stored_digests
+    from recycle_pipeline.exporters.weights import write_weights
+    from recycle_pipeline.models.errors import UsageFault
+    from recycle_pipeline.pipeline.run_folder import ticket_path
+
+    if output is not None and Path(output).suffix != ".safetensors":
+        raise UsageFault(f"--output {output}: expected a name that ends in .safetensors")
+    path = ticket_path(Path(ticket))
+    subnetwork = load_ticket(path)
+    arrays = subnetwork.arrays()
+    check_digests(arrays, stored_digests(path), str(path))
+    click.echo(f"{path}: {len(arrays)} tensors rebuilt from seed {subnetwork.seed}, all equal to their digests")
+    if output is not None:
+        write_weights(arrays, Path(output))
+        click.echo(f"{output}: {path_size(Path(output))}")
+
+
+@click.command()
+@TICKET
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def inspect(ticket: str, as_json: bool) -> None:
+    """Show what TICKET (a file, or a run folder) holds, layer by layer.
+
+    \b
+    Example:
+      recycle-pipeline inspect runs/mine
+    """
+    from recycle_pipeline.exporters.ticket.reader import load_ticket
+    from recycle_pipeline.models.subnetwork import mask_entropy_bytes
+    from recycle_pipeline.pipeline.run_folder import ticket_path
+
+    path = ticket_path(Path(ticket))
+    subnetwork = load_ticket(path)
+    facts = {
+        "ticket": str(path),
+        "bytes": path.stat().st_size,
+        "mask_entropy_bytes": round(mask_entropy_bytes(subnetwork.tensors)),
+        "arch": subnetwork.arch,
+        "subnetwork": subnetwork.kind,
+        "seed": subnetwork.seed,
+        "prune": subnetwork.prune,
+        "scope": subnetwork.scope,
+        "input": [subnetwork.channels, subnetwork.image_size, subnetwork.image_size],
+        "classes": list(subnetwork.classes),
+        "kept": subnetwork.kept,
+        "weights": subnetwork.size,
+        "layers": [_layer(t) for t in subnetwork.tensors],
+    }
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        _print(facts, subnetwork)
+
+
+def _layer(tensor: Any) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.mask.shape),
+        "weights": tensor.size,
+        "kept": tensor.kept,
+        "moved": tensor.moved,
+        "gain": None if tensor.gain is None else float(tensor.gain),
+    }
+
+
+def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
+    out = console()
+    out.print(
+        f"{facts['ticket']}: {size(facts['bytes'])}, bound of its masks {size(facts['mask_entropy_bytes'])}\n"
+        f"{subnetwork.arch}, {subnetwork.kind}, seed {subnetwork.seed}, {subnetwork.prune:g} removed per "
+        f"{subnetwork.scope}, {len(subnetwork.classes)} classes, "
+        f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer")
+    for heading in ("shape", "weights", "kept", "density", "moved", "gain"):
+        table.add_column(heading, justify="right")
+    for layer in (*facts["layers"], _total(facts)):
+        table.add_row(
+            layer["name"],
+            " x ".join(map(str, layer["shape"])),
+            f"{layer['weights']:,}",
+            f"{layer['kept']:,}",
+            f"{layer['kept'] / layer['weights']:.2%}",
+            f"{layer['moved']:,}",
+            "" if layer["gain"] is None else f"{layer['gain']:.5f}",
+        )
+    out.print(table)
+
+
+def _total(facts: dict[str, Any]) -> dict[str, Any]:
+    sums = {key: sum(layer[key] for layer in facts["layers"]) for key in ("weights", "kept", "moved")}
+    return {"name": "total", "shape": [], "gain": None, **sums}

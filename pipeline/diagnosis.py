@@ -1,0 +1,104 @@
+"""What `doctor` looks at: packages, data, GPU, ONNX Runtime providers."""
+
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+from recycle_pipeline.pipeline.environment import PACKAGES, installed_version
+from recycle_pipeline.pipeline.version import VERSION
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        what: its name.
+        status: ok; note (works without, but you may want it); missing (runs need it).
+        text: what was found.
+        advice: what to do; "" if nothing.
+    """
+
+    what: str
+    status: Literal["ok", "note", "missing"]
+    text: str
+    advice: str = ""
+
+
+def diagnose() -> list[Finding]:
+    """Looks at everything; takes some seconds, because it tries things rather than trust versions."""
+    findings = [Finding("recycle-pipeline", "ok", f"{VERSION}, Python {platform.python_version()}")]
+    findings += [_package(name) for name in PACKAGES]
+    if installed_version("onnxruntime") and installed_version("onnxruntime-gpu"):
+        findings.append(
+            Finding(
+                "onnxruntime",
+                "missing",
+                "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+                "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
+            )
+        )
+    return [*findings, _vision(), _gpu(), *_providers(), _data()]
+
+
+def _package(name: str) -> Finding:
+    version = installed_version(name)
+    if version is None and name == "onnxruntime-gpu":
+        version = installed_version("onnxruntime")
+        if version:
+            return Finding(
+                name,
+                "note",
+                f"onnxruntime {version} is there instead: CPU only",
+                "for the CUDA provider: pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+            )
+    if version is None:
+        return Finding(name, "missing", "not installed", f"pip install {name}")
+    return Finding(name, "ok", version)
+
+
+def _vision() -> Finding:
+    try:
+        import torchvision
+
+        return Finding("torch + torchvision", "ok", f"import together ({torchvision.__version__})")
+    except Exception as error:  # a mismatched pair fails in many ways, from ImportError to RuntimeError
+        return Finding(
+            "torch + torchvision",
+            "missing",
+            f"torchvision does not import: {error}",
+            "install the pair together: pip install --force-reinstall torch torchvision",
+        )
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return Finding("GPU", "ok", f"{', '.join(names)}; CUDA {torch.version.cuda}")
+    built = torch.version.cuda
+    why = f"torch is built for CUDA {built} but sees no device" if built else "this torch is built without CUDA"
+    return Finding("GPU", "note", f"none: {why}; the search runs on the CPU", "an NVIDIA GPU with its driver makes it ~100x faster")
+
+
+def _providers() -> list[Finding]:
+    from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
+
+    findings = []
+    for name, provider in PROVIDERS.items():
+        reason = why_not(name)
+        if reason is None:
+            findings.append(Finding(f"provider {name}", "ok", f"{provider.ort_name} computes"))
+        else:
+            status: Literal["note", "missing"] = "missing" if name == "cpu" else "note"
+            findings.append(Finding(f"provider {name}", status, f"cannot run: {reason}", provider.remedy))
+    return findings
+
+
+def _data() -> Finding:
+    from recycle_pipeline.pipeline.data.vision import default_data_root
+
+    root = default_data_root()
+    there = "exists" if root.is_dir() else "not there yet; --download fills it"
+    return Finding("data root", "ok", f"{root} ({there}); digits needs none")

@@ -1,0 +1,53 @@
+"""What a run came to: the numbers people ask for, as one value, for Python, JSON and the table."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.manifest import StageEntry
+from recycle_pipeline.pipeline.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run.
+
+    Attributes:
+        folder: where its files are.
+        config: resolved settings.
+        stages: the manifest's entry of each stage, by name.
+    """
+
+    folder: RunFolder
+    config: RunConfig
+    stages: dict[str, StageEntry]
+
+    @property
+    def ticket(self) -> Path:
+        return self.folder.ticket
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """The exported forms, by name."""
+        return {form: self.folder.model(form) for form in self.config.export}
+
+    def facts(self, stage: str) -> dict[str, Any]:
+        """What a stage found; empty where it did not run."""
+        entry = self.stages.get(stage)
+        return entry.facts if entry else {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types, for `--json`."""
+        return {
+            "schema": 1,
+            "folder": str(self.folder.root),
+            "files": {name: str(path) for name, path in self._files().items() if path.is_file()},
+            "config": self.config.to_dict(),
+            "stages": {name: {"seconds": e.seconds, **e.facts} for name, e in self.stages.items()},
+        }
+
+    def _files(self) -> dict[str, Path]:
+        folder = self.folder
+        files = {"ticket": folder.ticket, "verify": folder.verify, "manifest": folder.manifest}
+        return files | {"metrics": folder.metrics} | self.models

@@ -1,0 +1,150 @@
+"""Putting stages together: which folder, which stages, in which order, with what left of a former run."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.registry import find_builder, is_custom
+from recycle_pipeline.pipeline.config import RunConfig, config_from
+from recycle_pipeline.pipeline.config_file import read_run_config, write_config
+from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
+from recycle_pipeline.pipeline.reporter import Reporter
+from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
+from recycle_pipeline.pipeline.stages.export import EXPORT
+from recycle_pipeline.pipeline.stages.pack import PACK
+from recycle_pipeline.pipeline.stages.search import SEARCH
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
+from recycle_pipeline.pipeline.stages.verify import VERIFY
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (SEARCH, PACK, EXPORT, VERIFY)}
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked request: settings, folder, stages. Nothing has been written yet.
+
+    Attributes:
+        context: what the stages share.
+        stages: names, in order.
+        forced: names of those that run even if nothing changed.
+    """
+
+    context: Context
+    stages: tuple[str, ...]
+    forced: frozenset[str]
+
+
+def plan_run(
+    config: RunConfig,
+    reporter: Reporter,
+    stages: Iterable[str] = tuple(STAGES),
+    forced: Iterable[str] = (),
+) -> Plan:
+    """A plan from settings the user gave, for a new folder or one that holds the same run.
+
+    Raises:
+        UsageFault: a setting cannot be met here, or the folder holds something else.
+    """
+    resolved = config.resolve()
+    forced = frozenset(forced)
+    for name in forced:
+        _known_stage(name)
+    find_builder(resolved.arch, import_custom=True)  # the name came from the user
+    find_device(resolved.device)
+    folder = RunFolder(Path(resolved.output_dir) if resolved.output_dir else default_folder(resolved))
+    _check_folder(folder, resolved, forced)
+    context = Context(resolved, folder, reporter, import_custom=True)
+    return Plan(context, tuple(stages), forced)
+
+
+def plan_stage(
+    root: Path, stage: str, changes: dict[str, Any], reporter: Reporter, *, arch: str | None, force: bool
+) -> Plan:
+    """A plan for one stage of an existing run, with some of its later settings changed.
+
+    Raises:
+        UsageFault: no run there; or the run's arch is custom and `arch` does not repeat it.
+    """
+    folder = existing_run(root)
+    config = config_from(read_run_config(folder.config) | changes)
+    if arch is not None and arch != config.arch:
+        raise UsageFault(f"--arch {arch} was given, but {root} is a run of {config.arch}")
+    if is_custom(config.arch):
+        find_builder(config.arch, import_custom=arch is not None)
+    context = Context(config, folder, reporter, import_custom=arch is not None)
+    return Plan(context, (_known_stage(stage),), frozenset([stage] if force else []))
+
+
+def execute(plan: Plan) -> dict[str, StageEntry]:
+    """Runs a plan's stages in order; returns what each did, by name.
+
+    Raises:
+        RecycleError: a stage failed; the ones before it are kept.
+    """
+    context = plan.context
+    searches = "search" in plan.stages
+    if searches:
+        _check_network(context)  # a bad data set or network is found before anything is written
+        write_config(context.config, context.folder.config)
+    entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
+    if not searches:
+        write_config(context.config, context.folder.config)
+    return entries
+
+
+def default_folder(config: RunConfig) -> Path:
+    """runs/<arch>-<data>-<prune>-<hash of the search's settings>: the same settings, the same folder."""
+    settings = json.dumps(SEARCH.settings(config), sort_keys=True)
+    short = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    words = [config.arch, config.data.rsplit("/", 1)[-1], f"{config.prune:g}", short]
+    name = "-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words)
+    return RUNS / name
+
+
+def _check_network(context: Context) -> None:
+    """Loads the data and builds the network once, so that what cannot work is refused at the start."""
+    from recycle_pipeline.models.maskable import check_network
+    from recycle_pipeline.models.registry import build
+
+    images = context.images
+    network = build(
+        context.config.arch,
+        classes=len(images.classes),
+        channels=images.channels,
+        image_size=images.image_size,
+        import_custom=context.import_custom,
+    )
+    check_network(network, len(images.classes), images.channels, images.image_size)
+
+
+def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) -> None:
+    root = folder.root
+    if root.exists() and not root.is_dir():
+        raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
+    if not root.is_dir() or not any(root.iterdir()):
+        return
+    if not folder.config.is_file():
+        raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
+    if "search" in forced:
+        return
+    known = read_manifest(folder.manifest).stages.get("search")
+    there = known.config if known else SEARCH.settings(config_from(read_run_config(folder.config)))
+    asked = SEARCH.settings(config)
+    differing = [f"{key} {there.get(key)} there, {asked[key]} asked" for key in asked if there.get(key) != asked[key]]
+    if differing:
+        raise UsageFault(
+            f"--output-dir {root} holds another run ({'; '.join(differing[:4])}); choose another folder, "
+            "or --force search to replace it"
+        )
+
+
+def _known_stage(name: str) -> str:
+    if name not in STAGES:
+        raise UsageFault(f"unknown stage {name!r}; expected one of {', '.join(STAGES)}")
+    return name
