@@ -48,7 +48,9 @@ def _load(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> 
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
     for name in sorted(wanted.keys() ^ arrays.keys()):
         where = "has" if name in wanted else "lacks"
-        raise CorruptArtefact(f"{arch} {where} the tensor {name!r}, the subnetwork does not agree: not the same arch")
+        raise CorruptArtefact(
+            f"{arch} {where} the tensor {name!r}, the subnetwork does not agree: not the same arch"
+        )
     for name, array in arrays.items():
         if tuple(wanted[name].shape) != array.shape:
             raise CorruptArtefact(

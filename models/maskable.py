@@ -21,7 +21,9 @@ def maskable_layers(network: nn.Module) -> dict[str, Maskable]:
             f"{type(network).__name__} has no layer to mask: expected at least one convolution or nn.Linear"
         )
     if len({id(layer.weight) for layer in layers.values()}) != len(layers):
-        raise UsageFault(f"two layers of {type(network).__name__} share one weight; shared weights cannot be masked")
+        raise UsageFault(
+            f"two layers of {type(network).__name__} share one weight; shared weights cannot be masked"
+        )
     return layers
 
 

@@ -97,5 +97,7 @@ def _import_builder(arch: str) -> Builder:
             f"importable from {os.getcwd()}"
         ) from error
     if not callable(builder):
-        raise UsageFault(f"arch {arch!r} is a {type(builder).__name__}, expected a function that builds a network")
+        raise UsageFault(
+            f"arch {arch!r} is a {type(builder).__name__}, expected a function that builds a network"
+        )
     return builder  # type: ignore[no-any-return]

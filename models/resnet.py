@@ -43,7 +43,9 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """Stem, four stages, pool, classifier; (N, channels, S, S) -> (N, classes)."""
 
-    def __init__(self, blocks: tuple[int, int, int, int], classes: int, channels: int, image_size: int) -> None:
+    def __init__(
+        self, blocks: tuple[int, int, int, int], classes: int, channels: int, image_size: int
+    ) -> None:
         super().__init__()
         self.stem = _stem(channels, image_size)
         stages: list[nn.Module] = []

@@ -126,7 +126,9 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     if "keep" in named:
         keep = named.pop("keep")
         if "prune" in named:
-            raise UsageFault(f"--prune {named['prune']} and --keep {keep} were both given: expected one of them")
+            raise UsageFault(
+                f"--prune {named['prune']} and --keep {keep} were both given: expected one of them"
+            )
         named["prune"] = prune_of_keep(keep)
     hints = get_type_hints(RunConfig)
     for name in named:

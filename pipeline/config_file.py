@@ -49,7 +49,9 @@ def read_run_config(path: Path) -> dict[str, Any]:
 
 def write_config(config: RunConfig, path: Path) -> None:
     """Writes a resolved config, atomically."""
-    write_text(path, "# Resolved settings of this run; see manifest.json for what came out.\n" + as_toml(config))
+    write_text(
+        path, "# Resolved settings of this run; see manifest.json for what came out.\n" + as_toml(config)
+    )
 
 
 def as_toml(config: RunConfig) -> str:

@@ -78,8 +78,15 @@ def _gpu() -> Finding:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return Finding("GPU", "ok", f"{', '.join(names)}; CUDA {torch.version.cuda}")
     built = torch.version.cuda
-    why = f"torch is built for CUDA {built} but sees no device" if built else "this torch is built without CUDA"
-    return Finding("GPU", "note", f"none: {why}; the search runs on the CPU", "an NVIDIA GPU with its driver makes it ~100x faster")
+    why = (
+        f"torch is built for CUDA {built} but sees no device" if built else "this torch is built without CUDA"
+    )
+    return Finding(
+        "GPU",
+        "note",
+        f"none: {why}; the search runs on the CPU",
+        "an NVIDIA GPU with its driver makes it ~100x faster",
+    )
 
 
 def _providers() -> list[Finding]:

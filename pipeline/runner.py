@@ -136,7 +136,9 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
     known = read_manifest(folder.manifest).stages.get("search")
     there = known.config if known else SEARCH.settings(config_from(read_run_config(folder.config)))
     asked = SEARCH.settings(config)
-    differing = [f"{key} {there.get(key)} there, {asked[key]} asked" for key in asked if there.get(key) != asked[key]]
+    differing = [
+        f"{key} {there.get(key)} there, {asked[key]} asked" for key in asked if there.get(key) != asked[key]
+    ]
     if differing:
         raise UsageFault(
             f"--output-dir {root} holds another run ({'; '.join(differing[:4])}); choose another folder, "

@@ -148,7 +148,12 @@ def _check_provenance(
 ) -> None:
     if draws is None or sources is None:
         raise _corrupt(name, layer, "draws and sources come together or not at all")
-    if draws.dtype != np.int16 or sources.dtype != np.int32 or draws.shape != (kept,) or sources.shape != (kept,):
+    if (
+        draws.dtype != np.int16
+        or sources.dtype != np.int32
+        or draws.shape != (kept,)
+        or sources.shape != (kept,)
+    ):
         raise _corrupt(name, layer, f"draws and sources must be int16 and int32 of {kept} entries")
     if kept and (draws.min() < 0 or sources.min() < 0 or sources.max() >= size):
         raise _corrupt(name, layer, "a draw or source is out of range")

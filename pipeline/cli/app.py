@@ -60,6 +60,8 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(130)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.", err=True)
+        click.echo(
+            f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.", err=True
+        )
         sys.exit(1)
     sys.exit(0)

@@ -23,7 +23,10 @@ def doctor(as_json: bool) -> None:
 
     findings = diagnose()
     if as_json:
-        facts: dict[str, Any] = {"python": platform.python_version(), "findings": [f.__dict__ for f in findings]}
+        facts: dict[str, Any] = {
+            "python": platform.python_version(),
+            "findings": [f.__dict__ for f in findings],
+        }
         click.echo(json.dumps(facts, indent=2))
     else:
         for finding in findings:

@@ -11,18 +11,29 @@ from recycle_pipeline.pipeline.config import PROVIDERS, REUSES, SCALE_FANS, SCOP
 Command = TypeVar("Command", bound=Callable[..., Any])
 FLAG = {"is_flag": True, "default": None}
 
-ARCH = click.option("--arch", help="conv2, conv4, conv6, conv8, resnet18, resnet34, or your own package.module:function. [resnet18]")
+ARCH = click.option(
+    "--arch",
+    help="conv2, conv4, conv6, conv8, resnet18, resnet34, or your own package.module:function. [resnet18]",
+)
 
 WHAT = (
     ARCH,
     click.option("--prune", type=float, help="Fraction of weights removed, 0 to 1: 0.9 keeps 10 %. [0.9]"),
     click.option("--keep", type=float, help="Fraction kept, in place of --prune."),
-    click.option("--subnetwork", type=click.Choice(SUBNETWORKS), help="binary: signs times a gain (Biprop). continuous: drawn values (edge-popup). [binary]"),
-    click.option("--scope", type=click.Choice(SCOPES), help="Rank weights per layer, or over all layers. [layer]"),
+    click.option(
+        "--subnetwork",
+        type=click.Choice(SUBNETWORKS),
+        help="binary: signs times a gain (Biprop). continuous: drawn values (edge-popup). [binary]",
+    ),
+    click.option(
+        "--scope", type=click.Choice(SCOPES), help="Rank weights per layer, or over all layers. [layer]"
+    ),
 )
 DATA = (
     click.option("--data", help="digits, cifar10, cifar100, mnist, fashion-mnist or folder:PATH. [digits]"),
-    click.option("--data-root", type=click.Path(), help="Where the data sets lie. [~/.cache/recycle-pipeline/data]"),
+    click.option(
+        "--data-root", type=click.Path(), help="Where the data sets lie. [~/.cache/recycle-pipeline/data]"
+    ),
     click.option("--download", **FLAG, help="Fetch the data set if it is missing."),
     click.option("--image-size", type=int, help="Side in pixels to bring a folder's images to."),
 )
@@ -31,31 +42,83 @@ SEARCH = (
     click.option("--batch-size", type=int, help="Images per step. [digits 64, others 256]"),
     click.option("--seed", type=int, help="Of every draw, 0 to 2**63 - 1. [0]"),
     click.option("--device", help="auto, cpu, cuda or cuda:N. [auto: a GPU if there is one]"),
-    click.option("--reuse", type=click.Choice(REUSES), help="recycle: copy high-scored weights over low-scored ones. rerandomize: draw pruned ones anew. [recycle]"),
-    click.option("--reuse-rate", type=float, help="Fraction of a layer per event. [recycle 0.2, rerandomize 0.1]"),
-    click.option("--reuse-period", type=int, help="Epochs from event to event. [a tenth of the epochs, at least 2]"),
-    click.option("--init", type=click.Choice(INITS), help="Distribution of the drawn weights. [binary: kaiming_normal, continuous: signed_constant]"),
-    click.option("--scale-fan", type=click.Choice(SCALE_FANS), help="Fan of the weights' scale: times the density, as it is, or as in published code. [keep]"),
-    click.option("--learning-rate", type=float, help="Peak, of SGD on the scores; cosine to 0. [0.1 * batch size / 256]"),
+    click.option(
+        "--reuse",
+        type=click.Choice(REUSES),
+        help="recycle: copy high-scored weights over low-scored ones. rerandomize: draw pruned ones anew. [recycle]",
+    ),
+    click.option(
+        "--reuse-rate", type=float, help="Fraction of a layer per event. [recycle 0.2, rerandomize 0.1]"
+    ),
+    click.option(
+        "--reuse-period", type=int, help="Epochs from event to event. [a tenth of the epochs, at least 2]"
+    ),
+    click.option(
+        "--init",
+        type=click.Choice(INITS),
+        help="Distribution of the drawn weights. [binary: kaiming_normal, continuous: signed_constant]",
+    ),
+    click.option(
+        "--scale-fan",
+        type=click.Choice(SCALE_FANS),
+        help="Fan of the weights' scale: times the density, as it is, or as in published code. [keep]",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        help="Peak, of SGD on the scores; cosine to 0. [0.1 * batch size / 256]",
+    ),
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
     click.option("--weight-decay", type=float, help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]"),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
 )
 EXPORT = (
-    click.option("--export", multiple=True, help="Form to write; repeat, or give a comma list. Known: onnx. [onnx]"),
-    click.option("--embed-preprocessing", **FLAG, help="The model takes uint8 pixels and normalises inside the graph."),
+    click.option(
+        "--export", multiple=True, help="Form to write; repeat, or give a comma list. Known: onnx. [onnx]"
+    ),
+    click.option(
+        "--embed-preprocessing", **FLAG, help="The model takes uint8 pixels and normalises inside the graph."
+    ),
 )
 VERIFY = (
-    click.option("--provider", type=click.Choice(PROVIDERS), help="ONNX Runtime provider; one that is asked for and cannot run is an error. [auto]"),
-    click.option("--max-difference", type=float, help="Gate: largest difference of logits to torch (exit 3). [1e-4]"),
-    click.option("--max-accuracy-drop", type=float, help="Gate: accuracy lost against torch, a fraction (exit 4). [0.005]"),
+    click.option(
+        "--provider",
+        type=click.Choice(PROVIDERS),
+        help="ONNX Runtime provider; one that is asked for and cannot run is an error. [auto]",
+    ),
+    click.option(
+        "--max-difference", type=float, help="Gate: largest difference of logits to torch (exit 3). [1e-4]"
+    ),
+    click.option(
+        "--max-accuracy-drop",
+        type=float,
+        help="Gate: accuracy lost against torch, a fraction (exit 4). [0.005]",
+    ),
     click.option("--min-top1", type=float, help="Gate: lowest accuracy, a fraction (exit 4). [not asked]"),
-    click.option("--max-slowdown", type=float, help="Gate: slower than the dense twin by at most this fraction (exit 5, or 7 if too noisy to tell). [not asked]"),
+    click.option(
+        "--max-slowdown",
+        type=float,
+        help="Gate: slower than the dense twin by at most this fraction (exit 5, or 7 if too noisy to tell). [not asked]",
+    ),
 )
 FOLDER = (
-    click.option("--output-dir", type=click.Path(), help="Run folder. [runs/<arch>-<data>-<prune>-<hash of the settings>]"),
-    click.option("--config", "config_file", type=click.Path(), help="TOML file of these settings; options on the command line win."),
-    click.option("--force", multiple=True, metavar="STAGE", help="Redo a stage even if nothing changed: search, pack, export, verify."),
+    click.option(
+        "--output-dir",
+        type=click.Path(),
+        help="Run folder. [runs/<arch>-<data>-<prune>-<hash of the settings>]",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(),
+        help="TOML file of these settings; options on the command line win.",
+    ),
+    click.option(
+        "--force",
+        multiple=True,
+        metavar="STAGE",
+        help="Redo a stage even if nothing changed: search, pack, export, verify.",
+    ),
 )
 OUTPUT = (
     click.option("--quiet", is_flag=True, help="No progress; the result and errors only."),

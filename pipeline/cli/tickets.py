@@ -42,7 +42,9 @@ def reconstruct(ticket: str, output: str | None) -> None:
     subnetwork = load_ticket(path)
     arrays = subnetwork.arrays()
     check_digests(arrays, stored_digests(path), str(path))
-    click.echo(f"{path}: {len(arrays)} tensors rebuilt from seed {subnetwork.seed}, all equal to their digests")
+    click.echo(
+        f"{path}: {len(arrays)} tensors rebuilt from seed {subnetwork.seed}, all equal to their digests"
+    )
     if output is not None:
         write_weights(arrays, Path(output))
         click.echo(f"{output}: {path_size(Path(output))}")

@@ -18,7 +18,9 @@ def _inputs(context: Context) -> dict[str, str]:
     inputs = {"data": context.images.digest()}
     arch = context.config.arch
     if is_custom(arch):
-        source = inspect.getsourcefile(inspect.unwrap(find_builder(arch, import_custom=context.import_custom)))
+        source = inspect.getsourcefile(
+            inspect.unwrap(find_builder(arch, import_custom=context.import_custom))
+        )
         if source is not None:
             inputs["arch"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
     return inputs
