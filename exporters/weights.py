@@ -11,7 +11,9 @@ from recycle_pipeline.exporters.atomic import write_bytes
 
 
 def write_weights(arrays: Mapping[str, NDArray[np.generic]], path: Path) -> None:
-    """Writes a network's state by state name, atomically; `load_state_dict(load_file(path), strict=False)` reads it.
+    """Writes a network's state by state name, atomically.
+
+    `load_state_dict(safetensors.torch.load_file(path), strict=False)` reads it.
 
     Raises:
         OSError: the file cannot be written.

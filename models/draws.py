@@ -106,4 +106,5 @@ def _values(bits: NDArray[np.uint64], init: Init, scale: np.float32) -> NDArray[
     else:
         magnitude = np.ones(bits.shape, np.float32)
     magnitude = magnitude * scale
-    return np.where(bits >> np.uint64(63), -magnitude, magnitude)
+    signed: NDArray[np.float32] = np.where(bits >> np.uint64(63), -magnitude, magnitude)
+    return signed

@@ -9,6 +9,7 @@ layer more than once, keeps its batch norms: folding is never allowed to change 
 import copy
 from collections import Counter
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
@@ -38,10 +39,15 @@ def fold_batch_norm(network: nn.Module) -> Folded:
     except Exception as error:  # torch.fx raises whatever the network's own code raises on proxies
         return Folded(copy.deepcopy(network), 0, f"torch.fx cannot trace it: {error}")
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    if calls and max(calls.values()) > 1:
-        return Folded(copy.deepcopy(network), 0, "a layer is called more than once")
-    folded = fuse(network).eval()
-    folded.graph.eliminate_dead_code()
+    weighted = {name for name, _ in network.named_parameters()} | {
+        name for name, _ in network.named_buffers()
+    }
+    repeated = [
+        name for name, count in calls.items() if count > 1 and any(w.startswith(f"{name}.") for w in weighted)
+    ]
+    if repeated:
+        return Folded(copy.deepcopy(network), 0, f"layer {repeated[0]} is called more than once")
+    folded = cast(fx.GraphModule, fuse(network).eval())
     folded.delete_all_unused_submodules()
     return Folded(folded, before - _batch_norms(folded))
 

@@ -48,5 +48,6 @@ def check_network(network: nn.Module, classes: int, channels: int, image_size: i
         network.train(was_training)
     if shape != (2, classes):
         raise UsageFault(
-            f"{type(network).__name__} maps 2 images to shape {shape}; expected (2, {classes}), a logit per class"
+            f"{type(network).__name__} maps 2 images to shape {shape}; "
+            f"expected (2, {classes}), a logit per class"
         )

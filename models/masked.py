@@ -63,7 +63,7 @@ class MaskedWeight(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores of the layer's shape to the effective weight of that shape."""
-        effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight)  # type: ignore[no-untyped-call]
+        effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight)
         return effective
 
     def set_weight(self, weight: Tensor) -> None:

@@ -40,8 +40,8 @@ def half_normal() -> NDArray[np.float32]:
     digest = hashlib.sha256(table.tobytes()).hexdigest()
     if digest != DIGEST:
         raise RecycleError(
-            f"the normal table computed here has digest {digest[:16]}, expected {DIGEST[:16]}: this platform's "
-            "math library is off; use --init signed_constant or kaiming_uniform, and please report it"
+            f"the normal table computed here has digest {digest[:16]}, expected {DIGEST[:16]}: this "
+            "platform's math library is off; use --init signed_constant, and please report it"
         )
     table.flags.writeable = False
     return table

@@ -49,9 +49,10 @@ def find_builder(arch: str, *, import_custom: bool = False) -> Builder:
         return ARCHITECTURES[arch]
     if not is_custom(arch):
         close = difflib.get_close_matches(arch, ARCHITECTURES, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = f" (did you mean {close[0]}?)" if close else ""
         raise UsageFault(
-            f"unknown arch {arch!r}{hint} Known: {', '.join(ARCHITECTURES)}, or your own as package.module:function"
+            f"unknown arch {arch!r}{hint}; known: {', '.join(ARCHITECTURES)}, "
+            "or your own as package.module:function"
         )
     if not import_custom:
         raise UsageFault(

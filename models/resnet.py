@@ -36,8 +36,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        out = self.relu(out + self.shortcut(x))
-        return out
+        merged: Tensor = self.relu(out + self.shortcut(x))
+        return merged
 
 
 class ResNet(nn.Module):

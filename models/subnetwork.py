@@ -7,7 +7,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ class Subnetwork:
     prune: float
     scope: Scope
     tensors: tuple[MaskedTensor, ...]
-    state: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+    state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -136,12 +136,12 @@ class Subnetwork:
         """The effective weights by state name (`<layer>.weight`)."""
         return {f"{t.name}.weight": t.weights(self.seed) for t in self.tensors}
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """The full state of the plain network: effective weights and `state`."""
         return {**self.weights(), **self.state}
 
 
-def array_digest(array: NDArray[np.generic]) -> str:
+def array_digest(array: NDArray[Any]) -> str:
     """SHA-256 (hex) over dtype, shape and little-endian bytes: equal only for bit-equal arrays."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
     head = f"{array.dtype.name}:{','.join(map(str, array.shape))}\0".encode()
@@ -149,7 +149,7 @@ def array_digest(array: NDArray[np.generic]) -> str:
 
 
 def mask_entropy_bytes(tensors: tuple[MaskedTensor, ...]) -> float:
-    """The independent-bits bound of the masks, in bytes: size times binary entropy of the density, per layer."""
+    """The independent-bits bound of the masks, in bytes: per layer, size times entropy of the density."""
     bits = 0.0
     for tensor in tensors:
         p = tensor.kept / tensor.size

@@ -39,7 +39,7 @@ def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
 def top_masks(magnitudes: list[Tensor], kept: int) -> list[Tensor]:
     """One ranking over several layers (global scope); ties go to the earlier layer, then index."""
     flat = torch.cat([m.reshape(-1) for m in magnitudes])
-    parts = top_mask(flat, kept).split([m.numel() for m in magnitudes])
+    parts = torch.split(top_mask(flat, kept), [m.numel() for m in magnitudes])
     return [part.reshape(m.shape) for part, m in zip(parts, magnitudes, strict=True)]
 
 

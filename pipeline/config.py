@@ -51,6 +51,7 @@ class RunConfig:
     momentum: float = 0.9
     weight_decay: float | None = None
     warmup: float = 0.0
+    label_smoothing: float = 0.1
     seed: int = 0
     device: str = "auto"
     export: tuple[str, ...] = ("onnx",)
@@ -83,6 +84,7 @@ class RunConfig:
         _between("momentum", self.momentum, 0, 1, high_open=True)
         _between("weight_decay", self.weight_decay, 0, math.inf)
         _between("warmup", self.warmup, 0, math.inf)
+        _between("label_smoothing", self.label_smoothing, 0, 1, high_open=True)
         # Above one half, sources and targets of recycling would overlap.
         _between("reuse_rate", self.reuse_rate, 0, 0.5 if self.reuse == "recycle" else 1, low_open=True)
         _between("max_difference", self.max_difference, 0, math.inf)

@@ -60,7 +60,8 @@ def read_manifest(path: Path) -> Manifest:
         content = json.loads(path.read_text("utf-8"))
         if content["schema"] > SCHEMA:
             raise CorruptArtefact(
-                f"{path} has schema {content['schema']}, this recycle-pipeline reads up to {SCHEMA}: install a newer one"
+                f"{path} has schema {content['schema']}, this recycle-pipeline reads up to {SCHEMA}: "
+                "install a newer one"
             )
         return Manifest({name: StageEntry(**entry) for name, entry in content["stages"].items()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

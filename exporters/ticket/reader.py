@@ -97,8 +97,8 @@ def _open(content: bytes, name: str) -> tuple[dict[str, Any], Parts]:
         raise _corrupt(name, "header", "its SHA-256 does not match")
     if header.get("version") != layout.FORMAT_VERSION:
         raise CorruptArtefact(
-            f"{name} is a ticket of version {header.get('version')}; this recycle-pipeline reads up to version "
-            f"{layout.FORMAT_VERSION}: install a newer one"
+            f"{name} is a ticket of version {header.get('version')}; this recycle-pipeline reads up to "
+            f"version {layout.FORMAT_VERSION}: install a newer one"
         )
     return header, parts
 

@@ -9,11 +9,11 @@ from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.pipeline.config import PROVIDERS, REUSES, SCALE_FANS, SCOPES, SUBNETWORKS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-FLAG = {"is_flag": True, "default": None}
+FLAG: dict[str, Any] = {"is_flag": True, "default": None}
 
 ARCH = click.option(
     "--arch",
-    help="conv2, conv4, conv6, conv8, resnet18, resnet34, or your own package.module:function. [resnet18]",
+    help="conv2/4/6/8, resnet18, resnet34, or your own package.module:function. [resnet18]",
 )
 
 WHAT = (
@@ -71,6 +71,7 @@ SEARCH = (
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
     click.option("--weight-decay", type=float, help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]"),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
+    click.option("--label-smoothing", type=float, help="Share of the target spread over all classes. [0.1]"),
 )
 EXPORT = (
     click.option(
@@ -98,7 +99,8 @@ VERIFY = (
     click.option(
         "--max-slowdown",
         type=float,
-        help="Gate: slower than the dense twin by at most this fraction (exit 5, or 7 if too noisy to tell). [not asked]",
+        help="Gate: slower than the dense twin by at most this fraction "
+        "(exit 5, or 7 if too noisy to tell). [not asked]",
     ),
 )
 FOLDER = (

@@ -109,7 +109,7 @@ def _train_epoch(
         masked.refresh(prune)
         with _mixed_precision(batch.device):
             logits = network(batch)
-        loss = F.cross_entropy(logits.float(), labels)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -120,7 +120,8 @@ def _train_epoch(
     total_loss, correct, count = sums.tolist()
     if not math.isfinite(total_loss):
         raise RecycleError(
-            f"the loss is not finite in epoch {epoch + 1} (step {(epoch + 1) * steps}, learning rate {rate:.3g}); "
+            f"the loss is not finite in epoch {epoch + 1}, up to step {(epoch + 1) * steps} "
+            f"(learning rate {rate:.3g}); "
             f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size"
         )
     return total_loss / count, correct / count, rate

@@ -26,6 +26,7 @@ class SearchSettings:
         learning_rate: peak, of SGD with momentum; warmed up over `warmup` epochs, then cosine to 0 per step.
         momentum, weight_decay: of SGD on the scores.
         warmup: epochs, may be a fraction.
+        label_smoothing: share of the target spread evenly over the classes.
         reuse: recycle, rerandomize or none.
         reuse_rate: fraction of a layer's weights per event (recycle), or probability (rerandomize).
         reuse_period: epochs from event to event.
@@ -38,6 +39,7 @@ class SearchSettings:
     momentum: float
     weight_decay: float
     warmup: float
+    label_smoothing: float
     reuse: Reuse
     reuse_rate: float
     reuse_period: int

@@ -1,1 +1,1 @@
-"""The stages of a run, in order: search, pack, export, verify. Thin: each calls the parts that do the work."""
+"""The stages of a run, in order: search, pack, export, verify. Thin: the parts do the work."""

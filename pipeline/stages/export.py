@@ -65,12 +65,12 @@ def _fold_difference(context: Context, network: "nn.Module", folded: "nn.Module"
 
     normalise = Normalise(context.images, torch.device("cpu"))
     pixels = torch.from_numpy(context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE])
-    batches = [normalise(part) for part in pixels.split(FOLD_BATCH_SIZE)]
+    batches = [normalise(part) for part in torch.split(pixels, FOLD_BATCH_SIZE)]
     difference = max(largest_difference(network, folded, batch) for batch in batches)
     if not difference <= FOLD_TOLERANCE:
         raise ParityFailure(
-            f"folding changed the network: logits differ by {difference:.3g} on real images, expected at most "
-            f"{FOLD_TOLERANCE:g}; this is a bug for this architecture, please report it"
+            f"folding changed the network: logits differ by {difference:.3g} on real images, expected at "
+            f"most {FOLD_TOLERANCE:g}; this is a bug for this architecture, please report it"
         )
     return difference
 

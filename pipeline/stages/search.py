@@ -65,7 +65,8 @@ def _work(context: Context) -> dict[str, Any]:
     finally:
         context.reporter.search_over()
     subnetwork = subnetwork_of(masked, images, config.arch)
-    arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()} | subnetwork.state
+    arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
+    arrays.update(subnetwork.state)
     digests = {name: array_digest(array) for name, array in arrays.items()}
     write_ticket(subnetwork, context.folder.searched, digests)
     context.folder.live_metrics.replace(context.folder.metrics)
@@ -122,6 +123,7 @@ SEARCH = Stage(
         "momentum",
         "weight_decay",
         "warmup",
+        "label_smoothing",
         "seed",
     ),
     inputs=_inputs,

@@ -97,8 +97,8 @@ def normalised(
 ) -> NDArray[np.float32]:
     """(N, C, S, S) uint8 to float32 (pixels / 255 - mean) / std."""
     shape = (1, -1, 1, 1)
-    scaled = pixels.astype(np.float32) / np.float32(255)
-    return (scaled - np.reshape(mean, shape).astype(np.float32)) / np.reshape(std, shape).astype(np.float32)
+    centres, spreads = (np.array(values, np.float32).reshape(shape) for values in (mean, std))
+    return (pixels.astype(np.float32) / np.float32(255) - centres) / spreads
 
 
 def _torch_logits(network: "nn.Module", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,7 +106,7 @@ def _torch_logits(network: "nn.Module", pixels: NDArray[np.float32]) -> NDArray[
     import torch
 
     with torch.inference_mode():
-        parts = [network(part) for part in torch.from_numpy(pixels).split(BATCH_SIZE)]
+        parts = [network(part) for part in torch.split(torch.from_numpy(pixels), BATCH_SIZE)]
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
 
