@@ -49,6 +49,7 @@ def verify(
     labels: Array,
     *,
     batch_size: int,
+    timed: OnnxModel | None = None,
     baseline: OnnxModel | None = None,
     latency: LatencySettings | None = None,
     limits: Limits | None = None,
@@ -64,6 +65,7 @@ def verify(
         images: (N, C, H, W) in the dtype that the models take, fp32 normalised or uint8 raw.
         labels: (N,) integer classes.
         batch_size: images per call; a model with a fixed batch gets that instead, and N must divide by it.
+        timed: the same file, opened with the threads to time it with; None times `model`.
         baseline: the dense twin, timed beside the model; without it there is no ratio.
         latency: how to time; None leaves timing out.
         limits: of the gates; None takes the defaults of `Limits`.
@@ -72,13 +74,13 @@ def verify(
         UsageFault: arguments that do not fit together, before anything is measured where that can be known.
         RecycleError: logits that are not finite, or ONNX Runtime failed while running.
     """
-    limits = limits or Limits()
-    _require_consistent(model, images, labels, baseline, latency, limits)
+    limits, timed = limits or Limits(), timed or model
+    _require_consistent(timed, images, labels, baseline, latency, limits)
     expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
     logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
     parity = compare(expected, logits, limits.max_difference)
     scores = accuracy(expected, labels), accuracy(logits, labels)
-    timing = _time(model, baseline, images, latency) if latency else None
+    timing = _time(timed, baseline, images, latency) if latency else None
     return VerifyReport(
         model=str(model.path),
         provider=model.provider,

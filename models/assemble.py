@@ -56,4 +56,4 @@ def _load(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> 
             raise CorruptArtefact(
                 f"{arch} has {name!r} of shape {tuple(wanted[name].shape)}, the subnetwork {array.shape}"
             )
-        wanted[name].copy_(torch.from_numpy(np.ascontiguousarray(array)))
+        wanted[name].copy_(torch.from_numpy(np.array(array, order="C")))

@@ -2,18 +2,22 @@
 
 `assemble` already merges mask and gain; `fold_batch_norm` merges every batch norm that follows a
 convolution or linear layer directly, by torch's own pattern matcher and arithmetic
-(torch.fx.experimental.optimization.fuse). A network that torch.fx cannot trace, or that calls a
-layer more than once, keeps its batch norms: folding is never allowed to change the function.
+(torch.fx.experimental.optimization.fuse). Folding is never allowed to change the function: its result
+is compared on real images, and a network that cannot be folded safely keeps its batch norms.
 """
 
 import copy
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
+
+# Folding multiplies weights once more and reorders float32 sums; logits are of order 10.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -23,39 +27,69 @@ class Folded:
     Attributes:
         network: eval mode.
         batch_norms: how many batch norms were merged.
-        reason: why none were, where the network cannot be traced; else "".
+        difference: largest difference of logits to the network before, on the images given.
+        reason: why none were merged, where folding would not have been safe; else "".
     """
 
     network: nn.Module
     batch_norms: int
+    difference: float
     reason: str = ""
 
 
-def fold_batch_norm(network: nn.Module) -> Folded:
-    """Merges batch norms into the layers before them; `network` (eval mode) is left as it is."""
-    before = _batch_norms(network)
+def fold_batch_norm(network: nn.Module, images: Sequence[Tensor]) -> Folded:
+    """Merges batch norms into the layers before them; `network` (eval mode) is left as it is.
+
+    Args:
+        network: eval mode, on CPU.
+        images: batches of real images, (N, C, S, S) each, to compare on.
+    """
     try:
         graph = fx.symbolic_trace(network).graph
-    except Exception as error:  # torch.fx raises whatever the network's own code raises on proxies
-        return Folded(copy.deepcopy(network), 0, f"torch.fx cannot trace it: {error}")
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    weighted = {name for name, _ in network.named_parameters()} | {
-        name for name, _ in network.named_buffers()
-    }
-    repeated = [
-        name for name, count in calls.items() if count > 1 and any(w.startswith(f"{name}.") for w in weighted)
-    ]
-    if repeated:
-        return Folded(copy.deepcopy(network), 0, f"layer {repeated[0]} is called more than once")
-    folded = cast(fx.GraphModule, fuse(network).eval())
-    folded.delete_all_unused_submodules()
-    return Folded(folded, before - _batch_norms(folded))
+        if reason := _unsafe(graph, network):
+            return _unfolded(network, reason)
+        folded = cast(fx.GraphModule, fuse(_with_affine(network)).eval())
+        folded.delete_all_unused_submodules()
+        difference = max(largest_difference(network, folded, batch) for batch in images)
+    except Exception as error:  # tracing raises whatever the network's own code raises on proxies
+        return _unfolded(network, f"torch.fx cannot fold it: {error}")
+    if not difference <= TOLERANCE:
+        return _unfolded(network, f"it would change logits by {difference:.3g} on real images")
+    return Folded(folded, _batch_norms(network) - _batch_norms(folded), difference)
 
 
 @torch.no_grad()
 def largest_difference(a: nn.Module, b: nn.Module, images: Tensor) -> float:
     """Largest absolute difference of two networks' logits over images (N, C, S, S)."""
     return float((a(images) - b(images)).abs().max())
+
+
+def _unfolded(network: nn.Module, reason: str) -> Folded:
+    return Folded(copy.deepcopy(network), 0, 0.0, reason)
+
+
+def _unsafe(graph: fx.Graph, network: nn.Module) -> str:
+    """Why torch's matcher may not be used, which looks at pairs of calls alone; "" if it may."""
+    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    weighted = [name for name, _ in (*network.named_parameters(), *network.named_buffers())]
+    for name, count in calls.items():
+        if count > 1 and any(weight.startswith(f"{name}.") for weight in weighted):
+            return f"layer {name} is called more than once"
+    for node in graph.nodes:
+        if node.op == "get_attr" and any(str(node.target).startswith(f"{name}.") for name in calls):
+            return f"{node.target} is also read past its layer"
+    return ""
+
+
+def _with_affine(network: nn.Module) -> nn.Module:
+    """A copy whose batch norms have gamma 1 and beta 0 written out: fusing a linear layer needs them."""
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not module.affine:
+            module.affine = True
+            module.weight = nn.Parameter(torch.ones(module.num_features), requires_grad=False)
+            module.bias = nn.Parameter(torch.zeros(module.num_features), requires_grad=False)
+    return network
 
 
 def _batch_norms(network: nn.Module) -> int:

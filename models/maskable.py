@@ -15,7 +15,7 @@ def maskable_layers(network: nn.Module) -> dict[str, Maskable]:
     Raises:
         UsageFault: there are none, or two layers share one weight.
     """
-    layers = {name: m for name, m in network.named_modules() if isinstance(m, MASKABLE)}
+    layers = {name: m for name, m in network.named_modules(remove_duplicate=False) if isinstance(m, MASKABLE)}
     if not layers:
         raise UsageFault(
             f"{type(network).__name__} has no layer to mask: expected at least one convolution or nn.Linear"

@@ -105,7 +105,9 @@ class MaskedNetwork:
         Args:
             prune: fraction removed now; the recipe's where None (a schedule may ask for less).
         """
-        for layer, mask in zip(self._layers, self._masks(prune or self.recipe.prune), strict=True):
+        for layer, mask in zip(
+            self._layers, self._masks(self.recipe.prune if prune is None else prune), strict=True
+        ):
             layer.weight.refresh(mask)
 
     def _masks(self, prune: float) -> list[Tensor]:

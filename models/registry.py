@@ -92,9 +92,9 @@ def _import_builder(arch: str) -> Builder:
         sys.path.insert(0, os.getcwd())  # a module beside the user, as other runners allow
     try:
         builder = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # the user's module may raise anything while it is imported
         raise UsageFault(
-            f"cannot import arch {arch!r}: {error}; expected package.module:function, "
+            f"cannot import arch {arch!r}: {type(error).__name__}: {error}; expected package.module:function, "
             f"importable from {os.getcwd()}"
         ) from error
     if not callable(builder):

@@ -51,7 +51,7 @@ class RunConfig:
     momentum: float = 0.9
     weight_decay: float | None = None
     warmup: float = 0.0
-    label_smoothing: float = 0.1
+    label_smoothing: float | None = None
     seed: int = 0
     device: str = "auto"
     export: tuple[str, ...] = ("onnx",)
@@ -104,6 +104,8 @@ class RunConfig:
             # Linear in the batch (Goyal et al. 2017): 0.1 at 256, the published rate of the ResNets.
             learning_rate=self.learning_rate or 0.1 * batch_size / 256,
             init=self.init or ("kaiming_normal" if binary else "signed_constant"),
+            # On digits it is worth half a point, on CIFAR-10 at 30 epochs it costs as much.
+            label_smoothing=_or(self.label_smoothing, 0.1 if self.data == "digits" else 0.0),
             weight_decay=_or(self.weight_decay, 1e-4 if self.arch.startswith("conv") else 5e-4),
             reuse_rate=self.reuse_rate or (0.1 if self.reuse == "rerandomize" else 0.2),
             # About ten events, as far apart as the budget allows: at a short budget frequent events hurt.

@@ -71,7 +71,11 @@ SEARCH = (
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
     click.option("--weight-decay", type=float, help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]"),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
-    click.option("--label-smoothing", type=float, help="Share of the target spread over all classes. [0.1]"),
+    click.option(
+        "--label-smoothing",
+        type=float,
+        help="Share of the target spread over all classes. [digits 0.1, others 0]",
+    ),
 )
 EXPORT = (
     click.option(

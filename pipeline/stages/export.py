@@ -3,20 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recycle_pipeline.models.errors import ParityFailure
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
 from recycle_pipeline.pipeline.version import VERSION
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
     from recycle_pipeline.models.subnetwork import Subnetwork
 
 FOLD_BATCHES = 4
 FOLD_BATCH_SIZE = 128
-# Folding reorders float32 products of one rounding each; logits are of order 10.
-FOLD_TOLERANCE = 1e-3
 
 
 def _inputs(context: Context) -> dict[str, str]:
@@ -36,8 +33,9 @@ def _work(context: Context) -> dict[str, Any]:
     context.reporter.stage("export", f"rebuild from the ticket, fold, write {', '.join(config.export)}")
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
     rebuilt = rebuild(context.folder.ticket, arch=custom)
-    folded = fold_batch_norm(rebuilt.network)
-    difference = _fold_difference(context, rebuilt.network, folded.network)
+    folded = fold_batch_norm(rebuilt.network, _real_batches(context))
+    if folded.reason:
+        context.reporter.stage("export", f"note: batch norm stays unfolded: {folded.reason}")
     subnetwork = rebuilt.subnetwork
     spec = InputSpec(
         subnetwork.channels,
@@ -51,28 +49,20 @@ def _work(context: Context) -> dict[str, Any]:
     return {
         "batch_norms_folded": folded.batch_norms,
         "fold_note": folded.reason,
-        "fold_max_difference": difference,
+        "fold_max_difference": folded.difference,
         "bytes": {form: context.folder.model(form).stat().st_size for form in config.export},
     }
 
 
-def _fold_difference(context: Context, network: "nn.Module", folded: "nn.Module") -> float:
-    """Largest difference of logits over several batches of real test images."""
+def _real_batches(context: Context) -> "list[Tensor]":
+    """Several batches of test images, as the network takes them."""
     import torch
 
-    from recycle_pipeline.models.fold import largest_difference
     from recycle_pipeline.pipeline.search.batches import Normalise
 
     normalise = Normalise(context.images, torch.device("cpu"))
     pixels = torch.from_numpy(context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE])
-    batches = [normalise(part) for part in torch.split(pixels, FOLD_BATCH_SIZE)]
-    difference = max(largest_difference(network, folded, batch) for batch in batches)
-    if not difference <= FOLD_TOLERANCE:
-        raise ParityFailure(
-            f"folding changed the network: logits differ by {difference:.3g} on real images, expected at "
-            f"most {FOLD_TOLERANCE:g}; this is a bug for this architecture, please report it"
-        )
-    return difference
+    return [normalise(part) for part in torch.split(pixels, FOLD_BATCH_SIZE)]
 
 
 def _metadata(context: Context, subnetwork: "Subnetwork") -> dict[str, str]:

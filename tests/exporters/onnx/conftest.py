@@ -1,0 +1,126 @@
+"""Networks as the exporter gets them: drawn weights, most of them zero, batch norm folded; and exports."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
+from recycle_pipeline.models.fold import fold_batch_norm
+
+METADATA = {"tool": "recycle-pipeline test", "arch": "any", "classes": '["Größe", "猫"]'}
+DENSITY = 0.3
+
+
+@torch.no_grad()
+def prune_and_fold(network: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
+    """Kaiming weights under a random mask, batch-norm statistics of their own; logits are of order 1.
+
+    `shape` is that of an image, (C, S, S).
+    """
+    generator = torch.Generator().manual_seed(5)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            weight = module.weight
+            fan = weight[0].numel() * DENSITY
+            mask = torch.rand(weight.shape, generator=generator) < DENSITY
+            weight.copy_(torch.randn(weight.shape, generator=generator) * (2 / fan) ** 0.5 * mask)
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(1.5, 3.0, generator=generator)
+    folded = fold_batch_norm(network.eval(), [torch.randn(2, *shape, generator=generator)])
+    assert folded.reason == ""
+    return folded.network
+
+
+def session_of(path: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def run_file(path: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The file's logits by onnxruntime on the CPU."""
+    return session_of(path).run(["logits"], {"images": images})[0]
+
+
+@pytest.fixture(scope="session")
+def session() -> Callable[[Path], onnxruntime.InferenceSession]:
+    return session_of
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., np.ndarray[Any, Any]]:
+    return run_file
+
+
+@pytest.fixture(scope="session")
+def pruned() -> Callable[[nn.Module, tuple[int, int, int]], nn.Module]:
+    return prune_and_fold
+
+
+class Branching(nn.Module):
+    """Takes a branch that depends on the images: no graph can be traced."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+
+class Small(nn.Module):
+    """A convolution with batch norm, and a classifier with a bias; 3 channels, 4 px, 5 classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(6)
+        self.head = nn.Linear(96, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.bn(self.conv(images))).flatten(1))
+
+
+@pytest.fixture
+def branching() -> nn.Module:
+    return Branching().eval()
+
+
+def small_network() -> nn.Module:
+    torch.manual_seed(1)
+    network = Small()
+    with torch.no_grad():
+        network.head.bias.copy_(torch.tensor([0.5, 0.0, -1.0, 0.0, 2.0]))
+    return prune_and_fold(network, (3, 4, 4))
+
+
+@pytest.fixture(scope="session")
+def small() -> nn.Module:
+    return small_network()
+
+
+@pytest.fixture(scope="session")
+def small_spec() -> Callable[..., InputSpec]:
+    def spec(embed: bool = False, mean: tuple[float, ...] = (0.1, 0.4, 0.7)) -> InputSpec:
+        return InputSpec(3, 4, mean, (0.2, 0.3, 0.6), embed)
+
+    return spec
+
+
+@pytest.fixture(scope="session")
+def small_file(
+    small: nn.Module, small_spec: Callable[..., InputSpec], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """`small`, exported once."""
+    path = tmp_path_factory.mktemp("small") / "model.onnx"
+    export_dense(small, small_spec(), METADATA, path)
+    yield path
+
+
+@pytest.fixture(scope="session")
+def metadata() -> dict[str, str]:
+    return METADATA

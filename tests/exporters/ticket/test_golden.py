@@ -1,0 +1,81 @@
+"""Tickets that past versions wrote are read for ever, to the same bits.
+
+The files in tests/golden are never regenerated: where one of these tests fails, the reader or the
+draws have changed, and every ticket in the hands of users is broken.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recycle_pipeline.exporters.ticket.reader import check_digests, load_ticket, stored_digests
+from recycle_pipeline.models.assemble import assemble
+from recycle_pipeline.models.subnetwork import array_digest
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+# The files themselves, so that nobody replaces them unseen.
+FILES = {
+    "ticket-v1-binary-recycled": "c5771215d20f5a436ff226569fef94cef5377a22dce765ddf3a94a5586ed8ffe",
+    "ticket-v1-continuous-rerandomized": "f7075fb78aeda968e3a170ee248c131fbeaf1f21038a71d962b401265ee06628",
+}
+
+
+@pytest.fixture(params=FILES)
+def golden(request):
+    path = GOLDEN / f"{request.param}.safetensors"
+    return path, json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_file_is_the_one_that_was_written_then_and_small(name):
+    content = (GOLDEN / f"{name}.safetensors").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == FILES[name]
+    assert len(content) < 50_000
+
+
+def test_every_golden_ticket_is_read_by_these_tests():
+    assert {path.stem for path in GOLDEN.glob("ticket-*.safetensors")} == set(FILES)
+
+
+def test_its_header_is_read(golden):
+    path, facts = golden
+    subnetwork = load_ticket(path)
+    for field in ("arch", "seed", "kind", "scope", "prune"):
+        assert getattr(subnetwork, field) == facts[field], field
+    for field in ("classes", "mean", "std"):
+        assert list(getattr(subnetwork, field)) == facts[field], field
+    assert {t.name: t.kept for t in subnetwork.tensors} == facts["kept"]
+    assert {t.name: t.moved for t in subnetwork.tensors} == facts["moved"]
+    assert min(facts["moved"].values()) > 0
+
+
+def test_every_array_is_rebuilt_to_the_bit(golden):
+    path, facts = golden
+    arrays = load_ticket(path).arrays()
+    assert {name: array_digest(array) for name, array in arrays.items()} == facts["digests"]
+    assert stored_digests(path) == facts["digests"]
+    check_digests(arrays, facts["digests"], str(path))
+
+
+def test_a_few_weights_are_as_written_down(golden):
+    """In plain numbers, for whoever reads the digests' failure."""
+    path, facts = golden
+    for name, weight in load_ticket(path).weights().items():
+        last = np.array(facts["last_weights"][name], np.float32)
+        assert np.array_equal(weight[weight != 0][-last.size :], last), name
+
+
+def test_its_network_gives_the_logits_it_gave(golden, monkeypatch):
+    """To 1e-4: the order of float32 sums is the machine's."""
+    path, facts = golden
+    monkeypatch.syspath_prepend(GOLDEN)
+    subnetwork = load_ticket(path)
+    size = subnetwork.image_size
+    ramp = torch.linspace(-1, 1, subnetwork.channels * size * size).reshape(1, -1, size, size)
+    logits = assemble(subnetwork, import_custom=True)(ramp)[0]
+    assert torch.allclose(logits, torch.tensor(facts["logits_of_a_ramp"]), rtol=1e-4, atol=1e-4)
+    assert logits.abs().max() > 0.1
