@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Rebuilds tickets on this machine, in numpy and with draws on the torch device, and compares digests.
+
+    python benchmarks/exactness.py --record benchmarks/records/NAME.json TICKET ...
+
+A ticket's digests were taken from the tensors its search computed with, on the machine of the search.
+"""
+
+import argparse
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.models.draws import stream_key
+from recycle_pipeline.models.draws_torch import draw_weights
+from recycle_pipeline.models.subnetwork import MaskedTensor, array_digest
+from recycle_pipeline.pipeline.environment import describe_environment
+
+
+def on_device(tensor: MaskedTensor, seed: int, device: torch.device) -> "np.ndarray[Any, Any]":
+    """The effective weight from draws made on the device; sign-only and never-reused tensors."""
+    shape = tuple(tensor.mask.shape)
+    drawn = draw_weights(stream_key(seed, tensor.name), shape, tensor.init, tensor.scale, device)
+    mask = torch.from_numpy(tensor.mask).to(device)
+    kept = drawn[mask]
+    if tensor.gain is not None:
+        kept = kept.sign() * float(tensor.gain)
+    if tensor.flips is not None:
+        kept = torch.where(torch.from_numpy(tensor.flips.copy()).to(device), -kept, kept)
+    effective = torch.zeros(shape, device=device)
+    effective[mask] = kept
+    return effective.cpu().numpy()
+
+
+def check(path: Path, device: torch.device) -> dict[str, Any]:
+    """How many tensors of a ticket are equal to their digests, both ways."""
+    subnetwork, digests = load_ticket(path), stored_digests(path)
+    arrays = subnetwork.arrays()
+    equal = sum(array_digest(array) == digests[name] for name, array in arrays.items())
+    drawn = sum(
+        array_digest(on_device(t, subnetwork.seed, device)) == digests[f"{t.name}.weight"]
+        for t in subnetwork.tensors
+    )
+    return {
+        "ticket": path.name,
+        "arch": subnetwork.arch,
+        "weights": subnetwork.size,
+        "arrays": len(arrays),
+        "equal_in_numpy": equal,
+        "layers": len(subnetwork.tensors),
+        "equal_on_device": drawn,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tickets", nargs="+", type=Path)
+    parser.add_argument("--record", type=Path, required=True)
+    args = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows = [check(path, device) for path in args.tickets]
+    for row in rows:
+        print(
+            f"{row['ticket']}: {row['equal_in_numpy']} of {row['arrays']} arrays equal in numpy, "
+            f"{row['equal_on_device']} of {row['layers']} layers equal from draws on {device}"
+        )
+    record = {
+        "what": "tensors rebuilt from tickets, compared with digests taken during the search",
+        "command": " ".join(["python", *sys.argv]),
+        "date": date.today().isoformat(),
+        "device": str(device),
+        "environment": describe_environment(),
+        "rows": rows,
+    }
+    args.record.parent.mkdir(parents=True, exist_ok=True)
+    args.record.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
