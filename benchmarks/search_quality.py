@@ -21,7 +21,7 @@ from typing import Any
 BASE = ["--arch", "resnet18", "--prune", "0.9", "--data", "cifar10", "--epochs", "30", "--batch-size", "256"]
 ARMS: dict[str, list[str]] = {
     "default": [],
-    "no-smoothing": ["--label-smoothing", "0"],
+    "label-smoothing": ["--label-smoothing", "0.1"],
     "no-reuse": ["--reuse", "none"],
     "rerandomize": ["--reuse", "rerandomize"],
     "continuous": ["--subnetwork", "continuous"],

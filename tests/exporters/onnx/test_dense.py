@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +220,24 @@ def test_the_exporters_options_are_as_promised(small, small_spec, monkeypatch):
     assert (asked["dynamo"], asked["external_data"], asked["opset_version"]) == (True, False, 20)
 
 
+def test_what_the_exporter_prints_and_warns_of_reaches_nobody(
+    small, small_spec, small_file, monkeypatch, capfd
+):
+    """Standard output is for machines. Warnings are errors in this suite."""
+
+    class Program:
+        model_proto = onnx.load(small_file)
+
+    def export(network, arguments, **options):
+        print("[torch.onnx] Run decompositions... done")
+        warnings.warn("an internal of torch", DeprecationWarning, stacklevel=1)
+        return Program
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    assert dense.to_onnx(small, small_spec()) is Program.model_proto
+    assert capfd.readouterr().out == ""
+
+
 class Choosing(torch.nn.Module):
     """Its graph has a graph inside: torch.cond becomes ONNX's If."""
 
@@ -244,7 +263,9 @@ def test_stamp_clears_notes_and_doc_strings_everywhere(small_file, part):
     target.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="/home/me/secret.py")
     model.graph.metadata_props.add(key="note", value="/home/me/secret.py")
     model.metadata_props.add(key="note", value="/home/me/secret.py")
+    model.ir_version, model.producer_name = 14, "pytorch"
     dense.stamp(model, {"mine": "yes"})
+    assert (model.ir_version, model.producer_name) == (10, "recycle-pipeline")
     assert b"secret" not in model.SerializeToString()
     properties = {p.key: p.value for p in model.metadata_props}
     assert properties == {"mine": "yes", "opset": "20", "ir_version": "10"}

@@ -171,6 +171,16 @@ def test_a_header_that_says_the_same_in_other_letters_is_refused(binary, written
     assert part_of(refused(binary.content())) == "header"
 
 
+def test_a_changed_header_is_said_not_to_match_its_digest(binary):
+    binary.content()
+    outer = binary.outer()
+    assert outer.count('"seed":9223372036854775807') == 1
+    binary.metadata = {layout.METADATA_KEY: outer.replace('"seed":9223372036854775807', '"seed":7')}
+    message = refused(binary.content())
+    assert part_of(message) == "header"
+    assert "its SHA-256 does not match" in message
+
+
 def test_a_missing_file_is_a_usage_fault_and_the_path_is_named(tmp_path):
     with pytest.raises(UsageFault, match=r"no ticket at .*nowhere\.safetensors: expected"):
         load_ticket(tmp_path / "nowhere.safetensors")
