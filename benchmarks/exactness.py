@@ -59,7 +59,9 @@ def check(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("tickets", nargs="+", type=Path)
     parser.add_argument("--record", type=Path, required=True)
     args = parser.parse_args()

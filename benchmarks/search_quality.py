@@ -44,12 +44,22 @@ def run_arm(arm: str, seed: int, data_root: str, folder: Path) -> dict[str, Any]
     if done.returncode:
         return row | {"error": done.stderr[-500:]}
     facts = json.loads(done.stdout)["stages"]["search"]
-    wanted = ("test_accuracy", "best_test_accuracy", "kept", "weights", "moved", "seconds", "images_per_second")
+    wanted = (
+        "test_accuracy",
+        "best_test_accuracy",
+        "kept",
+        "weights",
+        "moved",
+        "seconds",
+        "images_per_second",
+    )
     return row | {name: facts[name] for name in wanted}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("arms", nargs="+", metavar="ARM[:SEED]", help=", ".join(ARMS))
     parser.add_argument("--data-root", required=True)
     parser.add_argument("--folder", type=Path, default=Path("runs/search-quality"))

@@ -94,8 +94,8 @@ def _import_builder(arch: str) -> Builder:
         builder = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # the user's module may raise anything while it is imported
         raise UsageFault(
-            f"cannot import arch {arch!r}: {type(error).__name__}: {error}; expected package.module:function, "
-            f"importable from {os.getcwd()}"
+            f"cannot import arch {arch!r}: {type(error).__name__}: {error}; "
+            f"expected package.module:function, importable from {os.getcwd()}"
         ) from error
     if not callable(builder):
         raise UsageFault(

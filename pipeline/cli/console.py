@@ -5,6 +5,7 @@ import sys
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.search.records import EpochRecord
@@ -29,7 +30,7 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
         f"{record.images_per_second:,.0f} images/s",
     ]
     if record.written:
-        words.append(f"reused {record.written:,} weights, {record.changed:,} changed")
+        words.append(f"reused {record.written:,}")
     return "  ".join(words)
 
 
@@ -86,5 +87,4 @@ class RichReporter:
             self._progress = None
 
     def _line(self, name: str, text: str) -> None:
-        self._console.print(f"[bold]{name:7}[/]", end=" ")
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(Text.assemble((f"{name:7} ", "bold"), text), soft_wrap=True)

@@ -45,7 +45,8 @@ SEARCH = (
     click.option(
         "--reuse",
         type=click.Choice(REUSES),
-        help="recycle: copy high-scored weights over low-scored ones. rerandomize: draw pruned ones anew. [recycle]",
+        help="recycle: copy high-scored weights over low-scored ones. "
+        "rerandomize: draw pruned ones anew. [recycle]",
     ),
     click.option(
         "--reuse-rate", type=float, help="Fraction of a layer per event. [recycle 0.2, rerandomize 0.1]"

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from recycle_pipeline.pipeline.result import RunResult
@@ -12,12 +11,12 @@ from recycle_pipeline.pipeline.result import RunResult
 
 def print_result(result: RunResult) -> None:
     """What a run came to: kept weights, accuracy, parity, latency, and where the files are."""
-    grid = Table.grid(padding=(0, 3))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
+    out = console()
     for name, text in result_rows(result):
-        grid.add_row(name, Text(text))
-    console().print(grid)
+        first, *rest = text.split("\n")
+        out.print(Text.assemble((f"{name:12}", "bold"), first), soft_wrap=True)
+        for line in rest:
+            out.print(Text(" " * 12 + line), soft_wrap=True)
 
 
 def result_rows(result: RunResult) -> list[tuple[str, str]]:
@@ -29,15 +28,7 @@ def result_rows(result: RunResult) -> list[tuple[str, str]]:
         rows.append(("kept", f"{kept:,} of {weights:,} weights ({kept / weights:.2%})"))
     rows += _accuracy_rows(search, verify)
     if verify:
-        ratio = verify["latency_ratio"]
-        rows.append(
-            (
-                "latency",
-                f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms "
-                f"(batch 1, {_threads(verify['threads'])}, {verify['provider']}); ratio {ratio['ratio']:.2f}, "
-                f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}",
-            )
-        )
+        rows.append(("latency", _latency(verify)))
     if pack:
         smaller = pack["dense_bytes"] / pack["bytes"]
         text = f"{result.ticket}  {size(pack['bytes'])}, {smaller:.0f}x smaller than the dense weights"
@@ -52,8 +43,8 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
     if not verify:
         if not search:
             return []
-        text = f"{search['test_accuracy']:.2%} at the end of the search, on {search['test_images']:,} test images"
-        return [("accuracy", text)]
+        on = f"on {search['test_images']:,} test images"
+        return [("accuracy", f"{search['test_accuracy']:.2%} at the end of the search, {on}")]
     return [
         (
             "accuracy",
@@ -68,8 +59,14 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
     ]
 
 
-def _threads(count: int) -> str:
-    return f"{count} thread{'s' if count != 1 else ''}"
+def _latency(verify: dict[str, Any]) -> str:
+    ratio = verify["latency_ratio"]
+    threads = f"{verify['threads']} thread{'s' if verify['threads'] != 1 else ''}"
+    return (
+        f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms; ratio "
+        f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
+        f"batch 1, {threads}, provider {verify['provider']}, {verify['latency_n']} rounds"
+    )
 
 
 def size(count: int) -> str:

@@ -1,0 +1,16 @@
+"""What every test may use."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def import_path() -> dict[str, str]:
+    """The environment of a subprocess that imports what this process imports, from any folder."""
+    paths = [str(ROOT / p) if not os.path.isabs(p) else p for p in sys.path if p.endswith(".dev")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")])}
