@@ -18,4 +18,9 @@ def write_weights(arrays: Mapping[str, NDArray[np.generic]], path: Path) -> None
     Raises:
         OSError: the file cannot be written.
     """
-    write_bytes(path, safetensors.numpy.save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+    write_bytes(path, safetensors.numpy.save({name: plain_array(array) for name, array in arrays.items()}))
+
+
+def plain_array(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The same values in C order and little-endian, as safetensors reads memory; () stays ()."""
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")

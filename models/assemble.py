@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from recycle_pipeline.models.errors import CorruptArtefact
-from recycle_pipeline.models.registry import build
+from recycle_pipeline.models.registry import build, is_custom
 from recycle_pipeline.models.subnetwork import Subnetwork
 
 
@@ -33,18 +33,24 @@ def assemble(
         UsageFault: the arch is unknown or may not be imported.
         CorruptArtefact: the arch builds other tensors than the subnetwork holds.
     """
-    network = build(
-        subnetwork.arch,
-        classes=len(subnetwork.classes),
-        channels=subnetwork.channels,
-        image_size=subnetwork.image_size,
-        import_custom=import_custom,
-    )
-    _load(network, arrays if arrays is not None else subnetwork.arrays(), subnetwork.arch)
+    options: dict[str, Any] = {
+        "classes": len(subnetwork.classes),
+        "channels": subnetwork.channels,
+        "image_size": subnetwork.image_size,
+    }
+    arrays = arrays if arrays is not None else subnetwork.arrays()
+    if not is_custom(subnetwork.arch):
+        with torch.device("meta"):  # shapes alone: no file decides how much memory is taken
+            _compare(build(subnetwork.arch, **options), arrays, subnetwork.arch)
+    network = build(subnetwork.arch, **options, import_custom=import_custom)
+    wanted = _compare(network, arrays, subnetwork.arch)
+    for name, array in arrays.items():
+        wanted[name].copy_(torch.from_numpy(np.array(array, order="C")))
     return network.requires_grad_(False).eval()
 
 
-def _load(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> None:
+def _compare(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> dict[str, Tensor]:
+    """The network's own tensors by name, if `arrays` has all of them in their shapes and no other."""
     wanted = {k: v for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
     for name in sorted(wanted.keys() ^ arrays.keys()):
         where = "has" if name in wanted else "lacks"
@@ -56,4 +62,4 @@ def _load(network: nn.Module, arrays: Mapping[str, NDArray[Any]], arch: str) -> 
             raise CorruptArtefact(
                 f"{arch} has {name!r} of shape {tuple(wanted[name].shape)}, the subnetwork {array.shape}"
             )
-        wanted[name].copy_(torch.from_numpy(np.array(array, order="C")))
+    return wanted

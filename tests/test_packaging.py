@@ -1,6 +1,7 @@
 """What is installed is what is here: packages listed, versions equal, links whole."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,5 +40,5 @@ def test_the_development_links_lead_to_the_folders(folder):
 
 def test_every_dependency_says_why():
     lines = (ROOT / "pyproject.toml").read_text().split("dependencies = [")[1].split("\n]")[0].splitlines()
-    for line in lines:
-        assert not line.strip() or "# " in line, line
+    for before, line in pairwise(["", *lines]):
+        assert not line.strip() or "# " in line or before.strip().startswith("# "), line

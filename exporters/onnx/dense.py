@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -96,25 +97,38 @@ def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
                 verbose=False,
             )
     except Exception as error:  # the exporter has no single error class
-        raise RecycleError(f"torch cannot export this network to ONNX: {error}") from error
+        raise RecycleError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
     if program is None:
         raise RecycleError("torch.onnx.export gave no model; expected an ONNXProgram from torch >= 2.11")
     return program.model_proto
+
+
+def _first_line(error: Exception) -> str:
+    # torch wraps what happened in a page of advice, in colours; the cause is what happened.
+    cause = error.__cause__ or error
+    text = re.sub("\x1b\\[[0-9;]*m", "", str(cause)).strip()
+    return f"{type(cause).__name__}: {text.partition(chr(10))[0]}"
 
 
 def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
     """Sets IR version, producer and metadata; drops the exporter's per-node notes with local paths."""
     model.ir_version = IR_VERSION
     model.producer_name = "recycle-pipeline"
+    model.ClearField("producer_version")  # torch's
+    model.ClearField("doc_string")
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {"opset": str(OPSET), "ir_version": str(IR_VERSION), **metadata})
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        del value.metadata_props[:]
-        value.doc_string = ""
-    del model.graph.metadata_props[:]
+    _drop_notes(model.graph)
+
+
+def _drop_notes(graph: onnx.GraphProto) -> None:
+    """Also in graphs inside of nodes (If, Loop)."""
+    for item in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del item.metadata_props[:]
+        item.ClearField("doc_string")
+    for attribute in (a for node in graph.node for a in node.attribute):
+        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            _drop_notes(inner)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ no spaces, and only ASCII. Its tensors are, for each masked layer,
 and `state/<name>` for every other array of the network's state. The header's `crc32` has each
 tensor's CRC-32, so that damage is found and named; `digests` has the SHA-256 of every
 rebuilt array (`models.subnetwork.array_digest`). Gains and scales are float32 bits in hexadecimal.
+A file with a part that no layer reads, or a header in another spelling, is refused.
 """
 
 import json
@@ -26,6 +27,10 @@ SOURCES = "sources/"
 STATE = "state/"
 
 MAX_LAYERS = 10_000
+MAX_DIMENSIONS = 8
+MAX_CLASSES = 1_000_000
+MAX_CHANNELS = 4096
+MAX_IMAGE_SIZE = 8192  # px
 MAX_LAYER_WEIGHTS = 1 << 30  # 1.07e9 weights in one layer; numpy masks of 1 GiB
 
 

@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import zlib
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.bits import decode_bits
+from recycle_pipeline.exporters.ticket.fields import choice, entries, float32_of, integer, number, text
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
@@ -28,10 +31,7 @@ def load_ticket(path: Path | str) -> Subnetwork:
         UsageFault: there is no such file.
         CorruptArtefact: the file is not a ticket, is damaged, or is of a later version; names the part.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UsageFault(f"no ticket at {path}: expected a file that `recycle-pipeline pack` wrote")
-    return parse_ticket(path.read_bytes(), str(path))
+    return parse_ticket(_read(path), str(path))
 
 
 def parse_ticket(content: bytes, name: str) -> Subnetwork:
@@ -39,29 +39,18 @@ def parse_ticket(content: bytes, name: str) -> Subnetwork:
     header, parts = _open(content, name)
     _check_crcs(header, parts, name)
     try:
-        tensors = tuple(_tensor(entry, header, parts, name) for entry in header["layers"])
-        state = {k.removeprefix(layout.STATE): v for k, v in parts.items() if k.startswith(layout.STATE)}
-        return Subnetwork(
-            arch=str(header["arch"]),
-            classes=tuple(map(str, header["classes"])),
-            channels=int(header["channels"]),
-            image_size=int(header["image_size"]),
-            mean=tuple(map(float, header["mean"])),
-            std=tuple(map(float, header["std"])),
-            seed=_seed(header["seed"], name),
-            kind=_choice(header["subnetwork"], ("binary", "continuous"), "subnetwork", name),
-            prune=float(header["prune"]),
-            scope=_choice(header["scope"], ("layer", "global"), "scope", name),
-            tensors=tensors,
-            state=state,
-        )
+        return _subnetwork(header, parts, name)
     except (KeyError, TypeError, ValueError) as error:
         raise _corrupt(name, "header", f"{type(error).__name__}: {error}") from error
 
 
 def stored_digests(path: Path | str) -> dict[str, str]:
-    """The digests of the rebuilt arrays, by state name, as the ticket's header has them."""
-    header, _ = _open(Path(path).read_bytes(), str(path))
+    """The digests of the rebuilt arrays, by state name, as the ticket's header has them.
+
+    Raises:
+        UsageFault, CorruptArtefact: see `load_ticket`.
+    """
+    header, _ = _open(_read(path), str(path))
     return dict(header["digests"])
 
 
@@ -71,40 +60,62 @@ def check_digests(arrays: dict[str, NDArray[np.generic]], digests: dict[str, str
     Raises:
         CorruptArtefact: one differs, is missing or is too many; names it.
     """
-    for extra in digests.keys() ^ arrays.keys():
+    for extra in sorted(digests.keys() ^ arrays.keys()):
         raise _corrupt(name, extra, "the ticket's digests and its parts do not name the same arrays")
     for array_name, array in arrays.items():
         if array_digest(array) != digests[array_name]:
             raise _corrupt(name, array_name, "the rebuilt array is not the one that was stored")
 
 
+def _read(path: Path | str) -> bytes:
+    path = Path(path)
+    if not path.is_file():
+        raise UsageFault(f"no ticket at {path}: expected a file that `recycle-pipeline pack` wrote")
+    return path.read_bytes()
+
+
 def _open(content: bytes, name: str) -> tuple[dict[str, Any], Parts]:
     try:
         parts = safetensors.numpy.load(content)
         size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+        metadata = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _corrupt(name, "container", f"not a whole safetensors file ({error})") from error
     if layout.METADATA_KEY not in metadata:
         raise _corrupt(name, "container", "a safetensors file, but not a ticket")
+    return _header(metadata[layout.METADATA_KEY], name), parts
+
+
+def _header(spelling: str, name: str) -> dict[str, Any]:
     try:
-        outer = json.loads(metadata[layout.METADATA_KEY])
+        outer = json.loads(spelling)
         header, stated = outer["header"], outer["sha256"]
         digest = hashlib.sha256(layout.canonical_json(header).encode()).hexdigest()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _corrupt(name, "header", f"unreadable ({error})") from error
     if digest != stated:
         raise _corrupt(name, "header", "its SHA-256 does not match")
-    if header.get("version") != layout.FORMAT_VERSION:
+    if spelling != layout.canonical_json({"sha256": digest, "header": header}):
+        raise _corrupt(name, "header", "not in its canonical spelling")
+    if not isinstance(header, dict):
+        raise _corrupt(name, "header", f"a {type(header).__name__} where an object is expected")
+    version = header.get("version")
+    if type(version) is int and version > layout.FORMAT_VERSION:
         raise CorruptArtefact(
-            f"{name} is a ticket of version {header.get('version')}; this recycle-pipeline reads up to "
-            f"version {layout.FORMAT_VERSION}: install a newer one"
+            f"{name} is a ticket of version {version}; this recycle-pipeline reads up to version "
+            f"{layout.FORMAT_VERSION}: install a newer one"
         )
-    return header, parts
+    if type(version) is not int or version != layout.FORMAT_VERSION:
+        raise _corrupt(name, "header", f"version {version!r}, expected {layout.FORMAT_VERSION}")
+    for field, kind in (("crc32", int), ("digests", str)):
+        table = header.get(field)
+        if not isinstance(table, dict) or not all(type(value) is kind for value in table.values()):
+            raise _corrupt(name, "header", f"{field} is not a table of {kind.__name__}")
+    return header
 
 
 def _check_crcs(header: dict[str, Any], parts: Parts, name: str) -> None:
-    crcs = header.get("crc32", {})
+    crcs = header["crc32"]
     for extra in sorted(crcs.keys() ^ parts.keys()):
         raise _corrupt(name, extra, "missing" if extra in crcs else "not announced by the header")
     for part, array in parts.items():
@@ -112,25 +123,69 @@ def _check_crcs(header: dict[str, Any], parts: Parts, name: str) -> None:
             raise _corrupt(name, part, "its CRC-32 does not match")
 
 
-def _tensor(entry: dict[str, Any], header: dict[str, Any], parts: Parts, name: str) -> MaskedTensor:
-    layer, shape = str(entry["name"]), tuple(int(n) for n in entry["shape"])
-    size = math.prod(shape)
-    if not shape or min(shape) < 1 or size > layout.MAX_LAYER_WEIGHTS:
+def _subnetwork(header: dict[str, Any], parts: Parts, name: str) -> Subnetwork:
+    channels = integer(header["channels"], 1, layout.MAX_CHANNELS)
+    kind = choice(header["subnetwork"], ("binary", "continuous"))
+    layers = entries(header["layers"], 1, layout.MAX_LAYERS)
+    names = [text(entry["name"]) for entry in layers]
+    for layer, count in Counter(names).items():
+        if count > 1:
+            raise _corrupt(name, layer, f"{count} layers have this name")
+    tensors = tuple(_tensor(entry, kind, parts, name) for entry in layers)
+    _check_all_used(tensors, parts, name)
+    return Subnetwork(
+        arch=text(header["arch"]),
+        classes=tuple(map(text, entries(header["classes"], 1, layout.MAX_CLASSES))),
+        channels=channels,
+        image_size=integer(header["image_size"], 1, layout.MAX_IMAGE_SIZE),
+        mean=tuple(number(v, -1e30, 1e30) for v in entries(header["mean"], channels, channels)),
+        std=tuple(number(v, 1e-30, 1e30) for v in entries(header["std"], channels, channels)),
+        seed=integer(header["seed"], 0, MAX_SEED),
+        kind=kind,
+        prune=number(header["prune"], 0.0, 1.0),
+        scope=choice(header["scope"], ("layer", "global")),
+        tensors=tensors,
+        state={k.removeprefix(layout.STATE): v for k, v in parts.items() if k.startswith(layout.STATE)},
+    )
+
+
+def _tensor(entry: dict[str, Any], kind: str, parts: Parts, name: str) -> MaskedTensor:
+    layer, shape = entry["name"], tuple(entries(entry["shape"], 1, layout.MAX_DIMENSIONS))
+    most = layout.MAX_LAYER_WEIGHTS
+    if any(type(n) is not int or not 1 <= n <= most for n in shape) or math.prod(shape) > most:
         raise _corrupt(name, layer, f"shape {shape} is not a weight's")
+    size = math.prod(shape)
     mask = _bits(parts, layout.MASK + layer, size, name).reshape(shape)
     kept = int(np.count_nonzero(mask))
-    if kept != entry["kept"]:
+    if kept != integer(entry["kept"], 0, size):
         raise _corrupt(name, layout.MASK + layer, f"{kept} weights kept, the header says {entry['kept']}")
-    flips = _bits(parts, layout.FLIPS + layer, kept, name) if layout.FLIPS + layer in parts else None
-    draws, sources = parts.get(layout.DRAWS + layer), parts.get(layout.SOURCES + layer)
+    gain = None if entry["gain"] is None else float32_of(entry["gain"])
+    if (gain is not None) != (kind == "binary"):
+        raise _corrupt(name, layer, "a binary subnetwork has gains, a continuous one has none")
+    scale = float32_of(entry["scale"])
+    if scale == 0:
+        raise _corrupt(name, layer, "its scale is 0")
+    plain = MaskedTensor(layer, choice(entry["init"], INITS), scale, mask, gain)
+    if plain.sign_only:
+        flips = _bits(parts, layout.FLIPS + layer, kept, name) if layout.FLIPS + layer in parts else None
+        return replace(plain, flips=flips)
+    draws: Any = parts.get(layout.DRAWS + layer)
+    sources: Any = parts.get(layout.SOURCES + layer)
     if draws is not None or sources is not None:
         _check_provenance(draws, sources, kept, size, layer, name)
-    gain = None if entry["gain"] is None else float32_of(entry["gain"])
-    if (gain is not None) != (header["subnetwork"] == "binary"):
-        raise _corrupt(name, layer, "a binary subnetwork has gains, a continuous one has none")
-    init = _choice(entry["init"], INITS, "init", name)
-    scale = float32_of(entry["scale"])
-    return MaskedTensor(layer, init, scale, mask, gain, flips, draws, sources)  # type: ignore[arg-type]
+    return replace(plain, draws=draws, sources=sources)
+
+
+def _check_all_used(tensors: tuple[MaskedTensor, ...], parts: Parts, name: str) -> None:
+    """Every part belongs to a layer that reads it, or is state that stands in place of no masked weight."""
+    masked = {f"{layout.STATE}{t.name}.weight" for t in tensors}
+    left = set(parts)
+    for tensor in tensors:
+        kinds = (layout.FLIPS,) if tensor.sign_only else (layout.DRAWS, layout.SOURCES)
+        left -= {kind + tensor.name for kind in (layout.MASK, *kinds)}
+    for part in sorted(left):
+        if not part.startswith(layout.STATE) or part in masked:
+            raise _corrupt(name, part, "no layer reads it")
 
 
 def _bits(parts: Parts, part: str, count: int, name: str) -> NDArray[np.bool_]:
@@ -157,32 +212,6 @@ def _check_provenance(
         raise _corrupt(name, layer, f"draws and sources must be int16 and int32 of {kept} entries")
     if kept and (draws.min() < 0 or sources.min() < 0 or sources.max() >= size):
         raise _corrupt(name, layer, "a draw or source is out of range")
-
-
-def _seed(value: Any, name: str) -> int:
-    if not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-        raise _corrupt(name, "header", f"seed {value!r} is out of range")
-    return value
-
-
-def _choice(value: Any, choices: tuple[Any, ...], field: str, name: str) -> Any:
-    if value not in choices:
-        raise _corrupt(name, "header", f"{field} is {value!r}, expected one of {', '.join(choices)}")
-    return value
-
-
-def float32_of(digits: str) -> np.float32:
-    """The inverse of `writer.float32_hex`; finite values only.
-
-    Raises:
-        ValueError: not eight hexadecimal digits of a finite float32.
-    """
-    if not isinstance(digits, str) or len(digits) != 8:
-        raise ValueError(f"{digits!r} is not a float32 in hexadecimal")
-    value = np.uint32(int(digits, 16)).view(np.float32)
-    if not np.isfinite(value):
-        raise ValueError(f"{digits!r} is not a finite float32")
-    return np.float32(value)
 
 
 def _corrupt(name: str, part: str, what: str) -> CorruptArtefact:

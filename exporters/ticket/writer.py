@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.atomic import write_bytes
 from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.bits import encode_bits
+from recycle_pipeline.exporters.weights import plain_array
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 
@@ -60,13 +61,15 @@ def _parts(subnetwork: Subnetwork) -> dict[str, NDArray[np.generic]]:
     parts: dict[str, NDArray[np.generic]] = {}
     for tensor in subnetwork.tensors:
         parts[layout.MASK + tensor.name] = encode_bits(tensor.mask)
-        if tensor.flips is not None and tensor.flips.any():
+        if not tensor.moved:
+            continue
+        if tensor.sign_only and tensor.flips is not None:
             parts[layout.FLIPS + tensor.name] = encode_bits(tensor.flips)
-        if tensor.draws is not None and tensor.sources is not None and tensor.moved:
-            parts[layout.DRAWS + tensor.name] = tensor.draws
-            parts[layout.SOURCES + tensor.name] = tensor.sources
+        elif tensor.draws is not None and tensor.sources is not None:
+            parts[layout.DRAWS + tensor.name] = plain_array(tensor.draws)
+            parts[layout.SOURCES + tensor.name] = plain_array(tensor.sources)
     for name, array in subnetwork.state.items():
-        parts[layout.STATE + name] = np.ascontiguousarray(array)
+        parts[layout.STATE + name] = plain_array(array)
     return parts
 
 

@@ -55,7 +55,6 @@ def test_an_array_that_rests_in_memory_in_another_way_is_stored_by_value(tmp_pat
     assert array_digest(safetensors.numpy.load_file(tmp_path / "w")["w"]) == array_digest(array)
 
 
-@pytest.mark.xfail(strict=True, reason="weights: ascontiguousarray makes () into (1,)")
 def test_a_scalar_stays_a_scalar(tmp_path):
     write_weights({"w": np.array(3, np.float32)}, tmp_path / "w")
     assert safetensors.numpy.load_file(tmp_path / "w")["w"].shape == ()

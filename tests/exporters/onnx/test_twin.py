@@ -108,7 +108,6 @@ def test_integers_and_doubles_are_no_weights(tmp_path):
     assert all(np.array_equal(after[name], array) for name, array in arrays.items())
 
 
-@pytest.mark.xfail(strict=True, reason="twin: a mean of 0 has shape (1, C, 1, 1) and is taken for a weight")
 def test_preprocessing_stays_as_it_is(small, small_spec, tmp_path):
     export_dense(small, small_spec(embed=True, mean=(0.0, 0.4, 0.0)), {}, tmp_path / "model.onnx")
     write_dense_twin(tmp_path / "model.onnx", tmp_path / "twin.onnx")

@@ -26,10 +26,6 @@ def short(value):
     return getattr(value, "__name__", None) or repr(value)[:24]
 
 
-def bug(reason, *values):
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=f"reader: {reason}"))
-
-
 def refused(draft, match):
     with pytest.raises(CorruptArtefact, match=match) as caught:
         parse_ticket(draft.content(), "mine")
@@ -54,13 +50,13 @@ def test_a_later_version_is_refused_with_the_advice_to_install_a_newer_one(binar
 @pytest.mark.parametrize(
     "version",
     [
-        bug("any other version is called a later one", 0),
-        bug("any other version is called a later one", -1),
-        bug("any other version is called a later one", None),
-        bug("any other version is called a later one", "1"),
-        bug("any other version is called a later one", [1]),
-        bug("True == 1", True),
-        bug("1.0 == 1", 1.0),
+        0,
+        -1,
+        None,
+        "1",
+        [1],
+        True,
+        1.0,
     ],
 )
 def test_what_is_no_version_is_damage_and_no_newer_one_is_advised(binary, version):
@@ -73,7 +69,7 @@ def test_what_is_no_version_is_damage_and_no_newer_one_is_advised(binary, versio
     [
         *("arch", "classes", "channels", "image_size", "mean", "std", "seed", "subnetwork", "prune", "scope"),
         *("layers", "crc32"),
-        bug("digests are not checked", "digests"),
+        "digests",
     ],
 )
 def test_a_missing_field_is_refused(binary, field):
@@ -85,9 +81,6 @@ def test_a_missing_field_is_refused(binary, field):
 
 # --- fields of the header ------------------------------------------------------------------------
 
-INTS = "int() takes texts, floats and booleans"
-RANGE = "the range is not checked"
-FINITE = "float() takes 'nan' and booleans"
 HEADER_LIES = [
     ("seed", -1),
     ("seed", 2**63),
@@ -95,7 +88,7 @@ HEADER_LIES = [
     ("seed", "7"),
     ("seed", None),
     ("seed", [7]),
-    bug("True is an int", "seed", True),
+    ("seed", True),
     ("subnetwork", "ternary"),
     ("subnetwork", None),
     ("subnetwork", ["binary"]),
@@ -105,52 +98,52 @@ HEADER_LIES = [
     ("prune", None),
     ("prune", "much"),
     ("prune", []),
-    bug("OverflowError", "prune", HUGE),
-    bug(FINITE, "prune", "nan"),
-    bug(FINITE, "prune", "0.5"),
-    bug(FINITE, "prune", True),
-    bug(RANGE, "prune", 1.5),
-    bug(RANGE, "prune", -0.1),
+    ("prune", HUGE),
+    ("prune", "nan"),
+    ("prune", "0.5"),
+    ("prune", True),
+    ("prune", 1.5),
+    ("prune", -0.1),
     ("classes", None),
     ("classes", 2),
-    bug("map(str, ...) takes anything", "classes", [0, 1]),
-    bug("map(str, ...) takes anything", "classes", ["no", None]),
-    bug("map(str, ...) takes anything", "classes", "ny"),
-    bug("map(str, ...) takes anything", "classes", {"no": 0, "yes": 1}),
-    bug("no class at all", "classes", []),
-    bug("str() takes anything", "arch", None),
-    bug("str() takes anything", "arch", ["conv2"]),
+    ("classes", [0, 1]),
+    ("classes", ["no", None]),
+    ("classes", "ny"),
+    ("classes", {"no": 0, "yes": 1}),
+    ("classes", []),
+    ("arch", None),
+    ("arch", ["conv2"]),
     ("channels", None),
     ("channels", "one"),
     ("channels", [1]),
-    bug(INTS, "channels", "1"),
-    bug(INTS, "channels", 1.0),
-    bug(INTS, "channels", True),
-    bug(RANGE, "channels", 0),
-    bug(RANGE, "channels", -1),
+    ("channels", "1"),
+    ("channels", 1.0),
+    ("channels", True),
+    ("channels", 0),
+    ("channels", -1),
     ("image_size", None),
-    bug(INTS, "image_size", "4"),
-    bug(INTS, "image_size", 4.5),
-    bug(RANGE, "image_size", 0),
-    bug(RANGE, "image_size", -4),
-    bug(RANGE, "image_size", 10**9),
-    bug(RANGE, "image_size", HUGE),
+    ("image_size", "4"),
+    ("image_size", 4.5),
+    ("image_size", 0),
+    ("image_size", -4),
+    ("image_size", 10**9),
+    ("image_size", HUGE),
     ("mean", None),
     ("mean", 0.5),
     ("mean", ["half"]),
-    bug("OverflowError", "mean", [HUGE]),
-    bug(FINITE, "mean", ["nan"]),
-    bug(FINITE, "mean", ["inf"]),
-    bug(FINITE, "mean", "5"),
-    bug(FINITE, "mean", [True]),
-    bug("one per channel is not checked", "mean", []),
-    bug("one per channel is not checked", "mean", [0.5, 0.5]),
+    ("mean", [HUGE]),
+    ("mean", ["nan"]),
+    ("mean", ["inf"]),
+    ("mean", "5"),
+    ("mean", [True]),
+    ("mean", []),
+    ("mean", [0.5, 0.5]),
     ("std", None),
-    bug(FINITE, "std", ["-inf"]),
-    bug("one per channel is not checked", "std", [0.5, 0.5, 0.5]),
-    bug(RANGE, "std", [0.0]),
-    bug(RANGE, "std", [-0.5]),
-    bug("one that a float32 rounds to 0", "std", [1e-60]),
+    ("std", ["-inf"]),
+    ("std", [0.5, 0.5, 0.5]),
+    ("std", [0.0]),
+    ("std", [-0.5]),
+    ("std", [1e-60]),
     ("layers", None),
     ("layers", 2),
     ("layers", {"conv": {}}),
@@ -171,10 +164,10 @@ def test_a_field_that_cannot_be_is_refused(binary, field, value):
     "crc32",
     [
         {},
-        bug("AttributeError", None),
-        bug("AttributeError", []),
-        bug("AttributeError", "text"),
-        bug("AttributeError", 7),
+        None,
+        [],
+        "text",
+        7,
     ],
 )
 def test_checksums_that_are_none_are_refused(binary, crc32):
@@ -201,7 +194,6 @@ def test_a_checksum_that_is_no_number_is_refused(binary, value):
 
 # --- layers --------------------------------------------------------------------------------------
 
-HEXADECIMAL = "int(digits, 16) takes signs, blanks, underscores, 0x and upper case"
 NOT_FLOAT32 = ["", "3f8", "3f80000g", "3f8000000", 1.0, 1065353216, [], {}]
 NOT_FLOAT32 += ["7fc00000", "ffc00000", "7f800000", "ff800000"]  # NaN, infinity
 SLOPPY = ["-0000001", "+3f80000", "0x3f8000", " 3f80000", "3f_80000", "3F800000", "\uff13f800000"]
@@ -217,13 +209,13 @@ LAYER_LIES = [
     ("init", ["kaiming_normal"]),
     ("scale", None),
     *[("scale", value) for value in NOT_FLOAT32],
-    *[bug(HEXADECIMAL, "scale", value) for value in SLOPPY],
-    bug("a scale of 0", "scale", "00000000"),
-    bug("a scale below 0", "scale", "bf800000"),
+    *[("scale", value) for value in SLOPPY],
+    ("scale", "00000000"),
+    ("scale", "bf800000"),
     ("gain", None),
     *[("gain", value) for value in NOT_FLOAT32],
-    *[bug(HEXADECIMAL, "gain", value) for value in SLOPPY],
-    bug("a gain below 0", "gain", "bf800000"),
+    *[("gain", value) for value in SLOPPY],
+    ("gain", "bf800000"),
     ("shape", None),
     ("shape", 27),
     ("shape", []),
@@ -243,11 +235,11 @@ LAYER_LIES = [
     ("shape", [2**63, 2]),
     ("shape", [2**32, 2**32]),
     ("shape", [HUGE]),
-    bug(INTS, "shape", [3.0, 1, 3, 3]),
-    bug(INTS, "shape", [3.7, 1, 3, 3]),
-    bug(INTS, "shape", ["3", 1, 3, 3]),
-    bug(INTS, "shape", [3, True, 3, 3]),
-    bug(INTS, "shape", "3133"),
+    ("shape", [3.0, 1, 3, 3]),
+    ("shape", [3.7, 1, 3, 3]),
+    ("shape", ["3", 1, 3, 3]),
+    ("shape", [3, True, 3, 3]),
+    ("shape", "3133"),
 ]
 
 
@@ -281,20 +273,17 @@ def test_a_binary_subnetwork_that_calls_itself_continuous_is_refused(binary):
     refused(binary, "part 'conv': a binary subnetwork has gains")
 
 
-@pytest.mark.xfail(strict=True, reason="reader: two layers of one name share a mask, and the last one wins")
 def test_two_layers_of_one_name_are_refused(binary):
     binary.header["layers"].append(dict(binary.header["layers"][0], scale="3f800000"))
     refused(binary, "part 'conv'")
 
 
-@pytest.mark.xfail(strict=True, reason="reader: MAX_LAYERS is used nowhere")
 def test_more_layers_than_the_format_allows_are_refused_and_the_bound_is_stated(binary):
     head = binary.header["layers"][1]
     binary.header["layers"] = [dict(head, name=f"head{i}") for i in range(layout.MAX_LAYERS + 1)]
     refused(binary, f"part 'header': .*{layout.MAX_LAYERS}")
 
 
-@pytest.mark.xfail(strict=True, reason="reader: a ticket of no layers is taken")
 def test_a_ticket_of_no_layers_is_refused(binary):
     binary.header["layers"] = []
     binary.parts = {k: v for k, v in binary.parts.items() if k.startswith("state/")}
@@ -329,18 +318,15 @@ def test_a_part_that_the_header_lacks_is_refused(binary, part):
     refused(binary, f"part '{part}': not announced by the header")
 
 
-UNUSED = "a part that nothing reads is taken"
-
-
 @pytest.mark.parametrize(
     ("kind", "part"),
     [
-        bug(UNUSED, "binary", "ghost"),
-        bug(UNUSED, "binary", "mask/ghost"),
-        bug(UNUSED, "binary", "flips/ghost"),
-        bug(UNUSED, "continuous", "draws/ghost"),
-        bug(UNUSED, "continuous", "sources/ghost"),
-        bug("draws without meaning are taken", "continuous", "flips/conv"),
+        ("binary", "ghost"),
+        ("binary", "mask/ghost"),
+        ("binary", "flips/ghost"),
+        ("continuous", "draws/ghost"),
+        ("continuous", "sources/ghost"),
+        ("continuous", "flips/conv"),
     ],
 )
 def test_a_part_that_no_layer_has_is_refused(request, kind, part):
@@ -350,14 +336,12 @@ def test_a_part_that_no_layer_has_is_refused(request, kind, part):
     refused(draft, f"part '{part}'")
 
 
-@pytest.mark.xfail(strict=True, reason="reader: provenance that a binary layer never reads is taken")
 def test_draws_in_a_binary_subnetwork_are_refused(binary):
     kept = binary.header["layers"][0]["kept"]
     binary.parts |= {"draws/conv": np.zeros(kept, np.int16), "sources/conv": np.zeros(kept, np.int32)}
     refused(binary, "part 'conv'|part 'draws/conv'")
 
 
-@pytest.mark.xfail(strict=True, reason="reader: state may stand in place of a masked weight")
 def test_state_in_place_of_a_masked_weight_is_refused(binary):
     """The masks and the seed would be for show."""
     binary.parts["state/conv.weight"] = np.ones((3, 1, 3, 3), np.float32)
@@ -484,7 +468,6 @@ def test_an_input_that_the_weights_are_not_for_is_refused_when_assembled(binary,
         assemble(parse_ticket(binary.content(), "mine"), import_custom=True)
 
 
-@pytest.mark.xfail(strict=True, reason="assemble: builds in full what the header asks for, then compares")
 def test_no_memory_is_taken_for_a_network_that_the_parts_do_not_fill(binary, monkeypatch):
     """conv2 at 4096 px has 275 GB in one layer: the shapes are compared before they are allocated."""
     built_on = []

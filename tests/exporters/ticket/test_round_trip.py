@@ -22,11 +22,6 @@ from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
-BUG_0D = pytest.mark.xfail(strict=True, reason="writer: ascontiguousarray makes () into (1,)")
-BUG_STRIDES = pytest.mark.xfail(
-    strict=True, reason="writer: hands strided and big-endian arrays to safetensors"
-)
-
 
 def searched(kind: str, init: str, reuse: str) -> tuple[MaskedNetwork, Subnetwork]:
     """conv2 at 8 px, 1 channel, after an event (if any) and a change of heart of the scores."""
@@ -72,7 +67,6 @@ def test_by_hand_comes_back_the_same(subnetwork, tmp_path, assert_same):
         assert stored_digests(path) == {n: array_digest(a) for n, a in subnetwork.arrays().items()}
 
 
-@BUG_0D
 def test_a_scalar_of_the_state_stays_a_scalar(subnetwork):
     """Its shape is (), not (1,): a network's own parameter would not take it back."""
     content = ticket_bytes(replace(subnetwork, state={"scaled.temperature": np.array(0.5, np.float32)}))
@@ -87,7 +81,6 @@ def test_a_ticket_stands_for_its_network(subnetwork, tiny_net):
         assert array_digest(got[name]) == array_digest(array), name
 
 
-@BUG_STRIDES
 def test_what_rests_in_memory_in_another_way_is_stored_alike(subnetwork):
     """Strided provenance, a transposed mask and big-endian state are the same values."""
 
@@ -114,7 +107,6 @@ def test_provenance_that_says_nothing_is_not_stored(make_by_hand, take_apart):
         assert [p for p in parts if not p.startswith("state/")] == ["mask/conv"]
 
 
-@pytest.mark.xfail(strict=True, reason="writer: stores provenance that the weights do not follow from")
 def test_provenance_that_the_weights_do_not_follow_from_is_not_stored(make_by_hand, take_apart):
     """A binary layer has signs alone, a continuous one no flips: nothing would read the part."""
     binary, continuous = make_by_hand("binary"), make_by_hand("continuous")
