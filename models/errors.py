@@ -17,19 +17,23 @@ class UsageFault(RecycleError):
     exit_code = 2
 
 
-class ParityFailure(RecycleError):
+class MissedGate(RecycleError):
+    """A measured result that a gate does not accept; the result itself is there to be read."""
+
+
+class ParityFailure(MissedGate):
     """The exported model does not compute what the torch model computes. Exit code 3."""
 
     exit_code = 3
 
 
-class AccuracyFailure(RecycleError):
+class AccuracyFailure(MissedGate):
     """An accuracy gate was missed. Exit code 4."""
 
     exit_code = 4
 
 
-class LatencyRegression(RecycleError):
+class LatencyRegression(MissedGate):
     """The candidate is slower than the gate allows, beyond the noise. Exit code 5."""
 
     exit_code = 5
@@ -41,7 +45,7 @@ class CorruptArtefact(RecycleError):
     exit_code = 6
 
 
-class Inconclusive(RecycleError):
+class Inconclusive(MissedGate):
     """The measurement is too noisy to say pass or fail. Exit code 7."""
 
     exit_code = 7

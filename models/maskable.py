@@ -2,10 +2,21 @@
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from recycle_pipeline.models.errors import UsageFault
 
 MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+# What numpy and safetensors both have.
+STORED_DTYPES = (
+    torch.float32,
+    torch.float64,
+    torch.float16,
+    torch.int64,
+    torch.int32,
+    torch.uint8,
+    torch.bool,
+)
 Maskable = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
@@ -16,6 +27,17 @@ def maskable_layers(network: nn.Module) -> dict[str, Maskable]:
         UsageFault: there are none, or two layers share one weight.
     """
     layers = {name: m for name, m in network.named_modules(remove_duplicate=False) if isinstance(m, MASKABLE)}
+    for name, layer in layers.items():
+        if name == "":
+            raise UsageFault(
+                f"the network is a bare {type(layer).__name__}; put it into a module or nn.Sequential"
+            )
+        if parametrize.is_parametrized(layer, "weight") or not isinstance(layer.weight, nn.Parameter):
+            raise UsageFault(
+                f"the weight of layer {name} is computed from others (a parametrization); use a plain one"
+            )
+        if layer.weight.dtype != torch.float32:
+            raise UsageFault(f"layer {name} has {layer.weight.dtype} weights; expected float32")
     if not layers:
         raise UsageFault(
             f"{type(network).__name__} has no layer to mask: expected at least one convolution or nn.Linear"
@@ -35,6 +57,11 @@ def check_network(network: nn.Module, classes: int, channels: int, image_size: i
         UsageFault: nothing to mask; or it fails on, or misshapes, a batch of two blank images.
     """
     maskable_layers(network)
+    for name, value in network.state_dict().items():
+        if value.dtype not in STORED_DTYPES:
+            raise UsageFault(
+                f"{name} is of {value.dtype}, which a ticket cannot hold; expected float32 or an integer"
+            )
     was_training = network.training
     network.eval()
     try:

@@ -73,8 +73,13 @@ class MaskedWeight(nn.Module):
             torch.sign(weight, out=self._unit)
 
     @torch.no_grad()
-    def refresh(self, mask: Tensor) -> None:
-        """Takes a new mask and forms gain and effective weight from it, in place."""
+    def refresh(self, mask: Tensor, correction: float = 1.0) -> None:
+        """Takes a new mask and forms gain and effective weight from it, in place.
+
+        Args:
+            mask: bool, layer's shape.
+            correction: factor on the effective weight alone, 1 once a schedule has reached its end.
+        """
         self.mask.copy_(mask)
         self.effective.copy_(mask).mul_(self._unit)
         if self.kind == "binary":
@@ -82,3 +87,5 @@ class MaskedWeight(nn.Module):
             # A layer with nothing kept has gain 0, not NaN.
             self.gain.copy_(kept_magnitude / mask.sum().clamp(min=1))
             self.effective.mul_(self.gain)
+        if correction != 1.0:
+            self.effective.mul_(correction)

@@ -4,6 +4,7 @@ It owns the scores, forms masks from them (per layer or globally), applies reuse
 over the finished subnetwork. Everything lives on the network's device.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,16 +100,26 @@ class MaskedNetwork:
         return sum(s.numel() for s in self.scores)
 
     @torch.no_grad()
+    def is_finite(self) -> bool:
+        """Whether all scores are finite; a mask ranked by others would keep another number of weights."""
+        return all(bool(scores.isfinite().all()) for scores in self.scores)
+
+    @torch.no_grad()
     def refresh(self, prune: float | None = None) -> None:
         """Forms masks from the present scores, and effective weights from the masks.
 
         Args:
             prune: fraction removed now; the recipe's where None (a schedule may ask for less).
         """
-        for layer, mask in zip(
-            self._layers, self._masks(self.recipe.prune if prune is None else prune), strict=True
-        ):
-            layer.weight.refresh(mask)
+        prune = self.recipe.prune if prune is None else prune
+        for layer, mask in zip(self._layers, self._masks(prune), strict=True):
+            layer.weight.refresh(mask, self._correction(prune))
+
+    def _correction(self, prune: float) -> float:
+        """While a schedule keeps more than the final density, weights scaled for that are too large."""
+        if self.recipe.scale_fan != "keep":
+            return 1.0
+        return math.sqrt((1.0 - self.recipe.prune) / (1.0 - prune))
 
     def _masks(self, prune: float) -> list[Tensor]:
         magnitudes = [scores.detach().abs() for scores in self.scores]

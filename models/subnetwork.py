@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
 
 Scope = Literal["layer", "global"]
+Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Subnetwork:
         kind: binary (sign times gain) or continuous.
         prune: the prune rate asked for.
         scope: whether it held per layer or over all.
+        recipe: settings of the search that found it, for the record; nothing is rebuilt from them.
         tensors: the masked layers, in the network's order.
         state: every other array of the network's state (batch-norm statistics, biases), by state name.
     """
@@ -121,6 +123,7 @@ class Subnetwork:
     scope: Scope
     tensors: tuple[MaskedTensor, ...]
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    recipe: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

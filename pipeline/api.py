@@ -1,5 +1,6 @@
 """The Python functions: the same names, the same checks and the same errors as the command line."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 def run(
     *,
     config: str | Path | None = None,
-    force: tuple[str, ...] = (),
+    force: str | Sequence[str] = (),
     reporter: Reporter | None = None,
     **options: Any,
 ) -> RunResult:
@@ -35,8 +36,10 @@ def run(
 
     from_file = read_config_file(Path(config)) if config is not None else {}
     settings = config_from(merge(from_file, options))
-    plan = plan_run(settings, reporter or Silent(), forced=force)
-    return RunResult(plan.context.folder, plan.context.config, execute(plan))
+    forced = (force,) if isinstance(force, str) else tuple(force)
+    plan = plan_run(settings, reporter or Silent(), forced=forced)
+    execute(plan)
+    return RunResult.of(plan.context)
 
 
 def reconstruct(ticket: str | Path, *, arch: str | None = None) -> "nn.Module":

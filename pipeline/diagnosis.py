@@ -72,8 +72,10 @@ def _vision() -> Finding:
 
 
 def _gpu() -> Finding:
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # a broken installation fails in many ways
+        return Finding("GPU", "missing", f"torch does not import: {error}", "pip install torch torchvision")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         return Finding("GPU", "ok", f"{', '.join(names)}; CUDA {torch.version.cuda}")
@@ -85,13 +87,16 @@ def _gpu() -> Finding:
         "GPU",
         "note",
         f"none: {why}; the search runs on the CPU",
-        "an NVIDIA GPU with its driver makes it ~100x faster",
+        "on an NVIDIA GPU with its driver it is used without being asked",
     )
 
 
 def _providers() -> list[Finding]:
-    from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
-
+    try:
+        from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
+    except Exception as error:  # likewise
+        text = f"onnxruntime does not import: {error}"
+        return [Finding("providers", "missing", text, "pip install 'onnxruntime-gpu[cuda,cudnn]'")]
     findings = []
     for name, provider in PROVIDERS.items():
         reason = why_not(name)

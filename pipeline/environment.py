@@ -5,6 +5,9 @@ import os
 import platform
 from typing import Any
 
+from recycle_pipeline.evaluators.machine import cpu_model
+from recycle_pipeline.pipeline.version import VERSION
+
 PACKAGES = (
     "torch",
     "torchvision",
@@ -35,10 +38,12 @@ def describe_environment() -> dict[str, Any]:
 
     versions = {name: version for name in PACKAGES if (version := installed_version(name))}
     return {
+        "recycle-pipeline": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "cpu": cpu_model(),
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": versions,
     }

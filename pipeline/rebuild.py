@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from recycle_pipeline.exporters.ticket.reader import check_digests, load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.reader import read_verified
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import is_custom
@@ -40,10 +40,8 @@ def rebuild(ticket: Path, *, arch: str | None = None) -> Rebuilt:
         UsageFault: no such file; or the arch is custom and was not given, or is another one.
         CorruptArtefact: the ticket is damaged, or a tensor is not the one that was stored.
     """
-    subnetwork = load_ticket(ticket)
+    subnetwork, arrays = read_verified(ticket)
     if arch is not None and arch != subnetwork.arch:
         raise UsageFault(f"--arch {arch} was given, but {ticket} is of arch {subnetwork.arch}")
-    arrays = subnetwork.arrays()
-    check_digests(arrays, stored_digests(ticket), str(ticket))
     allowed = arch is not None and is_custom(arch)
     return Rebuilt(subnetwork, arrays, assemble(subnetwork, arrays=arrays, import_custom=allowed))

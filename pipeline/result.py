@@ -1,12 +1,15 @@
 """What a run came to: the numbers people ask for, as one value, for Python, JSON and the table."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.manifest import StageEntry
+from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.stages.stage import Context
+from recycle_pipeline.pipeline.stages.verify import summary
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,16 @@ class RunResult:
     folder: RunFolder
     config: RunConfig
     stages: dict[str, StageEntry]
+
+    @staticmethod
+    def of(context: Context) -> "RunResult":
+        """What the folder holds now: the manifest's stages, and verify.json even where a gate was missed."""
+        folder = context.folder
+        stages = read_manifest(folder.manifest).stages
+        if "verify" not in stages and folder.verify.is_file() and "export" in stages:
+            facts = summary(json.loads(folder.verify.read_text("utf-8")))
+            stages["verify"] = StageEntry("", {}, {}, {}, "", 0.0, {}, facts)
+        return RunResult(folder, context.config, stages)
 
     @property
     def ticket(self) -> Path:

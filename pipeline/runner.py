@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Plan:
 def plan_run(
     config: RunConfig,
     reporter: Reporter,
-    stages: Iterable[str] = tuple(STAGES),
+    stages: Collection[str] = tuple(STAGES),
     forced: Iterable[str] = (),
 ) -> Plan:
     """A plan from settings the user gave, for a new folder or one that holds the same run.
@@ -57,6 +57,8 @@ def plan_run(
         _known_stage(name)
     find_builder(resolved.arch, import_custom=True)  # the name came from the user
     find_device(resolved.device)
+    if resolved.provider != "auto" and "verify" in stages:
+        _check_provider(resolved.provider)
     folder = RunFolder(Path(resolved.output_dir) if resolved.output_dir else default_folder(resolved))
     _check_folder(folder, resolved, forced)
     context = Context(resolved, folder, reporter, import_custom=True)
@@ -91,11 +93,29 @@ def execute(plan: Plan) -> dict[str, StageEntry]:
     searches = "search" in plan.stages
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
+        _clear_another_run(context)
         write_config(context.config, context.folder.config)
     entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
-    if not searches:
-        write_config(context.config, context.folder.config)
+    if "export" in plan.stages and not searches:
+        write_config(context.config, context.folder.config)  # what model.onnx now is; gates are not kept
     return entries
+
+
+def _clear_another_run(context: Context) -> None:
+    """Removes the results of a run with other settings, which only --force search lets through.
+
+    Otherwise an interrupted search would leave them beside the new settings, posing as theirs.
+    """
+    folder = context.folder
+    stages = read_manifest(folder.manifest).stages
+    known = stages.get("search")
+    if known is None or known.config == SEARCH.settings(context.config):
+        return
+    folder.manifest.unlink()  # first: without it nothing else counts as finished
+    for entry in stages.values():
+        for name in entry.outputs:
+            if not Path(name).is_absolute() and ".." not in Path(name).parts:
+                (folder.root / name).unlink(missing_ok=True)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -143,6 +163,17 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
         raise UsageFault(
             f"--output-dir {root} holds another run ({'; '.join(differing[:4])}); choose another folder, "
             "or --force search to replace it"
+        )
+
+
+def _check_provider(provider: str) -> None:
+    """Refuses, before a long search, a provider that cannot run here."""
+    from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
+    from recycle_pipeline.models.errors import ProviderUnavailable
+
+    if reason := why_not(provider):
+        raise ProviderUnavailable(
+            f"--provider {provider} cannot run here: {reason}. {PROVIDERS[provider].remedy}"
         )
 
 

@@ -38,6 +38,13 @@ def entries(value: Any, low: int, high: int) -> list[Any]:
     return value
 
 
+def scalars(value: Any) -> dict[str, str | int | float | bool]:
+    """Raises ValueError unless a flat table of texts, numbers and booleans."""
+    if not isinstance(value, dict) or not all(type(v) in (str, int, float, bool) for v in value.values()):
+        raise ValueError("recipe is not a flat table of texts, numbers and booleans")
+    return value
+
+
 def choice(value: Any, choices: tuple[Any, ...]) -> Any:
     """Raises ValueError unless one of the choices."""
     if value not in choices:

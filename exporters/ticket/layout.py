@@ -11,7 +11,8 @@ no spaces, and only ASCII. Its tensors are, for each masked layer,
 
 and `state/<name>` for every other array of the network's state. The header's `crc32` has each
 tensor's CRC-32, so that damage is found and named; `digests` has the SHA-256 of every
-rebuilt array (`models.subnetwork.array_digest`). Gains and scales are float32 bits in hexadecimal.
+rebuilt array (`models.subnetwork.array_digest`). `generator` names the draws; `recipe` records the
+search's settings, and nothing is rebuilt from it. Gains and scales are float32 bits in hexadecimal.
 A file with a part that no layer reads, or a header in another spelling, is refused.
 """
 
@@ -19,6 +20,7 @@ import json
 
 FORMAT_VERSION = 1
 METADATA_KEY = "recycle_ticket"
+GENERATOR = "splitmix64/1"  # the draws of models/draws.py; another generator gets another name
 
 MASK = "mask/"
 FLIPS = "flips/"

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.bits import decode_bits
-from recycle_pipeline.exporters.ticket.fields import choice, entries, float32_of, integer, number, text
+from recycle_pipeline.exporters.ticket.fields import (
+    choice,
+    entries,
+    float32_of,
+    integer,
+    number,
+    scalars,
+    text,
+)
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
@@ -52,6 +60,22 @@ def stored_digests(path: Path | str) -> dict[str, str]:
     """
     header, _ = _open(_read(path), str(path))
     return dict(header["digests"])
+
+
+def read_verified(path: Path | str) -> tuple[Subnetwork, dict[str, NDArray[Any]]]:
+    """Reads a ticket and rebuilds every array of the network's state, compared with its digest.
+
+    Returns:
+        The subnetwork, and its `arrays()`.
+
+    Raises:
+        UsageFault, CorruptArtefact: see `load_ticket`; or a rebuilt array is not the one that was stored.
+    """
+    content, name = _read(path), str(path)
+    subnetwork = parse_ticket(content, name)
+    arrays = subnetwork.arrays()
+    check_digests(arrays, _open(content, name)[0]["digests"], name)
+    return subnetwork, arrays
 
 
 def check_digests(arrays: dict[str, NDArray[np.generic]], digests: dict[str, str], name: str) -> None:
@@ -124,6 +148,7 @@ def _check_crcs(header: dict[str, Any], parts: Parts, name: str) -> None:
 
 
 def _subnetwork(header: dict[str, Any], parts: Parts, name: str) -> Subnetwork:
+    choice(header["generator"], (layout.GENERATOR,))
     channels = integer(header["channels"], 1, layout.MAX_CHANNELS)
     kind = choice(header["subnetwork"], ("binary", "continuous"))
     layers = entries(header["layers"], 1, layout.MAX_LAYERS)
@@ -144,6 +169,7 @@ def _subnetwork(header: dict[str, Any], parts: Parts, name: str) -> Subnetwork:
         kind=kind,
         prune=number(header["prune"], 0.0, 1.0),
         scope=choice(header["scope"], ("layer", "global")),
+        recipe=scalars(header["recipe"]),
         tensors=tensors,
         state={k.removeprefix(layout.STATE): v for k, v in parts.items() if k.startswith(layout.STATE)},
     )

@@ -48,6 +48,8 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
         "subnetwork": subnetwork.kind,
         "prune": subnetwork.prune,
         "scope": subnetwork.scope,
+        "generator": layout.GENERATOR,
+        "recipe": dict(subnetwork.recipe),
         "layers": [_layer_entry(tensor) for tensor in subnetwork.tensors],
         "crc32": {name: zlib.crc32(array.tobytes()) for name, array in parts.items()},
         "digests": dict(digests),

@@ -34,7 +34,7 @@ def cli() -> None:
     and verify it under ONNX Runtime.
 
     \b
-    The whole job on the embedded data, in about a minute on two CPU cores:
+    The whole job on the embedded data, no download, no GPU needed:
       recycle-pipeline run --arch resnet18 --prune 0.9 --export onnx
     """
 
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> Any:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Finished stages are kept; the same command goes on from there.", err=True)
+        click.echo("Interrupted. Finished stages are kept; the same command skips them.", err=True)
         sys.exit(130)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

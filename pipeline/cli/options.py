@@ -34,11 +34,11 @@ DATA = (
     click.option(
         "--data-root", type=click.Path(), help="Where the data sets lie. [~/.cache/recycle-pipeline/data]"
     ),
-    click.option("--download", **FLAG, help="Fetch the data set if it is missing."),
+    click.option("--download/--no-download", **FLAG, help="Fetch the data set if it is missing."),
     click.option("--image-size", type=int, help="Side in pixels to bring a folder's images to."),
 )
 SEARCH = (
-    click.option("--epochs", type=int, help="Passes over the training images. [digits 12, others 30]"),
+    click.option("--epochs", type=int, help="Passes over the training images. [digits 16, others 30]"),
     click.option("--batch-size", type=int, help="Images per step. [digits 64, others 256]"),
     click.option("--seed", type=int, help="Of every draw, 0 to 2**63 - 1. [0]"),
     click.option("--device", help="auto, cpu, cuda or cuda:N. [auto: a GPU if there is one]"),
@@ -70,7 +70,11 @@ SEARCH = (
         help="Peak, of SGD on the scores; cosine to 0. [0.1 * batch size / 256]",
     ),
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
-    click.option("--weight-decay", type=float, help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]"),
+    click.option(
+        "--weight-decay",
+        type=float,
+        help="Of SGD, on the scores. [digits 5e-3; else conv2-8 1e-4, others 5e-4]",
+    ),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
     click.option(
         "--label-smoothing",
@@ -83,7 +87,9 @@ EXPORT = (
         "--export", multiple=True, help="Form to write; repeat, or give a comma list. Known: onnx. [onnx]"
     ),
     click.option(
-        "--embed-preprocessing", **FLAG, help="The model takes uint8 pixels and normalises inside the graph."
+        "--embed-preprocessing/--no-embed-preprocessing",
+        **FLAG,
+        help="The model takes uint8 pixels and normalises inside the graph.",
     ),
 )
 VERIFY = (

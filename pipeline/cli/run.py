@@ -1,6 +1,5 @@
 """`run`, the whole job, and `search`, its first stage."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
-from recycle_pipeline.pipeline.cli.tables import print_result
+from recycle_pipeline.pipeline.cli.tables import show_after
 
 DRY_RUN = (click.option("--dry-run", is_flag=True, help="Show settings and stages; write nothing."),)
 
@@ -24,7 +23,7 @@ def run(**given: Any) -> None:
       recycle-pipeline run --data cifar10 --data-root ~/data --epochs 100 --device cuda
       recycle-pipeline run --data folder:photos --image-size 64 --keep 0.05 --json
 
-    Stages whose inputs did not change are skipped, so an interrupted run goes on where it stopped.
+    Stages whose inputs did not change are skipped, so of an interrupted run the finished stages are kept.
     """
     _start(("search", "pack", "export", "verify"), given)
 
@@ -45,8 +44,7 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     from recycle_pipeline.pipeline.api import merge
     from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.config_file import as_toml, read_config_file
-    from recycle_pipeline.pipeline.result import RunResult
-    from recycle_pipeline.pipeline.runner import execute, plan_run
+    from recycle_pipeline.pipeline.runner import plan_run
 
     quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
     file, force = given.pop("config_file"), given.pop("force")
@@ -57,8 +55,4 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
         click.echo(f"# {plan.context.folder.root}: {', '.join(stages)} (dry run, nothing written)")
         click.echo(as_toml(plan.context.config), nl=False)
         return
-    result = RunResult(plan.context.folder, plan.context.config, execute(plan))
-    if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
-    else:
-        print_result(result)
+    show_after(plan, as_json)

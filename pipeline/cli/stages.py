@@ -1,6 +1,5 @@
 """`pack`, `export`, `verify`: one stage of an existing run folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
-from recycle_pipeline.pipeline.cli.tables import print_result
+from recycle_pipeline.pipeline.cli.tables import show_after
 
 FOLDER = click.argument("folder", type=click.Path())
 FORCE = (click.option("--force", is_flag=True, help="Redo it even if nothing changed."),)
@@ -55,9 +54,7 @@ def verify(folder: str, **given: Any) -> None:
 
 
 def _stage(stage: str, folder: str, given: dict[str, Any]) -> None:
-    from recycle_pipeline.pipeline.manifest import read_manifest
-    from recycle_pipeline.pipeline.result import RunResult
-    from recycle_pipeline.pipeline.runner import execute, plan_stage
+    from recycle_pipeline.pipeline.runner import plan_stage
 
     quiet, as_json, force = given.pop("quiet"), given.pop("as_json"), given.pop("force")
     arch = given.pop("arch", None)
@@ -65,10 +62,4 @@ def _stage(stage: str, folder: str, given: dict[str, Any]) -> None:
         given["export"] = given["export"] or None
     changes = {name: value for name, value in given.items() if value is not None}
     plan = plan_stage(Path(folder), stage, changes, reporter_for(quiet), arch=arch, force=force)
-    execute(plan)
-    context = plan.context
-    result = RunResult(context.folder, context.config, read_manifest(context.folder.manifest).stages)
-    if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2))
-    else:
-        print_result(result)
+    show_after(plan, as_json)

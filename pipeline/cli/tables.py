@@ -1,15 +1,41 @@
 """Results as short tables on stdout."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.text import Text
 
-from recycle_pipeline.pipeline.result import RunResult
+from recycle_pipeline.models.errors import MissedGate
+
+if TYPE_CHECKING:
+    from recycle_pipeline.pipeline.result import RunResult
+    from recycle_pipeline.pipeline.runner import Plan
 
 
-def print_result(result: RunResult) -> None:
+def show_after(plan: "Plan", as_json: bool) -> None:
+    """Runs a plan and shows its result; also where a gate was missed, before that error goes its way."""
+    from recycle_pipeline.pipeline.result import RunResult
+    from recycle_pipeline.pipeline.runner import execute
+
+    try:
+        execute(plan)
+    except MissedGate:
+        _show(RunResult.of(plan.context), as_json)
+        raise
+    _show(RunResult.of(plan.context), as_json)
+
+
+def _show(result: "RunResult", as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_result(result)
+
+
+def print_result(result: "RunResult") -> None:
     """What a run came to: kept weights, accuracy, parity, latency, and where the files are."""
     out = console()
     for name, text in result_rows(result):
@@ -19,7 +45,7 @@ def print_result(result: RunResult) -> None:
             out.print(Text(" " * 12 + line), soft_wrap=True)
 
 
-def result_rows(result: RunResult) -> list[tuple[str, str]]:
+def result_rows(result: "RunResult") -> list[tuple[str, str]]:
     """The rows of the table, as plain text."""
     search, pack, export, verify = (result.facts(s) for s in ("search", "pack", "export", "verify"))
     rows = []
@@ -29,6 +55,8 @@ def result_rows(result: RunResult) -> list[tuple[str, str]]:
     rows += _accuracy_rows(search, verify)
     if verify:
         rows.append(("latency", _latency(verify)))
+        if verify["provider_note"]:
+            rows.append(("note", verify["provider_note"]))
     if pack:
         smaller = pack["dense_bytes"] / pack["bytes"]
         text = f"{result.ticket}  {size(pack['bytes'])}, {smaller:.0f}x smaller than the dense weights"

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from recycle_pipeline.pipeline.cli.tables import console, path_size, size
 
 if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import Subnetwork
 
+SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
 TICKET = click.argument("ticket", type=click.Path())
 
 
@@ -31,7 +33,7 @@ def reconstruct(ticket: str, output: str | None) -> None:
       from recycle_pipeline.pipeline import reconstruct
       network = reconstruct("ticket.safetensors")
     """
-    from recycle_pipeline.exporters.ticket.reader import check_digests, load_ticket, stored_digests
+    from recycle_pipeline.exporters.ticket.reader import read_verified
     from recycle_pipeline.exporters.weights import write_weights
     from recycle_pipeline.models.errors import UsageFault
     from recycle_pipeline.pipeline.run_folder import ticket_path
@@ -39,9 +41,7 @@ def reconstruct(ticket: str, output: str | None) -> None:
     if output is not None and Path(output).suffix != ".safetensors":
         raise UsageFault(f"--output {output}: expected a name that ends in .safetensors")
     path = ticket_path(Path(ticket))
-    subnetwork = load_ticket(path)
-    arrays = subnetwork.arrays()
-    check_digests(arrays, stored_digests(path), str(path))
+    subnetwork, arrays = read_verified(path)
     click.echo(
         f"{path}: {len(arrays)} tensors rebuilt from seed {subnetwork.seed}, all equal to their digests"
     )
@@ -102,8 +102,8 @@ def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
     out = console()
     out.print(
         f"{facts['ticket']}: {size(facts['bytes'])}, bound of its masks {size(facts['mask_entropy_bytes'])}\n"
-        f"{subnetwork.arch}, {subnetwork.kind}, seed {subnetwork.seed}, {subnetwork.prune:g} removed per "
-        f"{subnetwork.scope}, {len(subnetwork.classes)} classes, "
+        f"{subnetwork.arch}, {subnetwork.kind}, seed {subnetwork.seed}, {subnetwork.prune:g} removed "
+        f"{SCOPE_WORDS[subnetwork.scope]}, {len(subnetwork.classes)} classes, "
         f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
         markup=False,
     )
@@ -113,7 +113,7 @@ def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
         table.add_column(heading, justify="right")
     for layer in (*facts["layers"], _total(facts)):
         table.add_row(
-            layer["name"],
+            Text(layer["name"]),
             " x ".join(map(str, layer["shape"])),
             f"{layer['weights']:,}",
             f"{layer['kept']:,}",

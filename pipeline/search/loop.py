@@ -118,9 +118,9 @@ def _train_epoch(
         sums += _step_sums(loss.detach(), logits.detach(), labels)
         on_step(step + 1, settings.epochs * steps)
     total_loss, correct, count = sums.tolist()
-    if not math.isfinite(total_loss):
+    if not math.isfinite(total_loss) or not masked.is_finite():
         raise RecycleError(
-            f"the loss is not finite in epoch {epoch + 1}, up to step {(epoch + 1) * steps} "
+            f"the loss or the scores are not finite in epoch {epoch + 1}, up to step {(epoch + 1) * steps} "
             f"(learning rate {rate:.3g}); "
             f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size"
         )
@@ -149,11 +149,12 @@ def evaluate(network: nn.Module, images: ImageSet, device: torch.device) -> floa
     network.eval()
     normalise = Normalise(images, device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
-    for start in range(0, len(images.test_labels), EVALUATION_BATCH):
-        part = slice(start, start + EVALUATION_BATCH)
-        pixels = torch.from_numpy(images.test_images[part]).to(device)
-        labels = torch.from_numpy(images.test_labels[part]).to(device)
-        correct += (network(normalise(pixels)).argmax(1) == labels).sum()
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # by default float32 is TF32 there
+        for start in range(0, len(images.test_labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            pixels = torch.from_numpy(images.test_images[part]).to(device)
+            labels = torch.from_numpy(images.test_labels[part]).to(device)
+            correct += (network(normalise(pixels)).argmax(1) == labels).sum()
     return int(correct) / len(images.test_labels)
 
 

@@ -1,13 +1,31 @@
 """From a finished search to the Subnetwork value."""
 
-from recycle_pipeline.models.masked_network import MaskedNetwork
-from recycle_pipeline.models.subnetwork import Subnetwork
+from collections.abc import Mapping
+
+from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.subnetwork import MaskedTensor, Scalar, Subnetwork
+from recycle_pipeline.models.topk import kept_count
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 
 
-def subnetwork_of(masked: MaskedNetwork, images: ImageSet, arch: str) -> Subnetwork:
-    """The subnetwork that `masked` holds, with what the data set says about its input and classes."""
+def subnetwork_of(
+    masked: MaskedNetwork, images: ImageSet, arch: str, settings: Mapping[str, Scalar]
+) -> Subnetwork:
+    """The subnetwork that `masked` holds, with what the data set says about its input and classes.
+
+    Args:
+        masked: after the search.
+        images: the data it was searched on.
+        arch: its name.
+        settings: of the search, for the ticket's recipe.
+
+    Raises:
+        RecycleError: the masks do not keep what the prune rate says.
+    """
     recipe = masked.recipe
+    tensors = masked.tensors()
+    _check_counts(tensors, recipe)
     return Subnetwork(
         arch=arch,
         classes=images.classes,
@@ -18,7 +36,21 @@ def subnetwork_of(masked: MaskedNetwork, images: ImageSet, arch: str) -> Subnetw
         seed=recipe.seed,
         kind=recipe.kind,
         prune=recipe.prune,
+        recipe=settings,
         scope=recipe.scope,
-        tensors=masked.tensors(),
+        tensors=tensors,
         state=masked.state(),
     )
+
+
+def _check_counts(tensors: tuple[MaskedTensor, ...], recipe: Recipe) -> None:
+    if recipe.scope == "global":
+        pairs = [(sum(t.kept for t in tensors), kept_count(sum(t.size for t in tensors), recipe.prune))]
+    else:
+        pairs = [(t.kept, kept_count(t.size, recipe.prune)) for t in tensors]
+    for kept, wanted in pairs:
+        if kept != wanted:
+            raise RecycleError(
+                f"the search kept {kept} weights where {recipe.prune:g} removed leaves {wanted}; "
+                "this is a bug, please report it with the command"
+            )

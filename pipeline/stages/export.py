@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.models.registry import is_custom
-from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 from recycle_pipeline.pipeline.version import VERSION
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ FOLD_BATCH_SIZE = 128
 
 
 def _inputs(context: Context) -> dict[str, str]:
-    return {"ticket": input_file(context.folder.ticket, "pack"), "data": context.images.digest()}
+    ticket = input_file(context.folder.ticket, "pack")
+    return {"ticket": ticket, "data": context.images.digest(), **arch_input(context)}
 
 
 def _outputs(context: Context) -> list[Path]:
@@ -33,6 +34,7 @@ def _work(context: Context) -> dict[str, Any]:
     context.reporter.stage("export", f"rebuild from the ticket, fold, write {', '.join(config.export)}")
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
     rebuilt = rebuild(context.folder.ticket, arch=custom)
+    check_data(context, rebuilt.subnetwork)
     folded = fold_batch_norm(rebuilt.network, _real_batches(context))
     if folded.reason:
         context.reporter.stage("export", f"note: batch norm stays unfolded: {folded.reason}")
@@ -44,8 +46,8 @@ def _work(context: Context) -> dict[str, Any]:
         subnetwork.std,
         config.embed_preprocessing,
     )
-    path = context.folder.model("onnx")
-    export_dense(folded.network, spec, _metadata(context, subnetwork), path)
+    for form in config.export:
+        export_dense(folded.network, spec, _metadata(context, subnetwork), context.folder.model(form))
     return {
         "batch_norms_folded": folded.batch_norms,
         "fold_note": folded.reason,
@@ -68,6 +70,7 @@ def _real_batches(context: Context) -> "list[Tensor]":
 def _metadata(context: Context, subnetwork: "Subnetwork") -> dict[str, str]:
     import json
 
+    from recycle_pipeline.exporters.onnx.dense import INPUT, OUTPUT
     from recycle_pipeline.pipeline.manifest import file_digest
 
     embedded = context.config.embed_preprocessing
@@ -77,6 +80,9 @@ def _metadata(context: Context, subnetwork: "Subnetwork") -> dict[str, str]:
         "form": "onnx",
         "arch": subnetwork.arch,
         "classes": json.dumps(subnetwork.classes),
+        "input_name": INPUT,
+        "output_name": OUTPUT,
+        "layout": "NCHW",
         "input": "uint8 (N, C, S, S) pixels; normalised inside the graph" if embedded else scaled,
         "mean": json.dumps(subnetwork.mean),
         "std": json.dumps(subnetwork.std),

@@ -15,15 +15,13 @@ def _outputs(context: Context) -> list[Path]:
 
 
 def _work(context: Context) -> dict[str, Any]:
-    from recycle_pipeline.exporters.ticket.reader import check_digests, load_ticket, stored_digests
+    from recycle_pipeline.exporters.ticket.reader import read_verified
     from recycle_pipeline.exporters.ticket.writer import write_ticket
     from recycle_pipeline.models.subnetwork import mask_entropy_bytes
 
     context.reporter.stage("pack", "rebuild every tensor from the seed, compare, store the ticket")
     searched, ticket = context.folder.searched, context.folder.ticket
-    subnetwork = load_ticket(searched)
-    arrays = subnetwork.arrays()
-    check_digests(arrays, stored_digests(searched), str(searched))
+    subnetwork, arrays = read_verified(searched)
     write_ticket(subnetwork, ticket)
     return {
         "tensors": len(arrays),

@@ -1,29 +1,21 @@
 """Stage `search`: data and settings to search.safetensors and metrics.jsonl."""
 
 import dataclasses
-import hashlib
-import inspect
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
-from recycle_pipeline.models.registry import build, find_builder, is_custom
+from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.search.records import EpochRecord
-from recycle_pipeline.pipeline.stages.stage import Context, Stage
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
+from recycle_pipeline.pipeline.version import VERSION
 
 
 def _inputs(context: Context) -> dict[str, str]:
-    inputs = {"data": context.images.digest()}
-    arch = context.config.arch
-    if is_custom(arch):
-        source = inspect.getsourcefile(
-            inspect.unwrap(find_builder(arch, import_custom=context.import_custom))
-        )
-        if source is not None:
-            inputs["arch"] = hashlib.sha256(Path(source).read_bytes()).hexdigest()
-    return inputs
+    return {"data": context.images.digest(), **arch_input(context)}
 
 
 def _outputs(context: Context) -> list[Path]:
@@ -35,7 +27,7 @@ def _work(context: Context) -> dict[str, Any]:
 
     from recycle_pipeline.exporters.ticket.writer import write_ticket
     from recycle_pipeline.models.subnetwork import array_digest
-    from recycle_pipeline.pipeline.search.loop import evaluate, search
+    from recycle_pipeline.pipeline.search.loop import search
     from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
     config, images = context.config, context.images
@@ -64,7 +56,10 @@ def _work(context: Context) -> dict[str, Any]:
             masked = search(network, images, settings, device, on_epoch, context.reporter.search_step)
     finally:
         context.reporter.search_over()
-    subnetwork = subnetwork_of(masked, images, config.arch)
+    recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
+    subnetwork = subnetwork_of(
+        masked, images, config.arch, {"tool": VERSION, "data": images.digest(), **recipe}
+    )
     arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
     arrays.update(subnetwork.state)
     digests = {name: array_digest(array) for name, array in arrays.items()}
@@ -75,10 +70,10 @@ def _work(context: Context) -> dict[str, Any]:
         "kept": subnetwork.kept,
         "weights": subnetwork.size,
         "moved": sum(tensor.moved for tensor in subnetwork.tensors),
-        "test_accuracy": evaluate(network, images, device),
+        "test_accuracy": records[-1].test_accuracy,
         "best_test_accuracy": max(record.test_accuracy for record in records),
         "test_images": len(images.test_labels),
-        "images_per_second": round(max(record.images_per_second for record in records), 1),
+        "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
     }
 
 
@@ -104,7 +99,8 @@ def _plan(config: RunConfig, data: str, images: int, device: object) -> str:
 SEARCH = Stage(
     name="search",
     schema=1,
-    # The device is not among them: it changes how fast a search is, not which run this is.
+    # The device is not among them: a run found elsewhere is the same run, though rounding differs
+    # (and on CUDA the forward pass is bfloat16). The manifest says where it was.
     config_keys=(
         "arch",
         "prune",

@@ -1,14 +1,17 @@
 """What a stage is, and how one is run, skipped or forced."""
 
+import hashlib
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.registry import find_builder, is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet, load
 from recycle_pipeline.pipeline.environment import describe_environment
@@ -22,6 +25,11 @@ from recycle_pipeline.pipeline.manifest import (
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.version import VERSION
+
+if TYPE_CHECKING:
+    from recycle_pipeline.models.subnetwork import Subnetwork
+
+ORDER = ("search", "pack", "export", "verify")
 
 
 @dataclass
@@ -85,6 +93,40 @@ def input_file(path: Path, maker: str) -> str:
     return file_digest(path)
 
 
+def check_data(context: Context, subnetwork: "Subnetwork") -> None:
+    """Checks that the data set is one that the ticket's network takes and names.
+
+    Raises:
+        UsageFault: classes, channels or image size differ.
+    """
+    images = context.images
+    there = (images.classes, images.channels, images.image_size)
+    if there != (subnetwork.classes, subnetwork.channels, subnetwork.image_size):
+        raise UsageFault(
+            f"data set {images.name} has {len(images.classes)} classes and images of {images.channels} x "
+            f"{images.image_size} px; the ticket was searched on {len(subnetwork.classes)} classes and "
+            f"{subnetwork.channels} x {subnetwork.image_size} px, or on classes of other names or order"
+        )
+
+
+def arch_input(context: Context) -> dict[str, str]:
+    """Digest of a custom architecture's sources: what is loaded of its package, and beside its module."""
+    arch = context.config.arch
+    if not is_custom(arch):
+        return {}
+    find_builder(arch, import_custom=context.import_custom)
+    name = arch.partition(":")[0]
+    folder = Path(getattr(sys.modules[name], "__file__", None) or name).parent
+    files = {
+        Path(file)
+        for loaded, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None)) and str(file).endswith(".py")
+        if loaded.partition(".")[0] == name.partition(".")[0] or Path(file).parent == folder
+    }
+    sources = b"".join(file.read_bytes() for file in sorted(files))
+    return {"arch": hashlib.sha256(sources).hexdigest()}
+
+
 def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEntry:
     """Runs a stage, or skips it where nothing it depends on changed and its outputs are intact."""
     manifest = read_manifest(context.folder.manifest)
@@ -106,6 +148,11 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         environment=describe_environment(),
         facts=facts,
     )
+    if known is None or known.outputs != entry.outputs:
+        for later in ORDER[ORDER.index(stage.name) + 1 :]:
+            manifest.stages.pop(later, None)  # it spoke of other files than there are now
+        if stage.name != "verify":
+            context.folder.verify.unlink(missing_ok=True)
     manifest.stages[stage.name] = entry
     write_manifest(manifest, context.folder.manifest)
     return entry

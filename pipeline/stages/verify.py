@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.registry import is_custom
-from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
+from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,18 @@ def _inputs(context: Context) -> dict[str, str]:
         "ticket": input_file(folder.ticket, "pack"),
         "model": input_file(folder.model("onnx"), "export"),
         "data": context.images.digest(),
+        "measured": _measured_by(context),
+        **arch_input(context),
     }
+
+
+def _measured_by(context: Context) -> str:
+    """What latencies depend on besides files: they are not carried over from another machine or runtime."""
+    from recycle_pipeline.evaluators.machine import describe
+    from recycle_pipeline.evaluators.session import best_provider
+
+    machine = describe()
+    return f"{best_provider(context.config.provider)[0]}, onnxruntime {machine.onnxruntime}, {machine.cpu}"
 
 
 def _outputs(context: Context) -> list[Path]:
@@ -44,15 +55,17 @@ def _work(context: Context) -> dict[str, Any]:
 
     config, folder, images = context.config, context.folder, context.images
     provider, reason = best_provider(config.provider)
-    if reason and _has_gpu():
-        context.reporter.stage("verify", f"note: {reason}; verifying on the CPU")
+    note = f"{reason}; verified on the CPU" if reason and _has_gpu() else ""
+    if note:
+        context.reporter.stage("verify", f"note: {note}")
     model_path = folder.model("onnx")
     context.reporter.stage("verify", f"{folder.relative(model_path)} under ONNX Runtime, provider {provider}")
     model = open_session(model_path, provider)
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
-    network = rebuild(folder.ticket, arch=custom).network
-    pixels = normalised(images.test_images, images.mean, images.std)
-    reference = _torch_logits(network, pixels)
+    rebuilt = rebuild(folder.ticket, arch=custom)
+    check_data(context, rebuilt.subnetwork)
+    pixels = normalised(images.test_images, rebuilt.subnetwork.mean, rebuilt.subnetwork.std)
+    reference = _torch_logits(rebuilt.network, pixels)
     fed = images.test_images if model.input_dtype == np.uint8 else pixels
     with tempfile.TemporaryDirectory() as scratch:
         twin_path = Path(scratch) / "dense-twin.onnx"
@@ -73,7 +86,7 @@ def _work(context: Context) -> dict[str, Any]:
                 max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
             ),
         )
-    content = report.to_json() | {"model": folder.relative(model_path)}
+    content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
     write_text(folder.verify, json.dumps(content, indent=1) + "\n")
     raise_for(report.verdicts)
     return summary(content)
@@ -84,6 +97,7 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
     latency = report["latency"]
     return {
         "provider": report["provider"],
+        "provider_note": report["provider_note"],
         "n": report["n"],
         "torch_accuracy": report["accuracy"]["reference"]["top1"],
         "ort_accuracy": report["accuracy"]["model"]["top1"],

@@ -6,6 +6,7 @@ from recycle_pipeline.models import errors
 
 CODES = {
     "RecycleError": 1,
+    "MissedGate": 1,
     "UsageFault": 2,
     "ParityFailure": 3,
     "AccuracyFailure": 4,

@@ -1,0 +1,217 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing if quiet."""
+
+import io
+import os
+import re
+import sys
+import threading
+
+import pytest
+from rich.console import Console
+
+from recycle_pipeline.pipeline.cli.console import PlainReporter, RichReporter, epoch_line, reporter_for
+from recycle_pipeline.pipeline.reporter import Silent
+from recycle_pipeline.pipeline.search.records import EpochRecord
+
+RECORD = EpochRecord(
+    epoch=3,
+    loss=0.51234,
+    train_accuracy=0.98765,
+    test_accuracy=0.97531,
+    learning_rate=0.1,
+    prune=0.9,
+    written=1234567,
+    changed=1000,
+    images_per_second=2154.6,
+    seconds=9.0,
+)
+COLOUR = re.compile(r"\x1b\[[0-9;]*?(3[0-8]|9[0-7])[0-9;]*m")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def stderr(here, monkeypatch):
+    """Makes stderr a terminal or not; returns what is written to it."""
+
+    def make(terminal):
+        stream = Terminal() if terminal else io.StringIO()
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm-256color")
+        return stream
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("terminal", "ci", "quiet", "kind"),
+    [
+        (True, None, False, RichReporter),
+        (True, "true", False, PlainReporter),
+        (True, "", False, RichReporter),
+        (False, None, False, PlainReporter),
+        (True, None, True, Silent),
+        (False, None, True, Silent),
+    ],
+)
+def test_the_reporter_suits_where_stderr_goes(stderr, monkeypatch, terminal, ci, quiet, kind):
+    stderr(terminal)
+    if ci is not None:
+        monkeypatch.setenv("CI", ci)
+    assert type(reporter_for(quiet)) is kind
+
+
+def report(reporter):
+    """A short search, as a stage reports it."""
+    reporter.stage("search", "conv2, [bold]0.9[/] removed")
+    for step in range(4):
+        reporter.search_step(step + 1, 4)
+    reporter.search_epoch(RECORD, 12)
+    reporter.search_over()
+    reporter.stage("pack", "unchanged, skipped")
+
+
+LINES = [
+    "search  conv2, [bold]0.9[/] removed",
+    "search  " + epoch_line(RECORD, 12),
+    "pack    unchanged, skipped",
+]
+
+
+def test_an_epoch_is_one_line_of_words():
+    line = epoch_line(RECORD, 12)
+    assert line.startswith(
+        "epoch  3/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  reused 1,234,567"
+    )
+    assert "\n" not in line
+
+
+def test_an_epoch_without_an_event_says_nothing_of_reuse():
+    quiet = EpochRecord(**{**RECORD.__dict__, "written": 0})
+    assert epoch_line(quiet, 12).endswith("images/s")
+
+
+def test_plain_lines_are_plain_and_brackets_stay(stderr):
+    written = stderr(terminal=False)
+    report(reporter_for(quiet=False))
+    assert written.getvalue().splitlines() == LINES
+
+
+def test_on_a_terminal_the_same_lines_come_with_a_bar(stderr):
+    written = stderr(terminal=True)
+    report(reporter_for(quiet=False))
+    text = written.getvalue()
+    assert COLOUR.search(text) and "4/4" in text and "━" in text
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
+    for line in LINES:
+        assert line in plain
+
+
+def test_no_color_is_honoured(stderr, monkeypatch):
+    written = stderr(terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    report(reporter_for(quiet=False))
+    assert "4/4" in written.getvalue() and not COLOUR.search(written.getvalue())
+
+
+def test_the_bar_is_gone_after_the_search_and_a_second_search_has_its_own():
+    reporter = RichReporter()
+    reporter._console = Console(file=Terminal(), force_terminal=True, width=80)
+    for _ in range(2):
+        report(reporter)
+        assert reporter._progress is None
+    reporter.search_over()
+
+
+def test_silence_is_silent(stderr):
+    written = stderr(terminal=True)
+    report(reporter_for(quiet=True))
+    assert written.getvalue() == ""
+
+
+def test_a_failed_search_closes_its_bar(stderr, monkeypatch, write_photos):
+    """Else the terminal stays without a cursor."""
+    from recycle_pipeline.pipeline.api import run
+
+    closed = []
+
+    class Watched(Silent):
+        def search_over(self):
+            closed.append(True)
+
+    def fails(*arguments):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr("recycle_pipeline.pipeline.search.loop.evaluate", fails)
+    with pytest.raises(RuntimeError, match="no memory"):
+        run(arch="conv2", epochs=1, data=f"folder:{write_photos()}", output_dir="mine", reporter=Watched())
+    assert closed == [True]
+
+
+def received_from(leader):
+    """What arrives at a pseudo-terminal until its other end is closed; a pty holds 4 kB, so read at once."""
+    parts = []
+
+    def read():
+        while True:
+            try:
+                parts.append(os.read(leader, 4096))
+            except OSError:
+                return
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    return reader, parts
+
+
+def test_the_command_on_a_real_terminal_shows_a_bar_and_leaves_the_cursor_on(here, monkeypatch, write_photos):
+    from recycle_pipeline.pipeline.cli import main
+
+    line = [
+        "search",
+        "--arch",
+        "conv2",
+        "--epochs",
+        "2",
+        "--data",
+        f"folder:{write_photos()}",
+        "--output-dir",
+        "m",
+    ]
+    leader, follower = os.openpty()
+    reader, parts = received_from(leader)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with os.fdopen(follower, "w") as stream, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        with pytest.raises(SystemExit) as stop:
+            main(line)
+    reader.join()
+    os.close(leader)
+    text = b"".join(parts).decode()
+    assert stop.value.code == 0
+    assert "steps, left" in text and "epoch 2/2" in text
+    assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0  # shown again after it was hidden
+
+
+def test_the_command_elsewhere_writes_plain_lines(command, write_photos):
+    line = (
+        "search",
+        "--arch",
+        "conv2",
+        "--epochs",
+        "2",
+        "--data",
+        f"folder:{write_photos()}",
+        "--output-dir",
+        "m",
+    )
+    err = command(*line).err
+    assert "\x1b" not in err and "\r" not in err
+    assert [text.split()[0] for text in err.splitlines()] == ["search"] * 3
+    assert err.splitlines()[0] == (
+        f"search  conv2, 0.9 removed, binary, reuse recycle; folder:{line[6].removeprefix('folder:')} "
+        "(48 images), 2 epochs on cpu"
+    )

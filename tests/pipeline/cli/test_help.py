@@ -1,0 +1,119 @@
+"""Help that a person can follow: an example in each, every option explained, and nothing heavy imported."""
+
+import json
+
+import click
+import pytest
+
+from recycle_pipeline.pipeline.cli.app import cli
+from recycle_pipeline.pipeline.config import FORMS, RunConfig
+from recycle_pipeline.pipeline.data import KNOWN
+from recycle_pipeline.pipeline.runner import STAGES
+
+COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "doctor"]
+
+
+def test_the_commands_are_these_in_the_order_a_person_meets_them(command):
+    assert list(cli.commands) == COMMANDS
+    listed = command("--help").out.split("Commands:\n")[1].splitlines()
+    assert [line.split()[0] for line in listed[: len(COMMANDS)]] == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_has_an_example_of_its_own_command(command, name):
+    outcome = command(name, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert f"\n    recycle-pipeline {name}" in outcome.out and "Example" in outcome.out
+
+
+EXAMPLES = [
+    line.split()[1:]
+    for name in COMMANDS
+    for line in cli.commands[name].help.splitlines()
+    if line.strip().startswith("recycle-pipeline ")
+]
+
+
+@pytest.mark.parametrize("line", EXAMPLES, ids=" ".join)
+def test_each_example_is_accepted_as_it_stands(line):
+    """Parsed, not run: names of options and choices must exist."""
+    parsed = cli.commands[line[0]].make_context(line[0], line[1:])
+    assert parsed.params
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name):
+    for parameter in cli.commands[name].params:
+        assert isinstance(parameter, click.Argument) or (parameter.help or "").endswith((".", "]", ")"))
+
+
+def test_the_options_of_run_are_the_settings_and_a_few_of_its_own():
+    names = {parameter.name for parameter in cli.commands["run"].params}
+    own = {"keep", "config_file", "force", "dry_run", "quiet", "as_json"}
+    assert names == set(RunConfig.__dataclass_fields__) | own
+
+
+def test_help_names_every_stage_form_and_data_set(command):
+    text = " ".join(command("run", "--help").out.replace("fashion-\n", "fashion-").split())
+    assert ", ".join(STAGES) in text
+    for name in (*FORMS, *KNOWN):
+        assert name in text.replace("fashion- mnist", "fashion-mnist")
+
+
+@pytest.mark.parametrize(
+    ("option", "default"),
+    [("--epochs", (12, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
+)
+def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
+    name = option.removeprefix("--").replace("-", "_")
+    said = next(p.help for p in cli.commands["run"].params if p.name == name)
+    assert said.endswith(f"[digits {default[0]}, others {default[1]:g}]")
+    found = [getattr(RunConfig(data=data).resolve(), name) for data in ("digits", "cifar10")]
+    assert found == list(default)
+
+
+def test_exit_codes_are_in_the_help(command):
+    text = command("--help").out
+    for words in (
+        "0 ok",
+        "2 usage",
+        "3 parity",
+        "4 accuracy",
+        "6 corrupt file",
+        "8 provider",
+        "130 interrupted",
+    ):
+        assert words in text
+
+
+def test_the_version(command):
+    assert command("--version").out == "recycle-pipeline, version 0.1.0\n"
+
+
+IMPORTS = """
+import contextlib, io, json, sys
+from recycle_pipeline.pipeline.cli import main
+import recycle_pipeline.pipeline
+
+def heavy_after(line):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(line)
+    return sorted({"torch", "onnx", "onnxruntime", "sklearn", "torchvision"} & sys.modules.keys())
+
+print(json.dumps({" ".join(line): heavy_after(line) for line in json.loads(sys.argv[1])}))
+"""
+
+
+def test_help_inspect_reconstruct_and_typing_errors_import_no_torch(start, finished):
+    ticket = str(finished.ticket)
+    lines = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
+    lines += [
+        ["run", "--prune", "x"],
+        ["inspect", ticket],
+        ["inspect", ticket, "--json"],
+        ["reconstruct", ticket],
+    ]
+    out, err = start(json.dumps(lines), script=IMPORTS).communicate(timeout=60)
+    imported = json.loads(out)
+    assert len(imported) == len(lines), err
+    assert {line: names for line, names in imported.items() if names} == {}

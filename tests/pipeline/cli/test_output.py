@@ -1,0 +1,208 @@
+"""What goes to stdout, exactly, and what goes to stderr."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from recycle_pipeline.exporters.ticket.reader import load_ticket
+from recycle_pipeline.exporters.ticket.writer import write_ticket
+from recycle_pipeline.pipeline.cli.tables import size
+
+DRY_RUN = """\
+# mine: search, pack, export, verify (dry run, nothing written)
+arch = "conv2"
+prune = 0.8
+subnetwork = "binary"
+init = "kaiming_normal"
+scale_fan = "keep"
+reuse = "recycle"
+reuse_rate = 0.2
+reuse_period = 2
+scope = "layer"
+data = "digits"
+download = false
+epochs = 1
+batch_size = 64
+learning_rate = 0.025
+momentum = 0.9
+weight_decay = 0.0001
+warmup = 0.0
+label_smoothing = 0.1
+seed = 0
+device = "auto"
+export = [
+    "onnx",
+]
+embed_preprocessing = false
+provider = "auto"
+max_difference = 0.0001
+max_accuracy_drop = 0.005
+output_dir = "mine"
+"""
+
+
+def test_a_dry_run_prints_folder_stages_and_settings_and_writes_nothing(command, same_run, tree):
+    outcome = command("run", *same_run, "mine", "--keep", "0.2", "--dry-run")
+    assert (outcome.code, outcome.out, outcome.err) == (0, DRY_RUN, "")
+    assert tree() == {}
+
+
+def test_what_a_dry_run_prints_is_a_config_file(command, same_run, here):
+    printed = command("run", *same_run, "mine", "--keep", "0.2", "--dry-run").out
+    (here / "run.toml").write_text(printed)
+    assert command("run", "--config", "run.toml", "--dry-run").out == printed
+
+
+def test_a_dry_run_of_search_names_the_one_stage(command):
+    assert command("search", "--dry-run").out.startswith("# runs/resnet18-digits-0.9-")
+    assert ": search (dry run, nothing written)\n" in command("search", "--dry-run").out
+
+
+def test_a_dry_run_as_json_is_json(command, same_run, tree):
+    outcome = command("run", *same_run, "mine", "--keep", "0.2", "--dry-run", "--json")
+    printed = json.loads(outcome.out)
+    assert printed["config"]["prune"] == 0.8 and printed["folder"] == "mine"
+    assert tree() == {}
+
+
+def test_options_win_over_the_config_file_and_the_file_over_defaults(command, here):
+    (here / "run.toml").write_text('arch = "conv4"\nepochs = 5\nkeep = 0.5\nbatch-size = 32\n')
+    printed = command("run", "--config", "run.toml", "--epochs", "7", "--prune", "0.3", "--dry-run").out
+    for line in ('arch = "conv4"', "epochs = 7", "prune = 0.3", "batch_size = 32", "momentum = 0.9"):
+        assert f"\n{line}\n" in printed
+
+
+@pytest.mark.parametrize("options", [("--export", "onnx,onnx"), ("--export", "onnx", "--export", "onnx")])
+def test_export_takes_comma_lists_and_repeats(command, options):
+    assert 'export = [\n    "onnx",\n]' in command("run", *options, "--dry-run").out
+
+
+INSPECT = """\
+mine/ticket.safetensors: {size}, bound of its masks 21.6 kB
+conv2, binary, seed 0, 0.9 removed per layer, 10 classes, input 1 x 8 x 8
+layer              shape  weights    kept  density  moved     gain
+conv1     64 x 1 x 3 x 3      576      58   10.07%      0  {gains[0]:.5f}
+conv2    64 x 64 x 3 x 3   36,864   3,687   10.00%      0  {gains[1]:.5f}
+linear1       256 x 1024  262,144  26,215   10.00%      0  {gains[2]:.5f}
+linear2        256 x 256   65,536   6,554   10.00%      0  {gains[3]:.5f}
+linear3         10 x 256    2,560     256   10.00%      0  {gains[4]:.5f}
+total                     367,680  36,770   10.00%      0
+"""
+
+
+def test_inspect_shows_the_ticket_layer_by_layer(command, run_copy):
+    """Size and gains are the machine's; everything else is arithmetic."""
+    facts = json.loads(command("inspect", "mine", "--json").out)
+    text = INSPECT.format(size=size(facts["bytes"]), gains=[layer["gain"] for layer in facts["layers"]])
+    outcome = command("inspect", "mine")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [line.rstrip() for line in outcome.out.splitlines()] == text.splitlines()
+    assert command("inspect", "mine/ticket.safetensors").out == outcome.out
+
+
+def test_inspect_as_json_is_json_alone(command, run_copy):
+    outcome = command("inspect", "mine", "--json")
+    facts = json.loads(outcome.out)
+    assert outcome.err == ""
+    assert facts["bytes"] == (run_copy / "ticket.safetensors").stat().st_size
+    assert (facts["kept"], facts["weights"], facts["seed"], facts["arch"]) == (36_770, 367_680, 0, "conv2")
+    assert facts["input"] == [1, 8, 8] and facts["classes"] == [str(digit) for digit in range(10)]
+    assert facts["layers"][0] | {"gain": 0} == {
+        "name": "conv1",
+        "shape": [64, 1, 3, 3],
+        "weights": 576,
+        "kept": 58,
+        "moved": 0,
+        "gain": 0,
+    }
+
+
+def test_inspect_shows_a_layers_name_as_it_is(command, run_copy):
+    """Names come from the file; rich would read [/x] as markup and fail."""
+    path = run_copy / "ticket.safetensors"
+    subnetwork = load_ticket(path)
+    renamed = dataclasses.replace(subnetwork.tensors[0], name="[/x]:smile:")
+    write_ticket(dataclasses.replace(subnetwork, tensors=(renamed,)), path)
+    outcome = command("inspect", "mine")
+    assert outcome.code == 0 and "\n[/x]:smile:  64 x 1 x 3 x 3" in outcome.out
+
+
+def test_reconstruct_says_what_it_compared_and_wrote(command, run_copy, here):
+    outcome = command("reconstruct", "mine", "--output", "weights.safetensors")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out == (
+        "mine/ticket.safetensors: 5 tensors rebuilt from seed 0, all equal to their digests\n"
+        f"weights.safetensors: {size((here / 'weights.safetensors').stat().st_size)}\n"
+    )
+
+
+def test_what_reconstruct_writes_loads_into_the_network(command, run_copy, here):
+    import torch
+    from safetensors.torch import load_file
+
+    from recycle_pipeline.models.conv_nets import conv2
+    from recycle_pipeline.pipeline import reconstruct
+
+    command("reconstruct", "mine", "--output", "weights.safetensors")
+    network = conv2(classes=10, channels=1, image_size=8)
+    network.load_state_dict(load_file(here / "weights.safetensors"))
+    images = torch.rand(3, 1, 8, 8)
+    assert torch.equal(network(images), reconstruct(run_copy)(images))
+
+
+def test_search_alone_prints_kept_accuracy_and_folder(command, write_photos):
+    photos = write_photos()
+    outcome = command(
+        "search", "--arch", "conv2", "--epochs", "1", "--data", f"folder:{photos}", "--output-dir", "mine"
+    )
+    lines = [line.rstrip() for line in outcome.out.splitlines()]
+    assert re.fullmatch(r"kept +36,591 of 365,888 weights \(10\.00%\)", lines[0])
+    assert re.fullmatch(r"accuracy +\d+\.\d\d% at the end of the search, on 12 test images", lines[1])
+    assert re.fullmatch(r"run folder +mine", lines[2]) and len(lines) == 3
+
+
+def test_run_prints_what_people_ask_first(command, run_copy, same_run):
+    out = command("run", *same_run, "mine").out
+    for pattern in (
+        r"^kept +36,770 of 367,680 weights \(10\.00%\)",
+        r"^accuracy +(\d+\.\d\d)% in ONNX Runtime, \1% in torch, on 364 test images",
+        r"^parity +logits differ by at most \d\.\de-0\d, same top-1 on 100\.00%",
+        r"^latency +\d+\.\d\d ms, dense twin \d+\.\d\d ms",
+        r"^ticket +mine/ticket\.safetensors  \d\d\.\d kB, \d\dx smaller than the dense weights",
+        r"^onnx +mine/onnx/model\.onnx  1\.47 MB",
+        r"^run folder +mine",
+    ):
+        assert re.search(pattern, out, re.MULTILINE), (pattern, out)
+
+
+@pytest.mark.parametrize("stage", ["pack", "export", "verify"])
+def test_the_result_of_one_stage_as_json_is_json_alone_with_progress_on_stderr(command, run_copy, stage):
+    outcome = command(stage, "mine", "--force", "--json")
+    assert json.loads(outcome.out)["folder"] == "mine"
+    assert outcome.err.startswith(f"{stage:7} ")
+
+
+def test_a_process_with_json_and_quiet_writes_json_alone_and_no_byte_to_stderr(start, write_photos):
+    """A process of its own, so that what libraries print themselves is seen too."""
+    line = ("--arch", "conv2", "--epochs", "1", "--data", f"folder:{write_photos()}", "--output-dir", "mine")
+    process = start("run", *line, "--json", "--quiet")
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    assert json.loads(out)["stages"]["verify"]["n"] == 12
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (24_190, "24.2 kB"),
+        (726_100, "726.1 kB"),
+        (44_680_000, "44.68 MB"),
+    ],
+)
+def test_sizes_for_people_are_decimal(count, text):
+    assert size(count) == text

@@ -1,0 +1,114 @@
+"""When the learning rate moves, weights are reused, and the prune rate rises."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recycle_pipeline.pipeline.search.settings import learning_rate_at, prune_at, reuse_event_after
+
+
+def rates(settings, steps_per_epoch):
+    return [learning_rate_at(settings, s, steps_per_epoch) for s in range(settings.epochs * steps_per_epoch)]
+
+
+def test_without_warm_up_the_rate_starts_at_its_peak(settings_with):
+    assert learning_rate_at(settings_with(learning_rate=0.3), 0, 10) == 0.3
+
+
+def test_the_rate_is_half_of_the_peak_half_way_and_zero_at_the_end(settings_with):
+    settings = settings_with(epochs=4, learning_rate=0.3)
+    assert learning_rate_at(settings, 20, 10) == pytest.approx(0.15)
+    assert learning_rate_at(settings, 40, 10) == pytest.approx(0.0, abs=1e-17)
+
+
+def test_the_cosine_is_taken_per_step(settings_with):
+    settings = settings_with(epochs=2, learning_rate=1.0)
+    expected = [(1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)]
+    assert rates(settings, 3) == pytest.approx(expected, rel=1e-15)
+
+
+def test_warm_up_is_linear_and_reaches_the_peak_at_its_last_step(settings_with):
+    settings = settings_with(epochs=3, warmup=1.0, learning_rate=0.4)
+    assert rates(settings, 4)[:5] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4])
+
+
+def test_the_cosine_starts_where_the_warm_up_ends(settings_with):
+    settings = settings_with(epochs=3, warmup=1.0, learning_rate=0.4)
+    assert learning_rate_at(settings, 8, 4) == pytest.approx(0.2)
+    assert learning_rate_at(settings, 12, 4) == pytest.approx(0.0, abs=1e-17)
+
+
+@given(epochs=st.integers(1, 20), steps=st.integers(1, 50), warmup=st.floats(0, 5), peak=st.floats(1e-6, 10))
+def test_the_rate_never_leaves_the_range_from_zero_to_its_peak(settings_with, epochs, steps, warmup, peak):
+    """A warm-up may end within a step: 0.05 epochs of 23 steps are 1.15 steps."""
+    settings = settings_with(epochs=epochs, warmup=warmup, learning_rate=peak)
+    assert all(0 <= rate <= peak * (1 + 1e-12) for rate in rates(settings, steps))
+
+
+@given(epochs=st.integers(1, 20), steps=st.integers(1, 50), warmup=st.integers(0, 5))
+def test_the_rate_rises_once_and_falls_once(settings_with, epochs, steps, warmup):
+    values = rates(settings_with(epochs=epochs, warmup=float(warmup)), steps)
+    top = values.index(max(values))
+    assert values == sorted(values[:top]) + sorted(values[top:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "period", "events"), [(250, 10, 24), (250, 3, 82), (250, 1, 248), (200, 10, 19)]
+)
+@pytest.mark.parametrize("reuse", ["recycle", "rerandomize"])
+def test_the_number_of_events_is_the_published_one(settings_with, reuse, epochs, period, events):
+    settings = settings_with(reuse=reuse, epochs=epochs, reuse_period=period)
+    assert sum(reuse_event_after(settings, epoch) for epoch in range(epochs)) == events
+
+
+def test_events_follow_the_published_epochs(settings_with):
+    settings = settings_with(reuse="recycle", epochs=250, reuse_period=10)
+    assert [e for e in range(250) if reuse_event_after(settings, e)] == list(range(10, 250, 10))
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 11])
+def test_no_event_follows_the_first_or_the_last_epoch(settings_with, epochs):
+    settings = settings_with(reuse="recycle", epochs=epochs, reuse_period=1)
+    assert [e for e in range(epochs) if reuse_event_after(settings, e)] == list(range(1, epochs - 1))
+
+
+def test_without_reuse_there_is_no_event(settings_with):
+    settings = settings_with(reuse="none", epochs=50, reuse_period=1)
+    assert not any(reuse_event_after(settings, epoch) for epoch in range(50))
+
+
+KEPT = {
+    0.2: [0.5, 0.4187, 0.3536, 0.3029, 0.2648, 0.2375, 0.2192, 0.2081, 0.2024, 0.2003, 0.2],
+    0.1: [0.5, 0.3916, 0.3048, 0.2372, 0.1864, 0.15, 0.1256, 0.1108, 0.1032, 0.1004, 0.1],
+    0.05: [0.5, 0.378, 0.2804, 0.2044, 0.1472, 0.1063, 0.0788, 0.0622, 0.0536, 0.0505, 0.05],
+}
+
+
+@pytest.mark.parametrize("keep", KEPT)
+@pytest.mark.parametrize("epochs", [30, 31, 250])
+def test_a_global_search_keeps_the_published_fractions(settings_with, keep, epochs):
+    settings = settings_with(scope="global", prune=1 - keep, epochs=epochs)
+    kept = [1 - prune_at(settings, epoch) for epoch in range(11)]
+    assert kept == pytest.approx(KEPT[keep], abs=0.00005 + 1e-9)
+    assert all(prune_at(settings, epoch) == 1 - keep for epoch in range(10, epochs))
+
+
+@pytest.mark.parametrize(("epochs", "ramp"), [(1, 0), (2, 0), (3, 1), (12, 4), (29, 9), (30, 10)])
+def test_a_short_global_search_ramps_over_its_first_third(settings_with, epochs, ramp):
+    settings = settings_with(scope="global", prune=0.9, epochs=epochs)
+    rates = [prune_at(settings, epoch) for epoch in range(epochs)]
+    assert sum(rate < 0.9 for rate in rates) == ramp
+    assert rates == sorted(rates) and rates[0] == (0.5 if ramp else 0.9)
+
+
+def test_per_layer_the_asked_rate_holds_throughout(settings_with):
+    settings = settings_with(scope="layer", prune=0.9, epochs=30)
+    assert {prune_at(settings, epoch) for epoch in range(30)} == {0.9}
+
+
+@pytest.mark.parametrize("prune", [0.3, 0.5])
+def test_a_global_rate_up_to_one_half_holds_at_once(settings_with, prune):
+    settings = settings_with(scope="global", prune=prune, epochs=30)
+    assert {prune_at(settings, epoch) for epoch in range(30)} == {prune}

@@ -1,0 +1,209 @@
+"""The configuration: every refusal with what it says, and what `resolve` fills in."""
+
+import dataclasses
+import math
+import re
+from typing import get_type_hints
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.config import RunConfig, check_prune, prune_of_keep
+
+REFUSALS = [
+    ({"prune": 90}, "--prune 90 is not a fraction; did you mean 0.9?"),
+    ({"prune": 99.5}, "--prune 99.5 is not a fraction; did you mean 0.995?"),
+    ({"prune": 100}, "--prune 100 is not a fraction between 0 and 1; for example 0.9 removes 90 % of the"),
+    ({"prune": -0.1}, "--prune -0.1 is not a fraction between 0 and 1"),
+    ({"prune": math.inf}, "--prune inf is not a fraction between 0 and 1"),
+    ({"prune": 1}, "--prune 1 removes every weight; give the fraction to remove, for example 0.9"),
+    ({"prune": 0.0}, "--prune 0 removes nothing and leaves no search to do; give the fraction to remove"),
+    ({"prune": math.nan}, "--prune nan: expected a number between 0 and 1, the fraction removed"),
+    ({"prune": "0.9"}, "--prune '0.9': expected a number between 0 and 1"),
+    ({"prune": True}, "--prune True: expected a number between 0 and 1"),
+    ({"seed": -1}, "seed -1 is out of range: expected an integer from 0 to 9223372036854775807"),
+    ({"seed": 2**63}, "seed 9223372036854775808 is out of range"),
+    (
+        {"subnetwork": "binray"},
+        "--subnetwork 'binray': expected one of binary, continuous (did you mean binary?",
+    ),
+    (
+        {"init": "kaiming"},
+        "--init 'kaiming': expected one of kaiming_normal, kaiming_uniform, signed_constant",
+    ),
+    ({"scale_fan": "drop"}, "--scale-fan 'drop': expected one of keep, none, published"),
+    (
+        {"reuse": "recycling"},
+        "--reuse 'recycling': expected one of recycle, rerandomize, none (did you mean recycle",
+    ),
+    ({"scope": "all"}, "--scope 'all': expected one of layer, global"),
+    ({"provider": "tensorrt"}, "--provider 'tensorrt': expected one of auto, cpu, cuda"),
+    ({"export": ("onnx", "onxn")}, "--export 'onxn': expected one of onnx (did you mean onnx?)"),
+    ({"device": "gpu"}, "--device 'gpu': expected auto, cpu, cuda or cuda:N"),
+    ({"device": "cuda:"}, "--device 'cuda:': expected auto, cpu, cuda or cuda:N"),
+    ({"device": "cpu "}, "--device 'cpu ': expected auto, cpu, cuda or cuda:N"),
+    ({"epochs": 0}, "--epochs 0: expected at least 1"),
+    ({"batch_size": 1}, "--batch-size 1: expected at least 2"),
+    ({"reuse_period": 0}, "--reuse-period 0: expected at least 1"),
+    ({"image_size": 0}, "--image-size 0: expected at least 1"),
+    ({"learning_rate": 0.0}, "--learning-rate 0: expected more than 0"),
+    ({"learning_rate": math.inf}, "--learning-rate inf: expected more than 0"),
+    ({"learning_rate": math.nan}, "--learning-rate nan: expected more than 0"),
+    ({"momentum": 1.0}, "--momentum 1: expected at least 0 and less than 1"),
+    ({"momentum": -0.1}, "--momentum -0.1: expected at least 0 and less than 1"),
+    ({"weight_decay": -1e-4}, "--weight-decay -0.0001: expected at least 0"),
+    ({"warmup": -1.0}, "--warmup -1: expected at least 0"),
+    ({"label_smoothing": 1.0}, "--label-smoothing 1: expected at least 0 and less than 1"),
+    ({"reuse_rate": 0.0}, "--reuse-rate 0: expected more than 0 and at most 0.5"),
+    ({"reuse_rate": 0.51}, "--reuse-rate 0.51: expected more than 0 and at most 0.5"),
+    ({"reuse": "rerandomize", "reuse_rate": 1.01}, "--reuse-rate 1.01: expected more than 0 and at most 1"),
+    ({"max_difference": -1.0}, "--max-difference -1: expected at least 0"),
+    ({"max_accuracy_drop": 1.5}, "--max-accuracy-drop 1.5: expected at least 0 and at most 1"),
+    ({"min_top1": 98.0}, "--min-top1 98: expected at least 0 and at most 1"),
+    ({"max_slowdown": -0.5}, "--max-slowdown -0.5: expected at least 0"),
+    ({"max_slowdown": math.inf}, "--max-slowdown inf: expected at least 0"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), REFUSALS, ids=[str(values) for values, _ in REFUSALS])
+def test_a_bad_value_is_refused_with_option_value_and_expectation(values, message):
+    with pytest.raises(UsageFault, match="^" + re.escape(message)):
+        RunConfig(**values)
+
+
+EDGES = [
+    {"seed": 2**63 - 1},
+    {"reuse_rate": 0.5},
+    {"reuse": "rerandomize", "reuse_rate": 1.0},
+    {"reuse": "none", "reuse_rate": 1.0},
+    {"momentum": 0.0},
+    {"weight_decay": 0.0},
+    {"label_smoothing": 0.0},
+    {"batch_size": 2},
+    {"max_difference": 0.0},
+    {"max_accuracy_drop": 0.0},
+    {"max_accuracy_drop": 1.0},
+    {"min_top1": 0.0},
+    {"min_top1": 1.0},
+    {"max_slowdown": 0.0},
+    {"device": "cuda:17"},
+]
+
+
+@pytest.mark.parametrize("values", EDGES, ids=str)
+def test_a_value_at_the_edge_of_its_range_is_taken(values):
+    made = RunConfig(**values)
+    assert {name: getattr(made, name) for name in values} == values
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True))
+def test_a_prune_rate_passes_exactly_if_it_lies_between_0_and_1(prune):
+    if 0 < prune < 1:
+        check_prune(prune)
+    else:
+        with pytest.raises(UsageFault, match=r"^--prune "):
+            check_prune(prune)
+
+
+@pytest.mark.parametrize(
+    ("keep", "prune"), [(0.1, 0.9), (0.2, 0.8), (0.3, 0.7), (0.9, 0.1), (0.05, 0.95), (1 / 3, 0.666666666667)]
+)
+def test_keep_becomes_the_decimal_a_person_means(keep, prune):
+    assert prune_of_keep(keep) == prune
+
+
+@pytest.mark.parametrize(
+    ("keep", "message"),
+    [
+        (10, "--keep 10: expected a fraction between 0 and 1, the part that is kept; did you mean 0.1?"),
+        (0, "--keep 0: expected a fraction between 0 and 1, the part that is kept"),
+        (1.0, "--keep 1.0: expected a fraction between 0 and 1, the part that is kept"),
+        (math.nan, "--keep nan: expected a fraction between 0 and 1, the part that is kept"),
+        (True, "--keep True: expected a fraction between 0 and 1, the part that is kept"),
+        ("0.1", "--keep 0.1: expected a fraction between 0 and 1, the part that is kept"),
+    ],
+)
+def test_a_bad_keep_is_refused(keep, message):
+    with pytest.raises(UsageFault, match="^" + re.escape(message) + "$"):
+        prune_of_keep(keep)
+
+
+def resolved(**values):
+    return RunConfig(**values).resolve()
+
+
+@pytest.mark.parametrize(
+    ("data", "epochs", "batch", "smoothing"), [("digits", 12, 64, 0.1), ("cifar10", 30, 256, 0.0)]
+)
+def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
+    config = resolved(data=data)
+    assert (config.epochs, config.batch_size, config.label_smoothing) == (epochs, batch, smoothing)
+
+
+@pytest.mark.parametrize(
+    ("subnetwork", "init"), [("binary", "kaiming_normal"), ("continuous", "signed_constant")]
+)
+def test_the_init_follows_the_kind(subnetwork, init):
+    assert resolved(subnetwork=subnetwork).init == init
+
+
+@pytest.mark.parametrize(("reuse", "rate"), [("recycle", 0.2), ("rerandomize", 0.1)])
+def test_the_reuse_rate_follows_the_method(reuse, rate):
+    assert resolved(reuse=reuse).reuse_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("epochs", "period"), [(1, 2), (12, 2), (20, 2), (21, 3), (30, 3), (100, 10), (250, 25)]
+)
+def test_the_reuse_period_is_a_tenth_of_the_epochs_but_at_least_two(epochs, period):
+    assert resolved(epochs=epochs).reuse_period == period
+
+
+@pytest.mark.parametrize(("batch", "rate"), [(256, 0.1), (128, 0.05), (64, 0.025)])
+def test_the_learning_rate_is_linear_in_the_batch(batch, rate):
+    assert resolved(batch_size=batch).learning_rate == pytest.approx(rate, rel=1e-15)
+
+
+@pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)])
+def test_the_weight_decay_follows_the_published_family(arch, decay):
+    assert resolved(arch=arch).weight_decay == decay
+
+
+def test_a_custom_arch_has_the_weight_decay_of_others_whatever_its_module_is_called():
+    assert resolved(arch="convolutions.mine:net").weight_decay == 5e-4
+
+
+def test_resolve_leaves_what_was_given():
+    given_values = {
+        "epochs": 7,
+        "batch_size": 10,
+        "learning_rate": 0.3,
+        "init": "kaiming_uniform",
+        "label_smoothing": 0.0,
+        "weight_decay": 0.0,
+        "reuse_rate": 0.4,
+        "reuse_period": 1,
+        "min_top1": 0.5,
+        "seed": 9,
+    }
+    config = resolved(**given_values)
+    assert {name: getattr(config, name) for name in given_values} == given_values
+
+
+def test_resolve_twice_is_resolve_once():
+    config = resolved(data="cifar10", reuse="rerandomize")
+    assert config.resolve() == config
+
+
+def test_resolve_leaves_open_only_what_may_stay_open():
+    values = dataclasses.asdict(RunConfig().resolve())
+    unset = {name for name, value in values.items() if value is None}
+    assert unset == {"data_root", "image_size", "min_top1", "max_slowdown", "output_dir"}
+
+
+def test_a_dict_of_settings_has_plain_values_and_no_none():
+    values = RunConfig().to_dict()
+    assert values["export"] == ["onnx"] and "epochs" not in values
+    assert set(values) <= set(get_type_hints(RunConfig))

@@ -1,0 +1,140 @@
+"""Settings as users write them: names, types, comma lists, and which source wins."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.api import merge
+from recycle_pipeline.pipeline.config import RunConfig, config_from, forms_of
+
+
+def test_nothing_given_is_the_defaults():
+    assert config_from({}) == RunConfig()
+
+
+def test_hyphens_stand_for_underscores_and_none_for_not_given():
+    assert config_from({"batch-size": 32, "epochs": None}) == RunConfig(batch_size=32)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("prun", "; did you mean prune?"),
+        ("batchsize", "; did you mean batch_size?"),
+        ("output-folder", "; did you mean output_dir?"),
+        ("zzz", "; known: arch, prune, subnetwork, init, "),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_nearest_known(name, hint):
+    with pytest.raises(UsageFault, match=re.escape(f"unknown setting {name.replace('-', '_')!r}" + hint)):
+        config_from({name: 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 12.0}, "setting epochs = 12.0 is a float; expected int"),
+        ({"epochs": "12"}, "setting epochs = '12' is a str; expected int"),
+        ({"epochs": True}, "setting epochs = True is a bool; expected int"),
+        ({"seed": 1.5}, "setting seed = 1.5 is a float; expected int"),
+        ({"prune": "0.9"}, "setting prune = '0.9' is a str; expected float"),
+        ({"prune": True}, "setting prune = True is a bool; expected float"),
+        ({"download": 1}, "setting download = 1 is a int; expected bool"),
+        ({"arch": 18}, "setting arch = 18 is a int; expected str"),
+        ({"data_root": ["a"]}, "setting data_root = ['a'] is a list; expected str"),
+        ({"min_top1": "high"}, "setting min_top1 = 'high' is a str; expected float"),
+    ],
+    ids=str,
+)
+def test_a_value_of_the_wrong_type_is_refused(values, message):
+    with pytest.raises(UsageFault, match="^" + re.escape(message) + "$"):
+        config_from(values)
+
+
+def test_an_integer_is_a_number_and_a_path_is_a_name():
+    config = config_from({"learning_rate": 1, "output_dir": Path("runs/mine"), "data_root": Path("d")})
+    assert (config.learning_rate, config.output_dir, config.data_root) == (1.0, str(Path("runs/mine")), "d")
+    assert isinstance(config.learning_rate, float)
+
+
+@pytest.mark.parametrize("name", ["prune", "learning_rate", "max_difference", "keep"])
+def test_an_integer_too_large_for_a_number_is_refused(name):
+    """TOML carries integers of any length."""
+    with pytest.raises(UsageFault):
+        config_from({name: 10**400})
+
+
+def test_keep_is_turned_into_prune():
+    assert config_from({"keep": 0.05}).prune == 0.95
+
+
+def test_keep_and_prune_together_are_refused():
+    with pytest.raises(
+        UsageFault, match=r"^--prune 0.9 and --keep 0.1 were both given: expected one of them$"
+    ):
+        config_from({"prune": 0.9, "keep": 0.1})
+
+
+@pytest.mark.parametrize(
+    "value", ["onnx", "onnx,onnx", " onnx , ", ["onnx"], ("onnx", "onnx"), ["onnx,onnx", "onnx"]]
+)
+def test_export_is_a_name_a_comma_list_or_a_repeat_and_counts_once(value):
+    assert config_from({"export": value}).export == ("onnx",)
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1), min_size=1))
+def test_forms_keep_their_order_and_lose_their_repeats(groups):
+    flat = [name for group in groups for name in group]
+    assert forms_of([", ".join(group) for group in groups]) == tuple(dict.fromkeys(flat))
+
+
+def test_an_unknown_export_form_is_refused():
+    with pytest.raises(UsageFault, match=r"^--export 'tflite': expected one of onnx$"):
+        config_from({"export": "onnx,tflite"})
+
+
+@pytest.mark.parametrize("value", [5, True, 1.5], ids=str)
+def test_an_export_of_the_wrong_type_is_refused(value):
+    with pytest.raises(UsageFault, match="export"):
+        config_from({"export": value})
+
+
+@pytest.mark.parametrize("value", ["", ",", [], ()], ids=repr)
+def test_an_export_of_no_form_is_refused(value):
+    """Else the stage writes a model that the manifest does not list."""
+    with pytest.raises(UsageFault, match="--export"):
+        config_from({"export": value})
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults():
+    merged = merge({"epochs": 5, "batch-size": 8}, {"epochs": 7, "batch_size": None})
+    config = config_from(merged)
+    assert (config.epochs, config.batch_size, config.momentum) == (7, 8, RunConfig().momentum)
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "prune"),
+    [
+        ({"keep": 0.5}, {"prune": 0.8}, 0.8),
+        ({"prune": 0.5}, {"keep": 0.1}, 0.9),
+        ({"keep": 0.5}, {}, 0.5),
+        ({"prune": 0.3}, {"keep": None}, 0.3),
+    ],
+)
+def test_keep_in_one_place_replaces_prune_in_the_other(file, options, prune):
+    assert config_from(merge(file, options)).prune == prune
+
+
+def test_keep_and_prune_in_one_file_are_still_refused():
+    with pytest.raises(UsageFault, match="both given"):
+        config_from(merge({"keep": 0.5, "prune": 0.5}, {"epochs": 1}))
+
+
+def test_merging_changes_neither_source():
+    file, options = {"keep": 0.5}, {"prune": 0.8}
+    merge(file, options)
+    assert (file, options) == ({"keep": 0.5}, {"prune": 0.8})
