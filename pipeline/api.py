@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
-from recycle_pipeline.pipeline.result import RunResult
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from recycle_pipeline.pipeline.result import RunResult
 
 
 def run(
@@ -17,7 +18,7 @@ def run(
     force: str | Sequence[str] = (),
     reporter: Reporter | None = None,
     **options: Any,
-) -> RunResult:
+) -> "RunResult":
     """Searches, packs, exports and verifies; finished stages of the same run are skipped.
 
     Args:
@@ -32,9 +33,10 @@ def run(
     """
     from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.config_file import read_config_file
+    from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import execute, plan_run
 
-    from_file = read_config_file(Path(config)) if config is not None else {}
+    from_file = read_config_file(Path(config), options.get("arch")) if config is not None else {}
     settings = config_from(merge(from_file, options))
     forced = (force,) if isinstance(force, str) else tuple(force)
     plan = plan_run(settings, reporter or Silent(), forced=forced)

@@ -200,8 +200,15 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         return value
     if isinstance(value, Path):
         value = str(value)
+    if isinstance(value, str) and not value.isprintable():
+        raise UsageFault(
+            f"setting {name} = {value!r} has characters that no text file holds; use another name"
+        )
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise UsageFault(f"setting {name} is too large: expected a number below 1.8e308") from error
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         wanted = " or ".join(t.__name__ for t in allowed if t is not type(None))
         raise UsageFault(f"setting {name} = {value!r} is a {type(value).__name__}; expected {wanted}")

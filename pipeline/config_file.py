@@ -12,8 +12,12 @@ from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 
 
-def read_config_file(path: Path) -> dict[str, Any]:
+def read_config_file(path: Path, arch: str | None = None) -> dict[str, Any]:
     """The names and values of a TOML file; `config_from` checks them.
+
+    Args:
+        path: of the file.
+        arch: what the user gave beside it; a custom arch in the file must be that one.
 
     Raises:
         UsageFault: no such file, not TOML, tables in it, or it names custom code.
@@ -22,12 +26,12 @@ def read_config_file(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageFault(f"cannot read --config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, too long a number, too deep
         raise UsageFault(f"--config {path} is not valid TOML: {error}") from error
     tables = [name for name, value in values.items() if isinstance(value, dict)]
     if tables:
         raise UsageFault(f"--config {path} has a table [{tables[0]}]; expected plain `name = value` lines")
-    if is_custom(str(values.get("arch", ""))):
+    if is_custom(str(values.get("arch", ""))) and arch is None:
         raise UsageFault(
             f"--config {path} names custom code, arch = {values['arch']!r}, and nothing named in a file is "
             f"imported; if you trust it, give --arch {values['arch']} on the command line"
@@ -43,7 +47,7 @@ def read_run_config(path: Path) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptArtefact(f"{path} is damaged: {error}; remove the run folder or restore it") from error
 
 

@@ -63,11 +63,22 @@ def read_manifest(path: Path) -> Manifest:
                 f"{path} has schema {content['schema']}, this recycle-pipeline reads up to {SCHEMA}: "
                 "install a newer one"
             )
-        return Manifest({name: StageEntry(**entry) for name, entry in content["stages"].items()})
+        return Manifest({name: _entry(values) for name, values in content["stages"].items()})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptArtefact(
             f"{path} is damaged ({type(error).__name__}: {error}); remove it to start the run again"
         ) from error
+
+
+def _entry(values: dict[str, Any]) -> StageEntry:
+    entry = StageEntry(**values)
+    kinds = {"key": str, "started": str, "seconds": int | float}
+    for field_ in dataclasses.fields(StageEntry):
+        if not isinstance(getattr(entry, field_.name), kinds.get(field_.name, dict)):
+            raise TypeError(f"{field_.name} is a {type(getattr(entry, field_.name)).__name__}")
+    if not all(isinstance(text, str) for text in (*entry.inputs.values(), *entry.outputs.values())):
+        raise TypeError("a digest is not a text")
+    return entry
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

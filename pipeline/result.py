@@ -1,5 +1,6 @@
 """What a run came to: the numbers people ask for, as one value, for Python, JSON and the table."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,10 @@ class RunResult:
         """What the folder holds now: the manifest's stages, and verify.json even where a gate was missed."""
         folder = context.folder
         stages = read_manifest(folder.manifest).stages
-        if "verify" not in stages and folder.verify.is_file() and "export" in stages:
+        if folder.verify.is_file() and "export" in stages:
             facts = summary(json.loads(folder.verify.read_text("utf-8")))
-            stages["verify"] = StageEntry("", {}, {}, {}, "", 0.0, {}, facts)
+            nothing = StageEntry("", {}, {}, {}, "", 0.0, {}, {})
+            stages["verify"] = dataclasses.replace(stages.get("verify", nothing), facts=facts)
         return RunResult(folder, context.config, stages)
 
     @property

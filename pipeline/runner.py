@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import find_builder, is_custom
 from recycle_pipeline.pipeline.config import RunConfig, config_from
@@ -77,7 +78,7 @@ def plan_stage(
     config = config_from(read_run_config(folder.config) | changes)
     if arch is not None and arch != config.arch:
         raise UsageFault(f"--arch {arch} was given, but {root} is a run of {config.arch}")
-    if is_custom(config.arch):
+    if is_custom(config.arch) and stage != "pack":  # pack rebuilds arrays, not the network
         find_builder(config.arch, import_custom=arch is not None)
     context = Context(config, folder, reporter, import_custom=arch is not None)
     return Plan(context, (_known_stage(stage),), frozenset([stage] if force else []))
@@ -147,8 +148,8 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
     root = folder.root
     if root.exists() and not root.is_dir():
         raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
-    if not root.is_dir() or not any(root.iterdir()):
-        return
+    if not root.is_dir() or all(TEMPORARY_MARK in path.name for path in root.iterdir()):
+        return  # new, empty, or only what a killed write left
     if not folder.config.is_file():
         raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
     if "search" in forced:

@@ -1,5 +1,6 @@
 """`run`, the whole job, and `search`, its first stage."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,16 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
     file, force = given.pop("config_file"), given.pop("force")
     given["export"] = given.get("export") or None
-    settings = config_from(merge(read_config_file(Path(file)) if file else {}, given))
+    settings = config_from(merge(read_config_file(Path(file), given["arch"]) if file else {}, given))
     plan = plan_run(settings, reporter_for(quiet), stages, force)
+    if dry_run and as_json:
+        facts = {
+            "folder": str(plan.context.folder.root),
+            "stages": stages,
+            "config": plan.context.config.to_dict(),
+        }
+        click.echo(json.dumps(facts, indent=2))
+        return
     if dry_run:
         click.echo(f"# {plan.context.folder.root}: {', '.join(stages)} (dry run, nothing written)")
         click.echo(as_toml(plan.context.config), nl=False)

@@ -10,7 +10,7 @@ from recycle_pipeline.pipeline.data.image_set import ImageSet
 
 
 def subnetwork_of(
-    masked: MaskedNetwork, images: ImageSet, arch: str, settings: Mapping[str, Scalar]
+    masked: MaskedNetwork, images: ImageSet, arch: str, settings: Mapping[str, Scalar] | None = None
 ) -> Subnetwork:
     """The subnetwork that `masked` holds, with what the data set says about its input and classes.
 
@@ -36,7 +36,7 @@ def subnetwork_of(
         seed=recipe.seed,
         kind=recipe.kind,
         prune=recipe.prune,
-        recipe=settings,
+        recipe=settings or {},
         scope=recipe.scope,
         tensors=tensors,
         state=masked.state(),

@@ -50,7 +50,7 @@ def learning_rate_at(settings: SearchSettings, step: int, steps_per_epoch: int) 
     total = settings.epochs * steps_per_epoch
     warmup = settings.warmup * steps_per_epoch
     if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
+        return settings.learning_rate * min(1.0, (step + 1) / warmup)
     progress = (step - warmup) / max(1.0, total - warmup)
     return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
 

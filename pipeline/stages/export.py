@@ -17,7 +17,7 @@ FOLD_BATCH_SIZE = 128
 
 
 def _inputs(context: Context) -> dict[str, str]:
-    ticket = input_file(context.folder.ticket, "pack")
+    ticket = input_file(context, context.folder.ticket, "pack")
     return {"ticket": ticket, "data": context.images.digest(), **arch_input(context)}
 
 

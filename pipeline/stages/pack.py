@@ -7,7 +7,7 @@ from recycle_pipeline.pipeline.stages.stage import Context, Stage, input_file
 
 
 def _inputs(context: Context) -> dict[str, str]:
-    return {"searched": input_file(context.folder.searched, "search")}
+    return {"searched": input_file(context, context.folder.searched, "search")}
 
 
 def _outputs(context: Context) -> list[Path]:

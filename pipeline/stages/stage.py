@@ -16,6 +16,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet, load
 from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.manifest import (
+    Manifest,
     StageEntry,
     file_digest,
     read_manifest,
@@ -82,14 +83,17 @@ class Stage:
         return {key: values.get(key) for key in self.config_keys}
 
 
-def input_file(path: Path, maker: str) -> str:
+def input_file(context: Context, path: Path, maker: str) -> str:
     """Digest of a file an earlier stage made.
 
     Raises:
         UsageFault: it is not there; names the command that makes it.
     """
     if not path.is_file():
-        raise UsageFault(f"{path} is not there: run `recycle-pipeline {maker} {path.parent}` first")
+        root = context.folder.root
+        again = f"search --config {context.folder.config} --output-dir {root}"
+        command = again if maker == "search" else f"{maker} {root}"
+        raise UsageFault(f"{path} is not there: run `recycle-pipeline {command}` first")
     return file_digest(path)
 
 
@@ -148,14 +152,25 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         environment=describe_environment(),
         facts=facts,
     )
-    if known is None or known.outputs != entry.outputs:
-        for later in ORDER[ORDER.index(stage.name) + 1 :]:
-            manifest.stages.pop(later, None)  # it spoke of other files than there are now
-        if stage.name != "verify":
-            context.folder.verify.unlink(missing_ok=True)
+    _forget_what_read(manifest, known, entry, context.folder)
     manifest.stages[stage.name] = entry
     write_manifest(manifest, context.folder.manifest)
     return entry
+
+
+def _forget_what_read(
+    manifest: Manifest, before: StageEntry | None, now: StageEntry, folder: RunFolder
+) -> None:
+    """Drops later stages that read files which are not there any more: they speak of something else."""
+    gone = set(before.outputs.values()) - set(now.outputs.values()) if before else set()
+    for name in ORDER:
+        entry = manifest.stages.get(name)
+        if entry is None or not gone & set(entry.inputs.values()):
+            continue
+        gone |= set(entry.outputs.values())
+        del manifest.stages[name]
+        if name == "verify":
+            folder.verify.unlink(missing_ok=True)
 
 
 def _intact(entry: StageEntry, folder: RunFolder) -> bool:

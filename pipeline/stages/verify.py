@@ -25,8 +25,8 @@ TIMED_THREADS = 1
 def _inputs(context: Context) -> dict[str, str]:
     folder = context.folder
     return {
-        "ticket": input_file(folder.ticket, "pack"),
-        "model": input_file(folder.model("onnx"), "export"),
+        "ticket": input_file(context, folder.ticket, "pack"),
+        "model": input_file(context, folder.model("onnx"), "export"),
         "data": context.images.digest(),
         "measured": _measured_by(context),
         **arch_input(context),

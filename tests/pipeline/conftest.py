@@ -20,9 +20,11 @@ from recycle_pipeline.pipeline.data import Augmentation, ImageSet
 IMPORT_ROOT = Path(recycle_pipeline.pipeline.__file__).parents[2]
 NO_TIMING = "recycle_pipeline.pipeline.stages.verify.LATENCY_SECONDS"
 START = """
+import signal
 import recycle_pipeline.pipeline.stages.verify as stage
 from recycle_pipeline.pipeline.cli import main
 stage.LATENCY_SECONDS = 0.0
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
 main()
 """
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from recycle_pipeline.exporters.ticket.reader import stored_digests
+from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.subnetwork import array_digest
 from recycle_pipeline.pipeline import reconstruct, run
@@ -134,6 +135,18 @@ def test_reconstruct_refuses_another_arch_than_the_tickets(finished):
     with pytest.raises(UsageFault, match=r"^--arch conv4 was given, but .* is of arch conv2$"):
         reconstruct(finished.ticket, arch="conv4")
     assert rebuild(finished.ticket, arch="conv2").subnetwork.arch == "conv2"
+
+
+def test_a_ticket_that_does_not_rebuild_its_digests_is_refused_and_the_tensor_named(run_copy, command):
+    """Intact as a file; as if this version drew other numbers than the one that wrote it."""
+    path = run_copy / "ticket.safetensors"
+    digests = stored_digests(path)
+    write_ticket(load_ticket(path), path, digests | {"linear1.weight": digests["linear2.weight"]})
+    with pytest.raises(CorruptArtefact, match=r"linear1\.weight"):
+        reconstruct(path)
+    outcome = command("reconstruct", path, "--output", "weights.safetensors")
+    assert outcome.code == 6 and "linear1.weight" in outcome.err and outcome.out == ""
+    assert not (run_copy.parent / "weights.safetensors").exists()
 
 
 def test_reconstruct_refuses_a_damaged_ticket(run_copy):

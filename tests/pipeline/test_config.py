@@ -135,7 +135,7 @@ def resolved(**values):
 
 
 @pytest.mark.parametrize(
-    ("data", "epochs", "batch", "smoothing"), [("digits", 12, 64, 0.1), ("cifar10", 30, 256, 0.0)]
+    ("data", "epochs", "batch", "smoothing"), [("digits", 16, 64, 0.1), ("cifar10", 30, 256, 0.0)]
 )
 def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
     config = resolved(data=data)
@@ -168,11 +168,11 @@ def test_the_learning_rate_is_linear_in_the_batch(batch, rate):
 
 @pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)])
 def test_the_weight_decay_follows_the_published_family(arch, decay):
-    assert resolved(arch=arch).weight_decay == decay
+    assert resolved(arch=arch, data="cifar10").weight_decay == decay
 
 
 def test_a_custom_arch_has_the_weight_decay_of_others_whatever_its_module_is_called():
-    assert resolved(arch="convolutions.mine:net").weight_decay == 5e-4
+    assert resolved(arch="convolutions.mine:net", data="cifar10").weight_decay == 5e-4
 
 
 def test_resolve_leaves_what_was_given():

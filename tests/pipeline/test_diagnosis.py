@@ -86,7 +86,16 @@ def test_what_cannot_work_is_said_with_advice(command):
 def test_the_environment_of_a_manifest_is_plain_json():
     described = environment.describe_environment()
     assert json.loads(json.dumps(described)) == described
-    assert set(described) == {"python", "platform", "cores", "torch_threads", "gpu", "packages"}
+    assert set(described) == {
+        "recycle-pipeline",
+        "python",
+        "platform",
+        "cpu",
+        "cores",
+        "torch_threads",
+        "gpus",
+        "packages",
+    }
     assert described["packages"]["torch"] == environment.installed_version("torch")
     assert described["torch_threads"] == 1
 

@@ -143,7 +143,7 @@ def test_the_manifest_of_a_run_says_what_each_stage_did(finished):
     assert list(stages) == ["search", "pack", "export", "verify"]
     assert stages == finished.stages
     for entry in stages.values():
-        assert {"python", "packages", "cores", "gpu"} <= set(entry.environment)
+        assert {"recycle-pipeline", "python", "packages", "cpu", "gpus"} <= set(entry.environment)
         assert entry.seconds > 0 and entry.started.endswith("+00:00")
         for name, digest in entry.outputs.items():
             assert file_digest(finished.folder.root / name) == digest

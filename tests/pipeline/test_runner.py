@@ -30,7 +30,7 @@ def test_a_plan_is_resolved_and_writes_nothing(here, tree):
 def test_the_default_folder_has_arch_data_prune_and_a_hash(here):
     """Pinned: a user who types the same command after an update must find the same folder."""
     folder = default_folder(RunConfig(arch="conv2").resolve())
-    assert folder.as_posix() == "runs/conv2-digits-0.9-3396deaf"
+    assert folder.as_posix() == "runs/conv2-digits-0.9-8e7a7dad"
     assert planned().context.folder.root == folder
 
 
@@ -39,7 +39,7 @@ def test_the_default_folder_has_arch_data_prune_and_a_hash(here):
     [
         ({"arch": "my.module:net"}, "my.module-net-digits-0.9-"),
         ({"data": "folder:/data/my photos"}, "resnet18-my-photos-0.9-"),
-        ({"data": "folder:photos"}, "resnet18-folder-photos-0.9-"),
+        ({"data": "folder:photos"}, "resnet18-photos-0.9-"),
         ({"prune": 0.123456789}, "resnet18-digits-0.123457-"),
     ],
     ids=str,

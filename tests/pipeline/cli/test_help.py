@@ -62,7 +62,7 @@ def test_help_names_every_stage_form_and_data_set(command):
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--epochs", (12, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
+    [("--epochs", (16, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
 )
 def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     name = option.removeprefix("--").replace("-", "_")

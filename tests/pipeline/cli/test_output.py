@@ -27,7 +27,7 @@ epochs = 1
 batch_size = 64
 learning_rate = 0.025
 momentum = 0.9
-weight_decay = 0.0001
+weight_decay = 0.005
 warmup = 0.0
 label_smoothing = 0.1
 seed = 0
@@ -161,6 +161,13 @@ def test_search_alone_prints_kept_accuracy_and_folder(command, write_photos):
     assert re.fullmatch(r"kept +36,591 of 365,888 weights \(10\.00%\)", lines[0])
     assert re.fullmatch(r"accuracy +\d+\.\d\d% at the end of the search, on 12 test images", lines[1])
     assert re.fullmatch(r"run folder +mine", lines[2]) and len(lines) == 3
+
+
+def test_json_names_the_files_that_are_there(command, write_photos):
+    line = ("--arch", "conv2", "--epochs", "1", "--data", f"folder:{write_photos()}", "--output-dir", "mine")
+    printed = json.loads(command("search", *line, "--json").out)
+    assert printed["files"] == {"manifest": "mine/manifest.json", "metrics": "mine/metrics.jsonl"}
+    assert set(printed["stages"]) == {"search"}
 
 
 def test_run_prints_what_people_ask_first(command, run_copy, same_run):

@@ -117,6 +117,26 @@ def test_the_result_is_in_eval_mode_with_exact_masks_for_its_scores(
     assert [record.prune for record in records] == pytest.approx([*ramp, 0.9, 0.9, 0.9, 0.9])
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_what_is_evaluated_has_the_masks_of_the_scores_after_the_last_step(
+    image_set, settings_with, searched, monkeypatch, scope
+):
+    """One step at the full rate, so that the masks of the step before are others."""
+    masks = []
+    real = MaskedNetwork.refresh
+    monkeypatch.setattr(
+        MaskedNetwork,
+        "refresh",
+        lambda self, *a: real(self, *a) or masks.append([t.mask for t in self.tensors()]),
+    )
+    settings = settings_with(batch_size=24, learning_rate=5.0, scope=scope)
+    masked, _ = searched(image_set(train=24), settings)
+    assert not all(map(np.array_equal, masks[0], masks[-1]))
+    final = [tensor.mask for tensor in masked.tensors()]
+    masked.refresh()
+    assert all(map(np.array_equal, final, masks[-1]))
+
+
 def test_learning_happens(image_set, settings_with, searched):
     _, records = searched(image_set(train=48), settings_with(epochs=30, learning_rate=0.5))
     assert records[-1].loss < 0.5 * records[0].loss
@@ -150,7 +170,7 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_says_where_and_what_to_d
 
     settings = settings_with(epochs=3, learning_rate=0.25)
     message = (
-        r"^the loss is not finite in epoch 2, up to step 6 \(learning rate 0\.103\); "
+        r"^the loss or the scores are not finite in epoch 2, up to step 6 \(learning rate 0\.103\); "
         r"try a lower --learning-rate than 0\.25, or a larger --batch-size$"
     )
     with pytest.raises(RecycleError, match=message) as caught:

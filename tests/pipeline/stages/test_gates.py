@@ -24,7 +24,7 @@ def test_a_missed_gate_has_its_exit_code_and_leaves_report_but_no_entry(
     line = ("verify", "mine") if how == "verify" else ("run", *same_run, "mine")
     before = read_manifest(run_copy / "manifest.json").stages
     outcome = command(*line, option, limit)
-    assert outcome.code == code and outcome.out == ""
+    assert outcome.code == code and "accuracy" in outcome.out  # the result is shown all the same
     assert f"\nError: {sentence}" in outcome.err and "Traceback" not in outcome.err
     report = json.loads((run_copy / "verify.json").read_text())
     name = option.removeprefix("--").replace("-", "_")
