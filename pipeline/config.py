@@ -202,7 +202,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         value = str(value)
     if isinstance(value, str) and not value.isprintable():
         raise UsageFault(
-            f"setting {name} = {value!r} has characters that no text file holds; use another name"
+            f"{option(name)} {value!r} has characters that no text file holds; use another name"
         )
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         try:
