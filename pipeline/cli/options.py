@@ -57,7 +57,8 @@ SEARCH = (
     click.option(
         "--init",
         type=click.Choice(INITS),
-        help="Distribution of the drawn weights. [binary: kaiming_normal, continuous: signed_constant]",
+        help="Distribution of the drawn weights. "
+        "[binary: kaiming_normal; continuous, or digits: signed_constant]",
     ),
     click.option(
         "--scale-fan",
@@ -73,7 +74,7 @@ SEARCH = (
     click.option(
         "--weight-decay",
         type=float,
-        help="Of SGD, on the scores. [digits 5e-3; else conv2-8 1e-4, others 5e-4]",
+        help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]",
     ),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
     click.option(

@@ -146,7 +146,7 @@ def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
     ("subnetwork", "init"), [("binary", "kaiming_normal"), ("continuous", "signed_constant")]
 )
 def test_the_init_follows_the_kind(subnetwork, init):
-    assert resolved(subnetwork=subnetwork).init == init
+    assert resolved(subnetwork=subnetwork, data="cifar10").init == init
 
 
 @pytest.mark.parametrize(("reuse", "rate"), [("recycle", 0.2), ("rerandomize", 0.1)])

