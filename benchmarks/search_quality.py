@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 BASE = ["--arch", "resnet18", "--prune", "0.9", "--data", "cifar10", "--epochs", "30", "--batch-size", "256"]
+BASE += ["--init", "kaiming_normal"]  # as published for Biprop; continuous arms say their own
 ARMS: dict[str, list[str]] = {
     "default": [],
     "label-smoothing": ["--label-smoothing", "0.1"],
     "no-reuse": ["--reuse", "none"],
     "rerandomize": ["--reuse", "rerandomize"],
-    "continuous": ["--subnetwork", "continuous"],
-    "continuous-no-reuse": ["--subnetwork", "continuous", "--reuse", "none"],
+    "continuous": ["--subnetwork", "continuous", "--init", "signed_constant"],
+    "continuous-no-reuse": ["--subnetwork", "continuous", "--init", "signed_constant", "--reuse", "none"],
     "global": ["--scope", "global"],
     "unscaled": ["--scale-fan", "none"],
     "published-scale": ["--scale-fan", "published"],

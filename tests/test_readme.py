@@ -39,6 +39,10 @@ def test_the_blocks_that_ci_runs_are_there(name):
     assert f"<!-- ci: {name} -->" in README
 
 
+def test_nothing_was_left_to_fill_in():
+    assert "@@" not in README
+
+
 def test_set_up_takes_two_commands():
     block = re.search(r"<!-- ci: setup -->\s*```\w*\n(.*?)```", README, re.DOTALL)
     assert block is not None and len(block.group(1).strip().splitlines()) == 2
