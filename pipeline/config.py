@@ -200,8 +200,10 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         return value
     if isinstance(value, Path):
         value = str(value)
-    if isinstance(value, str) and not value.isprintable():
-        raise UsageFault(f"{option(name)} {value!r} has characters that no text file holds; use another name")
+    if isinstance(value, str) and not _is_text(value):
+        raise UsageFault(
+            f"{option(name)} {value!r} is not text in UTF-8; rename it to what config.toml can hold"
+        )
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         try:
             value = float(value)
@@ -238,6 +240,11 @@ def _between(
         if math.isfinite(high):
             interval += f" and {'less than' if high_open else 'at most'} {high:g}"
         raise UsageFault(f"{option(name)} {value:g}: expected {interval}")
+
+
+def _is_text(value: str) -> bool:
+    """False for file names that are bytes of no encoding, which Python carries as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _absolute_folder(data: str) -> str:

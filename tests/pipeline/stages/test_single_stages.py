@@ -8,8 +8,10 @@ import onnx
 import pytest
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.manifest import read_manifest
-from recycle_pipeline.pipeline.stages.stage import input_file
+from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.stages.stage import Context, input_file
 from recycle_pipeline.pipeline.stages.verify import summary
 
 
@@ -77,9 +79,10 @@ def test_the_command_that_is_named_is_one_that_works(command, run_copy, name, st
 
 def test_input_file_is_the_files_digest_or_a_usage_fault(tmp_path):
     (tmp_path / "there").write_bytes(b"abc")
-    assert input_file(tmp_path / "there", "pack").startswith("ba7816bf8f01cfea")
-    with pytest.raises(UsageFault, match="is not there"):
-        input_file(tmp_path / "gone", "pack")
+    context = Context(RunConfig(), RunFolder(tmp_path))
+    assert input_file(context, tmp_path / "there", "pack").startswith("ba7816bf8f01cfea")
+    with pytest.raises(UsageFault, match=f"is not there: run `recycle-pipeline pack {tmp_path}` first"):
+        input_file(context, tmp_path / "gone", "pack")
 
 
 def test_export_takes_its_options_and_config_toml_keeps_them(command, run_copy):
