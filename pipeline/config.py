@@ -20,7 +20,8 @@ REUSES = ("recycle", "rerandomize", "none")
 SCOPES = ("layer", "global")
 SCALE_FANS = ("keep", "none", "published")
 CONV_NETS = ("conv2", "conv4", "conv6", "conv8")
-DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+LARGEST_STEP = 1e6  # of learning rate and weight decay: far above any use, far below what overflows float32
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ class RunConfig:
         _at_least("batch_size", self.batch_size, 2)
         _at_least("reuse_period", self.reuse_period, 1)
         _at_least("image_size", self.image_size, 1)
-        _between("learning_rate", self.learning_rate, 0, math.inf, low_open=True)
+        _between("learning_rate", self.learning_rate, 0, LARGEST_STEP, low_open=True)
         _between("momentum", self.momentum, 0, 1, high_open=True)
-        _between("weight_decay", self.weight_decay, 0, math.inf)
+        _between("weight_decay", self.weight_decay, 0, LARGEST_STEP)
         _between("warmup", self.warmup, 0, math.inf)
         _between("label_smoothing", self.label_smoothing, 0, 1, high_open=True)
         # Above one half, sources and targets of recycling would overlap.

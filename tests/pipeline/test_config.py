@@ -51,6 +51,11 @@ REFUSALS = [
     ({"learning_rate": 0.0}, "--learning-rate 0: expected more than 0"),
     ({"learning_rate": math.inf}, "--learning-rate inf: expected more than 0"),
     ({"learning_rate": math.nan}, "--learning-rate nan: expected more than 0"),
+    ({"learning_rate": 1e39}, "--learning-rate 1e+39: expected more than 0 and at most 1e+06"),
+    ({"weight_decay": 1e39}, "--weight-decay 1e+39: expected at least 0 and at most 1e+06"),
+    ({"device": "cuda:" + "9" * 20}, f"--device 'cuda:{'9' * 20}': expected auto, cpu, cuda or cuda:N"),
+    ({"device": "cuda:1000"}, "--device 'cuda:1000': expected auto, cpu, cuda or cuda:N"),
+    ({"device": "cuda:٣"}, "--device 'cuda:٣': expected auto, cpu, cuda or cuda:N"),
     ({"momentum": 1.0}, "--momentum 1: expected at least 0 and less than 1"),
     ({"momentum": -0.1}, "--momentum -0.1: expected at least 0 and less than 1"),
     ({"weight_decay": -1e-4}, "--weight-decay -0.0001: expected at least 0"),
@@ -173,6 +178,22 @@ def test_the_weight_decay_follows_the_published_family(arch, decay):
 
 def test_a_custom_arch_has_the_weight_decay_of_others_whatever_its_module_is_called():
     assert resolved(arch="convolutions.mine:net", data="cifar10").weight_decay == 5e-4
+
+
+def test_paths_are_made_usable_from_anywhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert resolved(data="folder:photos").data == f"folder:{tmp_path}/photos"
+    assert resolved(data="folder:~/photos").data == "folder:/home/me/photos"
+    assert resolved(data="folder:").data == "folder:"  # refused when it is loaded
+    assert resolved(data_root="data").data_root == f"{tmp_path}/data"
+    assert resolved(data_root="~/data").data_root == "/home/me/data"
+    assert resolved(output_dir="~/runs").output_dir == "/home/me/runs"
+    assert resolved(output_dir="runs").output_dir == "runs"
+
+
+def test_digits_draw_signed_constants_whatever_the_kind():
+    assert resolved(data="digits", subnetwork="binary").init == "signed_constant"
 
 
 def test_resolve_leaves_what_was_given():
