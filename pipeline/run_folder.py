@@ -53,6 +53,15 @@ class RunFolder:
         """An exported form."""
         return self.root / "onnx" / FORM_FILES[form]
 
+    def made_by(self, stage: str) -> list[Path]:
+        """Every file that a stage may have left."""
+        return {
+            "search": [self.searched, self.metrics],
+            "pack": [self.ticket],
+            "export": [self.model(form) for form in FORM_FILES],
+            "verify": [self.verify],
+        }[stage]
+
     def relative(self, path: Path) -> str:
         """A file's name within the folder, with forward slashes."""
         return path.relative_to(self.root).as_posix()

@@ -1,6 +1,5 @@
 """What a stage is, and how one is run, skipped or forced."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from recycle_pipeline.pipeline.manifest import (
 )
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.stages.sources import sources_digest
 from recycle_pipeline.pipeline.version import VERSION
 
 if TYPE_CHECKING:
@@ -114,21 +114,17 @@ def check_data(context: Context, subnetwork: "Subnetwork") -> None:
 
 
 def arch_input(context: Context) -> dict[str, str]:
-    """Digest of a custom architecture's sources: what is loaded of its package, and beside its module."""
+    """Digest of a custom architecture's sources (see `stages.sources`); empty for a registered one.
+
+    Raises:
+        UsageFault: it may not be, or cannot be, imported.
+    """
     arch = context.config.arch
     if not is_custom(arch):
         return {}
     find_builder(arch, import_custom=context.import_custom)
     name = arch.partition(":")[0]
-    folder = Path(getattr(sys.modules[name], "__file__", None) or name).parent
-    files = {
-        Path(file)
-        for loaded, module in list(sys.modules.items())
-        if (file := getattr(module, "__file__", None)) and str(file).endswith(".py")
-        if loaded.partition(".")[0] == name.partition(".")[0] or Path(file).parent == folder
-    }
-    sources = b"".join(file.read_bytes() for file in sorted(files))
-    return {"arch": hashlib.sha256(sources).hexdigest()}
+    return {"arch": sources_digest(name, getattr(sys.modules[name], "__file__", None))}
 
 
 def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEntry:
@@ -152,25 +148,29 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         environment=describe_environment(),
         facts=facts,
     )
-    _forget_what_read(manifest, known, entry, context.folder)
+    if known is None or known.outputs != entry.outputs:
+        _drop_what_is_stale(manifest, stage.name, entry, context.folder)
     manifest.stages[stage.name] = entry
     write_manifest(manifest, context.folder.manifest)
     return entry
 
 
-def _forget_what_read(
-    manifest: Manifest, before: StageEntry | None, now: StageEntry, folder: RunFolder
-) -> None:
-    """Drops later stages that read files which are not there any more: they speak of something else."""
-    gone = set(before.outputs.values()) - set(now.outputs.values()) if before else set()
-    for name in ORDER:
+def _drop_what_is_stale(manifest: Manifest, stage: str, now: StageEntry, folder: RunFolder) -> None:
+    """Drops entries and files of the later stages, from the first one on that read none of what is there now.
+
+    One without an entry, such as the report of a missed gate, may be of anything, and is dropped too. Files
+    go before the manifest is written: killed in between, the stage that made them is found unfinished.
+    """
+    made, stale = now.outputs, False
+    for name in ORDER[ORDER.index(stage) + 1 :]:
         entry = manifest.stages.get(name)
-        if entry is None or not gone & set(entry.inputs.values()):
-            continue
-        gone |= set(entry.outputs.values())
-        del manifest.stages[name]
-        if name == "verify":
-            folder.verify.unlink(missing_ok=True)
+        stale = stale or entry is None or not set(made.values()) & set(entry.inputs.values())
+        if stale:
+            manifest.stages.pop(name, None)
+            for path in folder.made_by(name):
+                path.unlink(missing_ok=True)
+        elif entry:
+            made = entry.outputs
 
 
 def _intact(entry: StageEntry, folder: RunFolder) -> bool:

@@ -51,6 +51,12 @@ def test_a_finished_run_holds_these_files_and_no_others(finished):
     }
 
 
+def test_each_stage_writes_what_the_folder_says_it_may(finished):
+    for name, entry in finished.stages.items():
+        folder = finished.folder
+        assert set(entry.outputs) == {folder.relative(path) for path in folder.made_by(name)}
+
+
 def test_a_folder_with_a_config_is_a_run(tmp_path):
     (tmp_path / "config.toml").write_text("")
     assert existing_run(tmp_path) == RunFolder(tmp_path)
