@@ -1,7 +1,6 @@
 """What a run came to: the numbers people ask for, as one value, for Python, JSON and the table."""
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.stage import Context
-from recycle_pipeline.pipeline.stages.verify import summary
+from recycle_pipeline.pipeline.stages.verify import read_summary
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class RunResult:
         """What the folder holds now: the manifest's stages, and verify.json even where a gate was missed."""
         folder = context.folder
         stages = read_manifest(folder.manifest).stages
-        if folder.verify.is_file() and "export" in stages:
-            facts = summary(json.loads(folder.verify.read_text("utf-8")))
+        if folder.verify.is_file() and "export" in stages and (facts := read_summary(folder.verify)):
             nothing = StageEntry("", {}, {}, {}, "", 0.0, {}, {})
             stages["verify"] = dataclasses.replace(stages.get("verify", nothing), facts=facts)
         return RunResult(folder, context.config, stages)

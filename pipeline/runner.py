@@ -108,15 +108,17 @@ def _clear_another_run(context: Context) -> None:
     Otherwise an interrupted search would leave them beside the new settings, posing as theirs.
     """
     folder = context.folder
-    stages = read_manifest(folder.manifest).stages
-    known = stages.get("search")
-    if known is None or known.config == SEARCH.settings(context.config):
+    if not folder.config.is_file() or _settings_there(folder) == SEARCH.settings(context.config):
         return
-    folder.manifest.unlink()  # first: without it nothing else counts as finished
-    for entry in stages.values():
-        for name in entry.outputs:
-            if not Path(name).is_absolute() and ".." not in Path(name).parts:
-                (folder.root / name).unlink(missing_ok=True)
+    folder.manifest.unlink(missing_ok=True)  # first: without it nothing else counts as finished
+    for path in (path for stage in STAGES for path in folder.made_by(stage)):
+        path.unlink(missing_ok=True)
+
+
+def _settings_there(folder: RunFolder) -> dict[str, Any]:
+    """The search's settings of the run in `folder`: as it ran, or, where it did not finish, as asked."""
+    known = read_manifest(folder.manifest).stages.get("search")
+    return known.config if known else SEARCH.settings(config_from(read_run_config(folder.config)))
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -154,9 +156,7 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
         raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
     if "search" in forced:
         return
-    known = read_manifest(folder.manifest).stages.get("search")
-    there = known.config if known else SEARCH.settings(config_from(read_run_config(folder.config)))
-    asked = SEARCH.settings(config)
+    there, asked = _settings_there(folder), SEARCH.settings(config)
     differing = [
         f"{key} {there.get(key)} there, {asked[key]} asked" for key in asked if there.get(key) != asked[key]
     ]

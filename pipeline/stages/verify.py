@@ -111,6 +111,17 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """The `summary` of a verify.json; empty where it is damaged, for `verify` then makes it again."""
+    try:
+        found = summary(json.loads(path.read_text("utf-8")))
+        flat = found | {name: found["latency_ratio"][name] for name in ("ratio", "low", "high")}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict}
+    return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}
+
+
 def normalised(
     pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> NDArray[np.float32]:

@@ -36,6 +36,14 @@ def test_a_missed_gate_has_its_exit_code_and_leaves_report_but_no_entry(
     assert command(*line).code == 0
 
 
+def test_a_missed_gate_shows_the_result_before_its_error(command, run_copy):
+    as_table = command("verify", "mine", "--min-top1", "1.0", "--quiet")
+    assert "in ONNX Runtime" in as_table.out and as_table.err.startswith("Error: min_top1 failed: ")
+    as_json = command("verify", "mine", "--min-top1", "1.0", "--quiet", "--json")
+    assert as_json.code == 4
+    assert json.loads(as_json.out)["stages"]["verify"]["n"] == 364
+
+
 @pytest.mark.parametrize(("low", "high", "code"), [(1.2, 1.3, 5), (0.9, 1.3, 7), (0.9, 1.05, 0)])
 def test_the_latency_gate_fails_is_unsure_or_passes_by_the_interval(
     command, run_copy, monkeypatch, low, high, code
