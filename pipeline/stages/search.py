@@ -57,9 +57,8 @@ def _work(context: Context) -> dict[str, Any]:
     finally:
         context.reporter.search_over()
     recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
-    subnetwork = subnetwork_of(
-        masked, images, config.arch, {"tool": VERSION, "data": images.digest(), **recipe}
-    )
+    recipe |= {"tool": VERSION, "data_sha256": images.digest()}  # `data` is the setting: a name or a path
+    subnetwork = subnetwork_of(masked, images, config.arch, recipe)
     arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
     arrays.update(subnetwork.state)
     digests = {name: array_digest(array) for name, array in arrays.items()}
@@ -98,7 +97,7 @@ def _plan(config: RunConfig, data: str, images: int, device: object) -> str:
 
 SEARCH = Stage(
     name="search",
-    schema=1,
+    schema=2,
     # The device is not among them: a run found elsewhere is the same run, though rounding differs
     # (and on CUDA the forward pass is bfloat16). The manifest says where it was.
     config_keys=(
