@@ -55,6 +55,12 @@ def test_a_value_of_the_wrong_type_is_refused(values, message):
         config_from(values)
 
 
+@pytest.mark.parametrize("name", ["Bildschirmfoto um 9.41\u202fAM", "写真\u3000二", "naïve", "a\nb"])
+def test_any_name_that_utf8_can_hold_is_taken(name):
+    """macOS puts U+202F into the names of its screenshots; str.isprintable would refuse it."""
+    assert config_from({"data": f"folder:{name}", "output_dir": name}).output_dir == name
+
+
 def test_an_integer_is_a_number_and_a_path_is_a_name():
     config = config_from({"learning_rate": 1, "output_dir": Path("runs/mine"), "data_root": Path("d")})
     assert (config.learning_rate, config.output_dir, config.data_root) == (1.0, str(Path("runs/mine")), "d")

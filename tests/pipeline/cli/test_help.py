@@ -72,6 +72,17 @@ def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     assert found == list(default)
 
 
+def test_the_help_of_init_and_decay_follows_the_config():
+    said = {p.name: p.help for p in cli.commands["run"].params}
+    assert said["init"].endswith("[binary: kaiming_normal; continuous, or digits: signed_constant]")
+    cases = (("binary", "cifar10", "kaiming_normal"), ("continuous", "cifar10", "signed_constant"))
+    for subnetwork, data, init in (*cases, ("binary", "digits", "signed_constant")):
+        assert RunConfig(subnetwork=subnetwork, data=data).resolve().init == init
+    assert said["weight_decay"].endswith("[conv2-8: 1e-4, others 5e-4]")
+    for arch, decay in (("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)):
+        assert RunConfig(arch=arch).resolve().weight_decay == decay
+
+
 def test_exit_codes_are_in_the_help(command):
     text = command("--help").out
     for words in (

@@ -6,6 +6,8 @@ import re
 import pytest
 import torch
 
+from recycle_pipeline.evaluators.providers import why_not
+
 CONV = ("run", "--arch", "conv2", "--epochs", "1")
 NO_CUDA = not torch.cuda.is_available()
 
@@ -149,6 +151,13 @@ def test_a_cuda_device_that_is_not_there_is_refused(command, tree, device):
         f"Error: --device {device}: no such CUDA device, this machine has none; use --device cpu, "
         "or `recycle-pipeline doctor` to see what is missing\n"
     )
+
+
+@pytest.mark.skipif(why_not("cuda") is None, reason="the CUDA provider computes here")
+def test_a_provider_that_cannot_run_is_refused_before_the_search(command, tree):
+    outcome = command(*CONV, "--provider", "cuda")
+    assert outcome.code == 8 and tree() == {}
+    assert outcome.err.startswith("Error: --provider cuda cannot run here: ")
 
 
 def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_was(command, run_copy, tree):
