@@ -17,6 +17,8 @@ from recycle_pipeline.models.draws import Init
 
 ScaleFan = Literal["keep", "none", "published"]
 SCALE_FANS: tuple[ScaleFan, ...] = get_args(ScaleFan)
+ScoreRule = Literal["magnitude", "signed"]
+SCORE_RULES: tuple[ScoreRule, ...] = get_args(ScoreRule)
 
 
 def init_scale(shape: tuple[int, ...], init: Init, rule: ScaleFan, prune: float) -> np.float32:
@@ -34,6 +36,12 @@ def init_scale(shape: tuple[int, ...], init: Init, rule: ScaleFan, prune: float)
     return np.float32(math.sqrt((6.0 if init == "kaiming_uniform" else 2.0) / fan))
 
 
-def score_bound(shape: tuple[int, ...]) -> np.float32:
-    """Bound of a layer's uniform score init, 1 / sqrt(fan_in): Kaiming uniform with a = sqrt(5)."""
-    return np.float32(1.0 / math.sqrt(math.prod(shape[1:])))
+def score_bound(shape: tuple[int, ...], rule: ScoreRule = "magnitude") -> np.float32:
+    """Bound of a layer's uniform score init.
+
+    Args:
+        shape: the weight's shape; fan_in is the product of all but the first entry.
+        rule: magnitude has 1 / sqrt(fan_in), Kaiming uniform with a = sqrt(5), as edge-popup and Biprop;
+            signed has sqrt(6 / fan_in), Kaiming uniform with the gain of ReLU, as IteRand.
+    """
+    return np.float32(math.sqrt((1.0 if rule == "magnitude" else 6.0) / math.prod(shape[1:])))

@@ -7,6 +7,8 @@ forward sees is the effective weight, what the optimizer sees is the scores.
     Biprop       effective = gain * sign(weight) * mask          the same; the gain gets no gradient
                  gain = mean |weight| over the kept (divisor: the mask's true count)
 
+With signed scores, which rank by the score itself (IteRand), dL/dscore = weight * dL/deff.
+
 The mask passes gradients straight through: every score learns, kept or not (Ramanujan et al. 2020;
 Diffenderfer and Kailkhura 2021). The effective weight is formed once per step by `refresh`, not in
 the forward pass, so several forwards (or a captured graph) share it.
@@ -18,26 +20,36 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from recycle_pipeline.models.init_scale import ScoreRule
+
 SubnetworkKind = Literal["binary", "continuous"]
 KINDS: tuple[SubnetworkKind, ...] = get_args(SubnetworkKind)
 
 
 class _StraightThrough(Function):
-    """Forward: the effective weight. Backward: sign(score) * weight * gradient, to every score."""
+    """Forward: the effective weight. Backward, to every score: see the module."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, effective: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, scores: Tensor, effective: Tensor, weight: Tensor, rule: ScoreRule) -> Tensor:
         ctx.save_for_backward(scores, weight)
+        ctx.signed = rule == "signed"
         return effective.view_as(effective)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         scores, weight = ctx.saved_tensors
-        return scores.sign().mul_(weight).mul_(gradients[0]), None, None
+        if ctx.signed:
+            return weight * gradients[0], None, None, None
+        return scores.sign().mul_(weight).mul_(gradients[0]), None, None, None
 
 
 class MaskedWeight(nn.Module):
     """The parametrization of one layer's weight.
+
+    Args:
+        weight: the drawn weight; kept, not copied.
+        kind: binary or continuous.
+        scores: how the scores rank, which decides their gradient.
 
     Attributes:
         weight: the drawn weight, layer's shape; changed by `set_weight` alone.
@@ -52,9 +64,10 @@ class MaskedWeight(nn.Module):
     gain: Tensor
     _unit: Tensor  # what a kept weight is before the gain: its sign, or itself
 
-    def __init__(self, weight: Tensor, kind: SubnetworkKind) -> None:
+    def __init__(self, weight: Tensor, kind: SubnetworkKind, scores: ScoreRule = "magnitude") -> None:
         super().__init__()
         self.kind = kind
+        self.rule = scores
         self.register_buffer("weight", weight)
         self.register_buffer("effective", torch.zeros_like(weight))
         self.register_buffer("mask", torch.zeros_like(weight, dtype=torch.bool))
@@ -63,7 +76,7 @@ class MaskedWeight(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores of the layer's shape to the effective weight of that shape."""
-        effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight)
+        effective: Tensor = _StraightThrough.apply(scores, self.effective, self.weight, self.rule)
         return effective
 
     def set_weight(self, weight: Tensor) -> None:

@@ -14,12 +14,12 @@ from torch.nn.utils import parametrize
 
 from recycle_pipeline.models.draws import Init, stream_key
 from recycle_pipeline.models.draws_torch import draw_picks, draw_weights
-from recycle_pipeline.models.init_scale import ScaleFan, init_scale, score_bound
+from recycle_pipeline.models.init_scale import ScaleFan, ScoreRule, init_scale, score_bound
 from recycle_pipeline.models.maskable import Maskable, maskable_layers
 from recycle_pipeline.models.masked import MaskedWeight, SubnetworkKind
-from recycle_pipeline.models.reuse import Provenance, Reused, recycle, rerandomize
+from recycle_pipeline.models.reuse import Provenance, RecycleFrom, Reused, composed, recycle, rerandomize
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scope
-from recycle_pipeline.models.topk import kept_count, top_mask, top_masks
+from recycle_pipeline.models.topk import Rounding, kept_count, layer_minimums, ranks, top_mask, top_masks
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Recipe:
         init: distribution of the weights.
         scale_fan: which fan their scale uses.
         scope: rank per layer or over all layers.
+        scores: rank by the scores' magnitudes (edge-popup, Biprop) or by the scores (IteRand).
+        rounding: of the kept counts, see `topk.kept_count`.
+        layer_minimum: global scope, the guard against layer collapse: the share of what a layer would
+            keep alone that it keeps at the least, see `topk.layer_minimums`; 0 as published.
     """
 
     seed: int
@@ -41,6 +45,13 @@ class Recipe:
     init: Init
     scale_fan: ScaleFan
     scope: Scope
+    scores: ScoreRule = "magnitude"
+    rounding: Rounding = "edge-popup"
+    layer_minimum: float = 0.0
+
+    def kept(self, size: int, prune: float | None = None) -> int:
+        """How many of `size` weights stay at a prune rate, the recipe's if None."""
+        return kept_count(size, self.prune if prune is None else prune, self.rounding)
 
 
 @dataclass(frozen=True)
@@ -81,10 +92,11 @@ class MaskedNetwork:
         scale = init_scale(shape, recipe.init, recipe.scale_fan, recipe.prune)
         weight = draw_weights(stream_key(recipe.seed, name), shape, recipe.init, scale, device)
         score_key = stream_key(recipe.seed, name, purpose="score")
-        scores = nn.Parameter(draw_weights(score_key, shape, "kaiming_uniform", score_bound(shape), device))
+        bound = score_bound(shape, recipe.scores)
+        scores = nn.Parameter(draw_weights(score_key, shape, "kaiming_uniform", bound, device))
         if layer.bias is not None:
             layer.bias.zero_()
-        masked = MaskedWeight(weight, recipe.kind)
+        masked = MaskedWeight(weight, recipe.kind, recipe.scores)
         layer.weight = scores
         parametrize.register_parametrization(layer, "weight", masked)
         return _Layer(name, masked, scores, scale)
@@ -122,31 +134,48 @@ class MaskedNetwork:
         return math.sqrt((1.0 - self.recipe.prune) / (1.0 - prune))
 
     def _masks(self, prune: float) -> list[Tensor]:
-        magnitudes = [scores.detach().abs() for scores in self.scores]
-        if self.recipe.scope == "global":
-            return top_masks(magnitudes, kept_count(self.size, prune))
-        return [top_mask(m, kept_count(m.numel(), prune)) for m in magnitudes]
+        recipe, sizes = self.recipe, [scores.numel() for scores in self.scores]
+        ranked = [ranks(scores.detach(), recipe.scores) for scores in self.scores]
+        if recipe.scope == "global":
+            least = layer_minimums(sizes, prune, recipe.layer_minimum, recipe.rounding)
+            return top_masks(ranked, recipe.kept(self.size, prune), least)
+        return [top_mask(r, recipe.kept(size, prune)) for r, size in zip(ranked, sizes, strict=True)]
 
     @torch.no_grad()
-    def recycle(self, rate: float) -> ReuseEvent:
+    def recycle(self, rate: float, source: RecycleFrom = "top") -> ReuseEvent:
         """Recycles in every layer. Masks stay until the next `refresh`."""
         return self._apply(
-            lambda layer, provenance: recycle(layer.scores, layer.weight.weight, provenance, rate)
+            lambda layer, provenance: self._recycled(layer, layer.weight.weight, provenance, rate, source)
         )
 
     @torch.no_grad()
     def rerandomize(self, rate: float, number: int) -> ReuseEvent:
-        """Redraws pruned weights with probability `rate`; `number` counts events from 1."""
+        """Redraws pruned weights with probability `rate`; `number` counts events, 1 to 32767."""
+        return self._apply(lambda layer, provenance: self._redrawn(layer, provenance, rate, number))
 
-        def redraw(layer: _Layer, provenance: Provenance) -> Reused:
-            weight, recipe = layer.weight.weight, self.recipe
-            key = stream_key(recipe.seed, layer.name, number)
-            fresh = draw_weights(key, tuple(weight.shape), recipe.init, layer.scale, weight.device)
-            pick_key = stream_key(recipe.seed, layer.name, number, "pick")
-            picked = draw_picks(pick_key, tuple(weight.shape), rate, weight.device)
-            return rerandomize(weight, layer.weight.mask, provenance, fresh, picked, number)
+    @torch.no_grad()
+    def hybrid(self, rate: float, number: int, source: RecycleFrom = "top") -> ReuseEvent:
+        """Redraws pruned weights with probability `rate` / 2, then recycles `rate` / 2 of every layer."""
 
-        return self._apply(redraw)
+        def both(layer: _Layer, provenance: Provenance) -> Reused:
+            first = self._redrawn(layer, provenance, rate / 2, number)
+            second = self._recycled(layer, first.weights, first.provenance, rate / 2, source)
+            return composed(first, second, layer.weight.weight)
+
+        return self._apply(both)
+
+    def _recycled(
+        self, layer: _Layer, weights: Tensor, provenance: Provenance, rate: float, source: RecycleFrom
+    ) -> Reused:
+        return recycle(layer.scores, weights, provenance, rate, source=source, rule=self.recipe.scores)
+
+    def _redrawn(self, layer: _Layer, provenance: Provenance, rate: float, number: int) -> Reused:
+        weight, recipe = layer.weight.weight, self.recipe
+        key = stream_key(recipe.seed, layer.name, number)
+        fresh = draw_weights(key, tuple(weight.shape), recipe.init, layer.scale, weight.device)
+        pick_key = stream_key(recipe.seed, layer.name, number, "pick")
+        picked = draw_picks(pick_key, tuple(weight.shape), rate, weight.device)
+        return rerandomize(weight, layer.weight.mask, provenance, fresh, picked, number)
 
     def _apply(self, event) -> ReuseEvent:  # type: ignore[no-untyped-def]
         written = changed = 0

@@ -4,15 +4,23 @@ recycle        copies the weights of the highest scores to the positions of the 
                (Iterative Weight Recycling, Gorbett and Whitley 2023)
 rerandomize    gives pruned weights a new draw with some probability
                (IteRand, Chijiwa et al. 2021)
+hybrid         half of each, rerandomize before recycle (an option of weight recycling's published code)
 
 Neither touches scores or momentum. Both keep `Provenance`: which draw and which index of that draw
 each weight now holds, so that the final weights follow from the seed.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from recycle_pipeline.models.init_scale import ScoreRule
+from recycle_pipeline.models.topk import ranks
+
+RecycleFrom = Literal["top", "next-lowest"]
+RECYCLE_FROM: tuple[RecycleFrom, ...] = get_args(RecycleFrom)
 
 
 @dataclass(frozen=True)
@@ -53,31 +61,43 @@ class Reused:
     changed: int
 
 
-def recycle(scores: Tensor, weights: Tensor, provenance: Provenance, rate: float) -> Reused:
-    """Copies the top `rate` of weights (by |score|) over the bottom `rate`.
+def recycle(
+    scores: Tensor,
+    weights: Tensor,
+    provenance: Provenance,
+    rate: float,
+    *,
+    source: RecycleFrom = "top",
+    rule: ScoreRule = "magnitude",
+) -> Reused:
+    """Copies the top `rate` of weights over the bottom `rate`.
 
-    With k = int(rate * n) and positions in ascending order of |score| (ties by index), position j of
-    the bottom takes the weight at position n - k + j: the lowest of all takes the lowest of the top
-    block. Sources keep their values. This is the published alignment.
+    With k = int(rate * n) and positions in ascending order of rank (ties by index), position j of the
+    bottom takes the weight at position n - k + j: the lowest of all takes the lowest of the top block.
+    Sources keep their values. This is the published alignment. The published ablation, `next-lowest`,
+    takes the weight at position k + j.
 
     Args:
         scores: layer's shape.
         weights: same shape.
         provenance: of n = weights.numel() entries.
         rate: 0 < rate <= 0.5, so that sources and targets never overlap.
+        source: which block is copied.
+        rule: how the scores rank; the published one is magnitude.
     """
     count = scores.numel()
     k = int(rate * count)
-    order = scores.reshape(-1).abs().argsort(stable=True)
-    targets, sources = order[:k], order[count - k :]
+    order = ranks(scores.reshape(-1), rule).argsort(stable=True)
+    first = count - k if source == "top" else k
+    targets, sources = order[:k], order[first : first + k]
     flat = weights.reshape(-1).clone()
-    draw, source = provenance.draw.clone(), provenance.source.clone()
+    draw, origin = provenance.draw.clone(), provenance.source.clone()
     before = flat[targets]
     flat[targets] = flat[sources]
     draw[targets] = draw[sources]
-    source[targets] = source[sources]
+    origin[targets] = origin[sources]
     changed = int((flat[targets] != before).sum())
-    return Reused(flat.reshape(weights.shape), Provenance(draw, source), k, changed)
+    return Reused(flat.reshape(weights.shape), Provenance(draw, origin), k, changed)
 
 
 def rerandomize(
@@ -102,3 +122,18 @@ def rerandomize(
         torch.where(flat, own, provenance.source),
     )
     return Reused(new, moved, int(written.sum()), int((new != weights).sum()))
+
+
+def composed(first: Reused, second: Reused, before: Tensor) -> Reused:
+    """Two events on one layer as one: `second` was made from the weights and provenance of `first`.
+
+    Args:
+        first, second: the events.
+        before: the weights that `first` was made from.
+
+    Returns:
+        The state after both. A position that both wrote counts twice as written, and as changed only if
+        it holds another value than `before`.
+    """
+    changed = int((second.weights != before).sum())
+    return Reused(second.weights, second.provenance, first.written + second.written, changed)

@@ -1,25 +1,72 @@
-"""Which weights are kept: the top by score magnitude, with exact counts and ties broken by index."""
+"""Which weights are kept: the top by rank, with exact counts and ties broken by index."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.init_scale import ScoreRule
 
-def kept_count(size: int, prune: float) -> int:
-    """How many of `size` weights stay at this prune rate.
+Rounding = Literal["edge-popup", "iterand"]
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 
-    The rounding is the published one of edge-popup, Biprop and weight recycling: with density k the
-    number removed is int((1 - k) * size) in float64, truncated. At least one weight stays.
+
+def kept_count(size: int, prune: float, rounding: Rounding = "edge-popup") -> int:
+    """How many of `size` weights stay at this prune rate; at least one does.
+
+    Two published roundings exist, and they differ by one weight or two:
+        edge-popup  edge-popup, Biprop and weight recycling: with density k the number removed is
+                    int((1 - k) * size) in float64, truncated
+        iterand     IteRand and Meta-ticket: the number removed is round(prune * (size - 1)), half to even
     """
+    if rounding == "iterand":
+        return size - round(prune * (size - 1))
     density = 1.0 - prune
     return size - int((1.0 - density) * size)
 
 
-def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
-    """The mask that keeps the `kept` largest magnitudes; of equal ones, those of lower index.
+def layer_minimums(sizes: Sequence[int], prune: float, share: float, rounding: Rounding) -> list[int]:
+    """How many weights each layer keeps at the least under a global ranking: the guard against collapse.
+
+    A ranking over all layers may leave a layer with nothing, and a layer with nothing cuts the network in
+    two (layer collapse, Tanaka et al. 2020). Each layer is promised `share` of what it would keep if
+    ranked alone, and at least one weight. Share 0 promises nothing, which is the published rule.
 
     Args:
-        magnitudes: any shape, non-negative floats.
+        sizes: of the layers.
+        prune: fraction removed over all layers.
+        share: 0 <= share <= 0.5.
+        rounding: of the counts.
+
+    Raises:
+        UsageFault: fewer weights are kept over all layers than are promised.
+    """
+    if share == 0:
+        return [0] * len(sizes)
+    promised = [max(1, int(share * kept_count(size, prune, rounding))) for size in sizes]
+    kept = kept_count(sum(sizes), prune, rounding)
+    if sum(promised) > kept:
+        raise UsageFault(
+            f"--layer-minimum {share:g} promises {sum(promised)} weights to {len(sizes)} layers, but at "
+            f"--prune {prune:g} only {kept} are kept over all; lower one of the two, or --layer-minimum 0"
+        )
+    return promised
+
+
+def ranks(scores: Tensor, rule: ScoreRule) -> Tensor:
+    """What masks and recycling rank by, shape as given: the scores' magnitudes, or they themselves."""
+    return scores.abs() if rule == "magnitude" else scores
+
+
+def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
+    """The mask that keeps the `kept` largest; of equal ones, those of lower index.
+
+    Args:
+        magnitudes: any shape, floats (ranks of either sign are taken too).
         kept: 1 to the number of elements.
 
     Returns:
@@ -36,11 +83,30 @@ def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
     return mask.reshape(magnitudes.shape)
 
 
-def top_masks(magnitudes: list[Tensor], kept: int) -> list[Tensor]:
-    """One ranking over several layers (global scope); ties go to the earlier layer, then index."""
+def top_masks(magnitudes: list[Tensor], kept: int, minimum: Sequence[int] | None = None) -> list[Tensor]:
+    """One ranking over several layers (global scope); ties go to the earlier layer, then index.
+
+    With a minimum, each layer's best `minimum` weights are kept before the rest is ranked over all. The
+    total is exact all the same, and where no layer falls below its minimum the masks are those without.
+
+    Args:
+        magnitudes: of each layer, any shapes.
+        kept: over all layers, 1 to the number of elements.
+        minimum: per layer, 0 to its number of elements, together at most `kept`; None for 0.
+    """
     flat = torch.cat([m.reshape(-1) for m in magnitudes])
+    if minimum is not None and any(minimum):
+        promised = [_best(m, least) for m, least in zip(magnitudes, minimum, strict=True)]
+        flat = flat.masked_fill(torch.cat(promised), math.inf)
     parts = torch.split(top_mask(flat, kept), [m.numel() for m in magnitudes])
     return [part.reshape(m.shape) for part, m in zip(parts, magnitudes, strict=True)]
+
+
+def _best(magnitudes: Tensor, count: int) -> Tensor:
+    """(n,) bool, True at the `count` largest; count may be 0."""
+    if count == 0:
+        return torch.zeros(magnitudes.numel(), dtype=torch.bool, device=magnitudes.device)
+    return top_mask(magnitudes, count).reshape(-1)
 
 
 def _kth_largest(flat: Tensor, k: int) -> Tensor:

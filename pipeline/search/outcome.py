@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scalar, Subnetwork
-from recycle_pipeline.models.topk import kept_count
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 
 
@@ -45,9 +44,9 @@ def subnetwork_of(
 
 def _check_counts(tensors: tuple[MaskedTensor, ...], recipe: Recipe) -> None:
     if recipe.scope == "global":
-        pairs = [(sum(t.kept for t in tensors), kept_count(sum(t.size for t in tensors), recipe.prune))]
+        pairs = [(sum(t.kept for t in tensors), recipe.kept(sum(t.size for t in tensors)))]
     else:
-        pairs = [(t.kept, kept_count(t.size, recipe.prune)) for t in tensors]
+        pairs = [(t.kept, recipe.kept(t.size)) for t in tensors]
     for kept, wanted in pairs:
         if kept != wanted:
             raise RecycleError(

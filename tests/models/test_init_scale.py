@@ -66,3 +66,9 @@ def test_scales_are_float32():
     """The ticket stores the scale's bits; a float64 would be rounded on the way."""
     assert isinstance(init_scale(SHAPE, "kaiming_normal", "keep", 0.9), np.float32)
     assert isinstance(score_bound(SHAPE), np.float32)
+
+
+def test_signed_scores_have_the_wider_bound_of_relus_gain():
+    """Fan_in 576, by hand: 0.04167 and 0.10206."""
+    assert score_bound((64, 64, 3, 3), "magnitude") == pytest.approx(0.04167, abs=5e-6)
+    assert score_bound((64, 64, 3, 3), "signed") == pytest.approx(0.10206, abs=5e-6)

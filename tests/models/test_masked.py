@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from recycle_pipeline.models.init_scale import SCORE_RULES
 from recycle_pipeline.models.masked import KINDS, MaskedWeight
 
 
@@ -17,11 +18,11 @@ def reference(weight, mask, kind):
     return gain * np.sign(weight) * mask, gain
 
 
-def random_layer(shape, kind, device="cpu", density=0.4):
+def random_layer(shape, kind, device="cpu", density=0.4, scores="magnitude"):
     rng = np.random.default_rng(0)
     weight = rng.normal(size=shape).astype(np.float32)
     mask = rng.random(shape) < density
-    masked = MaskedWeight(torch.from_numpy(weight).to(device), kind)
+    masked = MaskedWeight(torch.from_numpy(weight).to(device), kind, scores)
     masked.refresh(torch.from_numpy(mask).to(device))
     return masked, weight.copy(), mask
 
@@ -77,7 +78,8 @@ def test_a_new_weight_takes_effect_at_the_next_refresh(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("layer_type", ["conv", "linear"])
-def test_every_score_gets_sign_of_score_times_weight_times_gradient(kind, layer_type, device):
+@pytest.mark.parametrize("rule", SCORE_RULES)
+def test_every_score_gets_its_sign_or_one_times_weight_times_gradient(kind, layer_type, rule, device):
     """Kept or not; and the gain is no factor, because no gradient passes through it.
 
     The gradient by the effective weight comes from the plain layer. Its loss is not linear in the
@@ -86,7 +88,7 @@ def test_every_score_gets_sign_of_score_times_weight_times_gradient(kind, layer_
     torch.manual_seed(0)
     layer = nn.Conv2d(3, 6, 3, stride=2, bias=False) if layer_type == "conv" else nn.Linear(9, 6, bias=False)
     images = torch.randn((4, 3, 9, 9)).to(device)
-    masked, weight, mask = random_layer(tuple(layer.weight.shape), kind, device)
+    masked, weight, mask = random_layer(tuple(layer.weight.shape), kind, device, scores=rule)
     scores = torch.randn(layer.weight.shape)
     plain = layer.to(device).weight
     plain.data.copy_(masked.effective)
@@ -96,7 +98,8 @@ def test_every_score_gets_sign_of_score_times_weight_times_gradient(kind, layer_
     parametrize.register_parametrization(layer, "weight", masked)
     ((layer(images) - 1) ** 2).sum().backward()
     got = layer.parametrizations.weight.original.grad.cpu().numpy()
-    expected = np.sign(scores.numpy()) * weight * gradient.cpu().numpy()
+    sign = np.sign(scores.numpy()) if rule == "magnitude" else 1.0
+    expected = sign * weight * gradient.cpu().numpy()
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
     assert np.count_nonzero(got[~mask]) == np.count_nonzero(~mask)
 

@@ -10,6 +10,7 @@ from torch import nn
 from recycle_pipeline.models.draws import stream_key, weights_at
 from recycle_pipeline.models.init_scale import init_scale, score_bound
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe, ReuseEvent
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.topk import kept_count
 
@@ -120,6 +121,36 @@ def test_scores_and_nothing_else_are_trained():
     masked.network(torch.randn(3, 2, 6, 6)).square().sum().backward()
     with_gradient = [id(p) for p in masked.network.parameters() if p.grad is not None]
     assert with_gradient == [id(s) for s in masked.scores]
+
+
+def test_learned_batch_norms_are_trained_with_the_scores_and_nothing_else():
+    masked = tiny(batch_norm="learned")
+    assert [id(p) for p in masked.others] == [id(masked.network.norm.weight), id(masked.network.norm.bias)]
+    masked.network(torch.randn(3, 2, 6, 6)).square().sum().backward()
+    with_gradient = {id(p) for p in masked.network.parameters() if p.grad is not None}
+    assert with_gradient == {id(p) for p in (*masked.scores, *masked.others)}
+    assert tiny().others == []
+
+
+def test_learned_gamma_and_beta_are_in_the_state():
+    masked = tiny(batch_norm="learned")
+    with torch.no_grad():
+        for parameter in masked.others:
+            parameter.add_(torch.arange(6) / 8)
+    state = masked.state()
+    assert state["norm.weight"].tolist() == [1, 1.125, 1.25, 1.375, 1.5, 1.625]
+    assert state["norm.bias"].tolist() == [0, 0.125, 0.25, 0.375, 0.5, 0.625]
+
+
+@pytest.mark.parametrize("arch", ["conv2", "resnet20", "vgg_small_bn"])
+def test_every_gamma_and_beta_of_an_architecture_is_among_the_others(arch):
+    options = ArchOptions(width=0.25, activations="binary", batch_norm="learned")
+    network = build(arch, classes=3, channels=2, image_size=8, options=options)
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    masked = MaskedNetwork(network, recipe(batch_norm="learned"))
+    assert len(masked.others) == 2 * len(norms) > 0
+    network.train()(torch.randn(4, 2, 8, 8)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in (*masked.scores, *masked.others))
 
 
 def test_biases_are_zero_and_frozen():
@@ -287,3 +318,58 @@ def test_a_step_of_sgd_on_the_scores_lowers_the_loss():
         masked.refresh()
         losses.append(loss.item())
     assert min(losses[-5:]) < losses[0] - 0.1
+
+
+def test_signed_scores_are_drawn_wider_and_rank_as_they_are():
+    masked = tiny(scores="signed", rounding="iterand", kind="continuous")
+    for name, scores, tensor in zip(NAMES, masked.scores, masked.tensors(), strict=True):
+        key, shape = stream_key(7, name, purpose="score"), tuple(scores.shape)
+        bound = score_bound(shape, "signed")
+        expected = weights_at(key, np.arange(scores.numel()), "kaiming_uniform", bound)
+        np.testing.assert_array_equal(scores.detach().numpy().ravel(), expected)
+        lowest = np.sort(expected)[round(0.7 * (expected.size - 1))]
+        np.testing.assert_array_equal(tensor.mask.ravel(), expected >= lowest)
+
+
+def test_signed_scores_recycle_by_the_scores_and_learn_without_their_sign():
+    masked = tiny(scores="signed", kind="continuous", prune=0.1)
+    layer = masked._layers[1]
+    order = layer.scores.detach().reshape(-1).argsort(stable=True)
+    before = layer.weight.weight.clone().reshape(-1)
+    masked.recycle(0.25)
+    k = int(0.25 * order.numel())
+    assert torch.equal(layer.weight.weight.reshape(-1)[order[:k]], before[order[-k:]])
+    assert layer.weight.rule == "signed"
+
+
+@pytest.mark.parametrize("rounding", ["edge-popup", "iterand"])
+def test_a_guarded_global_mask_leaves_no_layer_with_nothing_and_keeps_its_total(rounding):
+    masked = tiny(scope="global", layer_minimum=0.1, rounding=rounding, prune=0.8)
+    with torch.no_grad():
+        masked.scores[2].zero_()
+        masked.scores[3].mul_(1e-20)
+    masked.refresh()
+    kept = [tensor.kept for tensor in masked.tensors()]
+    assert kept[2:] == [1, 1] and sum(kept) == masked.recipe.kept(masked.size)
+    masked.refresh(0.5)  # a schedule that keeps more promises more
+    assert [tensor.kept for tensor in masked.tensors()][2:] == [1, 1]
+    assert sum(tensor.kept for tensor in masked.tensors()) == masked.recipe.kept(masked.size, 0.5)
+
+
+def test_hybrid_redraws_half_the_rate_and_then_recycles_half():
+    network = nn.Sequential(nn.Linear(300, 100, bias=False), nn.ReLU(), nn.Linear(100, 100, bias=False))
+    masked = MaskedNetwork(network, recipe(prune=0.5))
+    event = masked.hybrid(0.2, 1)
+    redrawn = event.written - 3000 - 1000
+    assert abs(redrawn - 2000) < 5 * math.sqrt(20_000 * 0.09)
+    assert 3000 < event.changed < event.written  # some are redrawn and then recycled
+
+
+def test_hybrid_is_rerandomize_and_then_recycle(device):
+    one, two = tiny(device, kind="continuous", prune=0.5), tiny(device, kind="continuous", prune=0.5)
+    one.hybrid(0.4, 3, "next-lowest")
+    two.rerandomize(0.2, 3)
+    two.recycle(0.2, "next-lowest")
+    one.refresh(0.0)
+    two.refresh(0.0)
+    assert all(torch.equal(one.effective()[name], now) for name, now in two.effective().items())

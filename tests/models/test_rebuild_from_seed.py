@@ -16,6 +16,7 @@ REUSE = {
     "recycle twice": ("recycle", "recycle"),
     "rerandomize twice": ("rerandomize", "rerandomize"),
     "both": ("recycle", "rerandomize", "recycle", "rerandomize"),
+    "hybrid twice": ("hybrid", "hybrid"),
 }
 
 
@@ -34,6 +35,8 @@ def searched(arch, image_size, channels, kind, init, events, scope="layer", devi
             assert masked.recycle(0.2).changed
         elif event == "rerandomize":
             assert masked.rerandomize(0.3, number).changed
+        elif event == "hybrid":
+            assert masked.hybrid(0.4, number).changed
     return masked
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recycle_pipeline.models.draws import INITS, stream_key, weights_at
 from recycle_pipeline.models.draws_torch import draw_picks, draw_weights
-from recycle_pipeline.models.reuse import Provenance, recycle, rerandomize
+from recycle_pipeline.models.reuse import Provenance, composed, recycle, rerandomize
 
 CPU = torch.device("cpu")
 CONV6 = (1728, 36864, 73728, 147456, 294912, 589824, 1048576, 65536, 2560)
@@ -23,6 +23,14 @@ def reference(scores, values, rate):
     order, k = np.argsort(np.abs(scores), kind="stable"), int(rate * scores.size)
     result = values.copy()
     result[order[:k]] = values[order[scores.size - k :]]
+    return result
+
+
+def next_lowest(scores, values, rate):
+    """The ablation: position j of the bottom k takes what position k + j held."""
+    order, k = np.argsort(np.abs(scores), kind="stable"), int(rate * scores.size)
+    result = values.copy()
+    result[order[:k]] = values[order[k : 2 * k]]
     return result
 
 
@@ -62,6 +70,52 @@ def test_recycle_is_its_numpy_reference(data, size, rate):
     np.testing.assert_array_equal(done.weights.numpy(), expected)
     np.testing.assert_array_equal(done.provenance.source.numpy(), reference(scores, np.arange(size), rate))
     assert (done.written, done.changed) == (int(rate * size), int((expected != weights).sum()))
+
+
+def test_the_ablation_takes_the_block_next_to_the_lowest():
+    """At n = 10 and rate 0.3: idx0 <- idx3, idx1 <- idx4, idx2 <- idx5."""
+    scores = torch.tensor([4.0, 0.5, -9.0, 2.0, 7.0, -1.0, 5.0, 8.0, 3.0, 6.0])
+    done = recycle(scores, torch.arange(10.0), identity(10), 0.3, source="next-lowest")
+    expected = [0, 8, 2, 6, 4, 0, 6, 7, 8, 9]  # ascending: 1 5 3 | 8 0 6 | ...
+    assert done.weights.tolist() == done.provenance.source.tolist() == expected
+
+
+@given(data=st.data(), size=st.integers(1, 60), rate=st.sampled_from([0.01, 0.1, 0.3, 0.5]))
+@settings(max_examples=100, deadline=None)
+def test_the_ablation_is_its_numpy_reference(data, size, rate):
+    scores = np.array(data.draw(st.lists(st.integers(-3, 3), min_size=size, max_size=size)), np.float32)
+    weights = np.array(data.draw(st.lists(st.integers(-2, 2), min_size=size, max_size=size)), np.float32)
+    done = recycle(*map(torch.from_numpy, (scores, weights)), identity(size), rate, source="next-lowest")
+    np.testing.assert_array_equal(done.weights.numpy(), next_lowest(scores, weights, rate))
+    np.testing.assert_array_equal(done.provenance.source.numpy(), next_lowest(scores, np.arange(size), rate))
+
+
+def test_at_one_half_both_sources_are_the_upper_half():
+    scores = torch.from_numpy(np.random.default_rng(0).normal(size=40).astype(np.float32))
+    top, ablation = (
+        recycle(scores, torch.arange(40.0), identity(40), 0.5, source=source)
+        for source in ("top", "next-lowest")
+    )
+    assert torch.equal(top.weights, ablation.weights)
+
+
+def test_signed_scores_recycle_from_the_highest_to_the_most_negative():
+    scores = torch.tensor([-5.0, 1.0, 4.0, -0.1])
+    weights = torch.arange(4.0)
+    assert recycle(scores, weights, identity(4), 0.25, rule="signed").weights.tolist() == [2.0, 1.0, 2.0, 3.0]
+    assert recycle(scores, weights, identity(4), 0.25).weights.tolist() == [0.0, 1.0, 2.0, 0.0]
+
+
+def test_two_events_count_as_one_by_what_they_did_together():
+    """The first writes positions 1 and 2, the second copies 3 over 1 and back to what 1 held before."""
+    weights = torch.tensor([1.0, 2.0, 3.0, 2.0])
+    off, picked = torch.zeros(4, dtype=torch.bool), torch.tensor([False, True, True, False])
+    first = rerandomize(weights, off, identity(4), -weights, picked, 5)
+    second = recycle(torch.tensor([2.0, 1.0, 3.0, 4.0]), first.weights, first.provenance, 0.25)
+    done = composed(first, second, weights)
+    assert done.weights.tolist() == [1.0, 2.0, -3.0, 2.0]
+    assert done.provenance.draw.tolist() == [0, 0, 5, 0] and done.provenance.source.tolist() == [0, 3, 2, 3]
+    assert (done.written, done.changed) == (3, 1)
 
 
 def test_equal_scores_are_ranked_by_index(device):
