@@ -37,6 +37,7 @@ def assemble(
         "classes": len(subnetwork.classes),
         "channels": subnetwork.channels,
         "image_size": subnetwork.image_size,
+        "options": subnetwork.options,
     }
     arrays = arrays if arrays is not None else subnetwork.arrays()
     if not is_custom(subnetwork.arch):

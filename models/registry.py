@@ -2,7 +2,8 @@
 
 A builder takes `classes`, `channels` and `image_size` (px, square) as keywords and returns a plain
 network of torch modules that maps (N, channels, image_size, image_size) to (N, classes) logits.
-Masking is added from outside, so a builder knows nothing of it.
+Masking is added from outside, so a builder knows nothing of it. Those registered here take `options`
+too; a user's own does not.
 """
 
 import difflib
@@ -15,7 +16,18 @@ from torch import nn
 
 from recycle_pipeline.models.conv_nets import conv2, conv4, conv6, conv8
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.resnet import resnet18, resnet34
+from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
+from recycle_pipeline.models.resnet import (
+    resnet18,
+    resnet20,
+    resnet32,
+    resnet34,
+    resnet44,
+    resnet50,
+    resnet56,
+    resnet110,
+)
+from recycle_pipeline.models.vgg_small import vgg_small, vgg_small_bn
 
 Builder = Callable[..., nn.Module]
 
@@ -26,7 +38,16 @@ ARCHITECTURES: dict[str, Builder] = {
     "conv8": conv8,
     "resnet18": resnet18,
     "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnet20": resnet20,
+    "resnet32": resnet32,
+    "resnet44": resnet44,
+    "resnet56": resnet56,
+    "resnet110": resnet110,
+    "vgg_small": vgg_small,
+    "vgg_small_bn": vgg_small_bn,
 }
+WITHOUT_BATCH_NORM = ("conv2", "conv4", "conv6", "conv8")  # unless activations are binary
 
 
 def is_custom(arch: str) -> bool:
@@ -62,18 +83,44 @@ def find_builder(arch: str, *, import_custom: bool = False) -> Builder:
     return _import_builder(arch)
 
 
+def check_options(arch: str, options: ArchOptions) -> None:
+    """Refuses options that mean nothing for an architecture.
+
+    Raises:
+        UsageFault: an option of a custom architecture; or learned batch norm where there is none.
+    """
+    if is_custom(arch) and (changed := options.changed()):
+        given = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changed.items())
+        raise UsageFault(
+            f"{given} is for the architectures that come with this tool, and {arch} is your own: "
+            "build it as you want it, and leave the option out"
+        )
+    if arch in WITHOUT_BATCH_NORM and options.affine and not options.binary:
+        raise UsageFault(
+            f"--batch-norm learned: {arch} has no batch norm, unless --activations binary is given too; "
+            "leave it out, or choose another arch"
+        )
+
+
 def build(
-    arch: str, *, classes: int, channels: int, image_size: int, import_custom: bool = False
+    arch: str,
+    *,
+    classes: int,
+    channels: int,
+    image_size: int,
+    options: ArchOptions = DEFAULT_OPTIONS,
+    import_custom: bool = False,
 ) -> nn.Module:
     """Builds a plain network.
 
     Raises:
-        UsageFault: see `find_builder`; or the user's builder does not take these keywords or does not
-            return a module.
+        UsageFault: see `find_builder` and `check_options`; an image or a width too small for the
+            architecture; or the user's builder does not take these keywords or does not return a module.
     """
     builder = find_builder(arch, import_custom=import_custom)
+    check_options(arch, options)
     if not is_custom(arch):
-        return builder(classes=classes, channels=channels, image_size=image_size)
+        return builder(classes=classes, channels=channels, image_size=image_size, options=options)
     try:
         network = builder(classes=classes, channels=channels, image_size=image_size)
     except Exception as error:

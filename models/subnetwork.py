@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
+from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 
 Scope = Literal["layer", "global"]
 Scalar = str | int | float | bool
@@ -109,6 +110,7 @@ class Subnetwork:
         recipe: settings of the search that found it, for the record; nothing is rebuilt from them.
         tensors: the masked layers, in the network's order.
         state: every other array of the network's state (batch-norm statistics, biases), by state name.
+        options: of the architecture.
     """
 
     arch: str
@@ -124,6 +126,7 @@ class Subnetwork:
     tensors: tuple[MaskedTensor, ...]
     state: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     recipe: Mapping[str, Scalar] = field(default_factory=dict)
+    options: ArchOptions = DEFAULT_OPTIONS
 
     @property
     def size(self) -> int:

@@ -6,10 +6,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from recycle_pipeline.models.fold import fold_batch_norm, largest_difference
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import ARCHITECTURES, build
 
 IMAGES = torch.randn((4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
-BATCH_NORMS = {"resnet18": 20, "resnet34": 36}
+RESNETS = {"resnet18": 20, "resnet34": 36, "resnet50": 53, "resnet20": 21, "resnet32": 33, "resnet44": 45}
+# Batch norms before, and after: those behind a max-pool stay.
+BATCH_NORMS = {name: (count, 0) for name, count in RESNETS.items()} | {
+    "resnet56": (57, 0),
+    "resnet110": (111, 0),
+    "vgg_small": (3, 3),
+    "vgg_small_bn": (6, 3),
+}
 
 
 def batch_norms(network):
@@ -33,15 +41,27 @@ def test_every_architecture_folds_to_the_same_logits(arch, with_statistics):
     folded = fold_batch_norm(network, [IMAGES])
     with torch.no_grad():
         logits = network(IMAGES)
-    expected = BATCH_NORMS.get(arch, 0)
-    assert (folded.batch_norms, folded.reason) == (expected, "")
-    assert len(batch_norms(folded.network)) == 0
+    expected, left = BATCH_NORMS.get(arch, (0, 0))
+    assert (folded.batch_norms, folded.reason) == (expected - left, "")
+    assert len(batch_norms(folded.network)) == left
     assert len(batch_norms(network)) == expected
     assert not folded.network.training
     limit = 1e-5 * float(logits.abs().max()) if expected else 0.0
     assert largest_difference(network, folded.network, IMAGES) <= limit
     assert logits.std() > 0.1 * logits.abs().max()  # or the comparison would be empty
     assert_same_state(network, before)
+
+
+@pytest.mark.parametrize("arch", ["resnet20", "resnet50", "vgg_small_bn"])
+def test_learned_gamma_and_beta_fold_as_well(arch, with_statistics):
+    options = ArchOptions(batch_norm="learned")
+    network = with_statistics(build(arch, classes=10, channels=3, image_size=16, options=options))
+    folded = fold_batch_norm(network, [IMAGES])
+    expected, left = BATCH_NORMS[arch]
+    assert (folded.batch_norms, len(batch_norms(folded.network))) == (expected - left, left)
+    with torch.no_grad():
+        limit = 1e-5 * float(network(IMAGES).abs().max())
+    assert largest_difference(network, folded.network, IMAGES) <= limit
 
 
 def test_folded_layers_hold_what_numpy_gives(with_statistics):

@@ -8,7 +8,8 @@ import pytest
 from torch import nn
 
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.registry import ARCHITECTURES, build, find_builder, is_custom
+from recycle_pipeline.models.options import ArchOptions
+from recycle_pipeline.models.registry import ARCHITECTURES, build, check_options, find_builder, is_custom
 
 SIZES = {"classes": 4, "channels": 2, "image_size": 6}
 BODY = """
@@ -52,7 +53,8 @@ def module(tmp_path, monkeypatch):
 
 def test_the_registered_architectures_are_these():
     """The names are public: in command lines, tickets and run folders."""
-    assert list(ARCHITECTURES) == ["conv2", "conv4", "conv6", "conv8", "resnet18", "resnet34"]
+    names = "conv2 conv4 conv6 conv8 resnet18 resnet34 resnet50 resnet20 resnet32 resnet44 resnet56 resnet110"
+    assert " ".join(ARCHITECTURES) == f"{names} vgg_small vgg_small_bn"
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
@@ -150,3 +152,20 @@ def test_a_builder_that_takes_other_keywords_is_refused(module):
 def test_a_builder_that_returns_no_module_is_refused(module):
     with pytest.raises(UsageFault, match=r":no_module returned a dict, expected a torch\.nn\.Module"):
         build(f"{module()}:no_module", **SIZES, import_custom=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ({"width": 0.5}, "--width 0.5"),
+        ({"activations": "binary"}, "--activations binary"),
+        ({"batch_norm": "learned", "width": 2.0}, "--width 2.0, --batch-norm learned"),
+    ],
+)
+def test_options_of_a_custom_arch_are_refused(options, given, module):
+    arch = f"{module()}:network"
+    with pytest.raises(
+        UsageFault, match=f"^{given} is for the architectures that come .* {arch} is your own"
+    ):
+        build(arch, **SIZES, options=ArchOptions(**options), import_custom=True)
+    check_options(arch, ArchOptions())
