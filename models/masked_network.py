@@ -17,6 +17,7 @@ from recycle_pipeline.models.draws_torch import draw_picks, draw_weights
 from recycle_pipeline.models.init_scale import ScaleFan, ScoreRule, init_scale, score_bound
 from recycle_pipeline.models.maskable import Maskable, maskable_layers
 from recycle_pipeline.models.masked import MaskedWeight, SubnetworkKind
+from recycle_pipeline.models.options import BatchNorm
 from recycle_pipeline.models.reuse import Provenance, RecycleFrom, Reused, composed, recycle, rerandomize
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scope
 from recycle_pipeline.models.topk import Rounding, kept_count, layer_minimums, ranks, top_mask, top_masks
@@ -37,6 +38,7 @@ class Recipe:
         rounding: of the kept counts, see `topk.kept_count`.
         layer_minimum: global scope, the guard against layer collapse: the share of what a layer would
             keep alone that it keeps at the least, see `topk.layer_minimums`; 0 as published.
+        batch_norm: learned: gamma and beta of affine batch norms are trained with the scores; fixed: frozen.
     """
 
     seed: int
@@ -48,6 +50,7 @@ class Recipe:
     scores: ScoreRule = "magnitude"
     rounding: Rounding = "edge-popup"
     layer_minimum: float = 0.0
+    batch_norm: BatchNorm = "fixed"
 
     def kept(self, size: int, prune: float | None = None) -> int:
         """How many of `size` weights stay at a prune rate, the recipe's if None."""
@@ -72,7 +75,8 @@ class _Layer:
 
 
 class MaskedNetwork:
-    """Masks `network` in place; its other parameters are frozen, biases of masked layers set to 0.
+    """Masks `network` in place; biases of masked layers are set to 0, and they and all other parameters
+    frozen, but for the batch norms that the recipe trains.
 
     Args:
         network: a plain network, already on its device.
@@ -84,6 +88,9 @@ class MaskedNetwork:
         self.recipe = recipe
         plain = maskable_layers(network)
         network.requires_grad_(False)
+        if recipe.batch_norm == "learned":
+            for norm in (m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
+                norm.requires_grad_(True)
         self._layers = [self._mask_layer(name, layer) for name, layer in plain.items()]
         self.refresh()
 
@@ -105,6 +112,12 @@ class MaskedNetwork:
     def scores(self) -> list[nn.Parameter]:
         """The trained parameters, in the network's order."""
         return [layer.scores for layer in self._layers]
+
+    @property
+    def others(self) -> list[nn.Parameter]:
+        """What is trained besides scores: affine batch norm, where it is learned."""
+        scores = {id(parameter) for parameter in self.scores}
+        return [p for p in self.network.parameters() if p.requires_grad and id(p) not in scores]
 
     @property
     def size(self) -> int:
