@@ -34,6 +34,7 @@ class ArchOptions:
     batch_norm: BatchNorm = "fixed"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "width", float(self.width))  # 2 and 2.0 are one option, spelled one way
         if not 0 < self.width <= MAX_WIDTH:
             raise UsageFault(f"--width {self.width:g}: expected more than 0 and at most {MAX_WIDTH:g}")
         for name, value, choices in (

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS, MAX_WIDTH, ArchOptions
+
 
 def text(value: Any) -> str:
     """Raises ValueError unless a text."""
@@ -60,3 +62,20 @@ def float32_of(digits: Any) -> np.float32:
     if not np.isfinite(value) or np.signbit(value):
         raise ValueError(f"{digits!r} is not a finite float32 of at least 0")
     return value
+
+
+def options_of(value: Any) -> ArchOptions:
+    """Raises ValueError unless a table of at least one option, none at its default."""
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"options {value!r} are not a table of some")
+    found = dict(value)
+    if "width" in found and type(found["width"]) is not float:
+        raise ValueError(f"width {found['width']!r} is not a float")
+    options = ArchOptions(
+        number(found.pop("width", 1.0), 1e-9, MAX_WIDTH),
+        choice(found.pop("activations", "relu"), ACTIVATIONS),
+        choice(found.pop("batch_norm", "fixed"), BATCH_NORMS),
+    )
+    if found or options.changed() != value:
+        raise ValueError(f"{value!r} are not options that differ from their defaults")
+    return options

@@ -1,4 +1,4 @@
-"""What is where in a ticket, version 1.
+"""What is where in a ticket, versions 1 and 2.
 
 A ticket is a safetensors file. Its `__metadata__` holds one key, `recycle_ticket`, whose value is
 JSON: {"sha256": <of the canonical JSON of "header">, "header": {...}}. Canonical JSON has sorted keys,
@@ -14,11 +14,17 @@ tensor's CRC-32, so that damage is found and named; `digests` has the SHA-256 of
 rebuilt array (`models.subnetwork.array_digest`). `generator` names the draws; `recipe` records the
 search's settings, and nothing is rebuilt from it. Gains and scales are float32 bits in hexadecimal.
 A file with a part that no layer reads, or a header in another spelling, is refused.
+
+Version 2 is version 1 with `options` in the header: those of the architecture (`models.options`) that
+differ from their defaults, at least one. A network without such options is stored as version 1, byte
+for byte as before. A reader of version 1 would overlook them and build another function out of the
+same tensors (ReLU for sign), hence the number.
 """
 
 import json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # the latest
+PLAIN_VERSION = 1  # without options
 METADATA_KEY = "recycle_ticket"
 GENERATOR = "splitmix64/1"  # the draws of models/draws.py; another generator gets another name
 

@@ -22,11 +22,13 @@ from recycle_pipeline.exporters.ticket.fields import (
     float32_of,
     integer,
     number,
+    options_of,
     scalars,
     text,
 )
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
+from recycle_pipeline.models.options import DEFAULT_OPTIONS
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 Parts = dict[str, NDArray[np.generic]]
@@ -129,8 +131,11 @@ def _header(spelling: str, name: str) -> dict[str, Any]:
             f"{name} is a ticket of version {version}; this recycle-pipeline reads up to version "
             f"{layout.FORMAT_VERSION}: install a newer one"
         )
-    if type(version) is not int or version != layout.FORMAT_VERSION:
-        raise _corrupt(name, "header", f"version {version!r}, expected {layout.FORMAT_VERSION}")
+    if type(version) is not int or version < layout.PLAIN_VERSION:
+        expected = f"{layout.PLAIN_VERSION} or {layout.FORMAT_VERSION}"
+        raise _corrupt(name, "header", f"version {version!r}, expected {expected}")
+    if ("options" in header) != (version > layout.PLAIN_VERSION):
+        raise _corrupt(name, "header", "options are of version 2, and version 2 is for options")
     for field, kind in (("crc32", int), ("digests", str)):
         table = header.get(field)
         if not isinstance(table, dict) or not all(type(value) is kind for value in table.values()):
@@ -172,6 +177,7 @@ def _subnetwork(header: dict[str, Any], parts: Parts, name: str) -> Subnetwork:
         recipe=scalars(header["recipe"]),
         tensors=tensors,
         state={k.removeprefix(layout.STATE): v for k, v in parts.items() if k.startswith(layout.STATE)},
+        options=options_of(header["options"]) if "options" in header else DEFAULT_OPTIONS,
     )
 
 

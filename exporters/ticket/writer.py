@@ -36,8 +36,9 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     if digests is None:
         digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
     parts = _parts(subnetwork)
+    options = subnetwork.options.changed()
     header = {
-        "version": layout.FORMAT_VERSION,
+        "version": layout.FORMAT_VERSION if options else layout.PLAIN_VERSION,
         "arch": subnetwork.arch,
         "classes": list(subnetwork.classes),
         "channels": subnetwork.channels,
@@ -53,6 +54,7 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
         "layers": [_layer_entry(tensor) for tensor in subnetwork.tensors],
         "crc32": {name: zlib.crc32(array.tobytes()) for name, array in parts.items()},
         "digests": dict(digests),
+        **({"options": options} if options else {}),
     }
     digest = hashlib.sha256(layout.canonical_json(header).encode()).hexdigest()
     metadata = {layout.METADATA_KEY: layout.canonical_json({"sha256": digest, "header": header})}

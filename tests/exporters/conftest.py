@@ -164,7 +164,19 @@ def tiny_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return TINY_ARCH
 
 
-FIELDS = ("arch", "classes", "channels", "image_size", "mean", "std", "seed", "kind", "prune", "scope")
+FIELDS = (
+    "arch",
+    "classes",
+    "channels",
+    "image_size",
+    "mean",
+    "std",
+    "seed",
+    "kind",
+    "prune",
+    "scope",
+    "options",
+)
 
 
 def same_array(a: Any, b: Any) -> bool:

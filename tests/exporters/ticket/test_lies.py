@@ -5,6 +5,7 @@ Every lie is refused by CorruptArtefact when the ticket is read, before anything
 
 import time
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.conv_nets import conv2
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import ARCHITECTURES
 
 HUGE = 10**400  # an integer that no float holds
@@ -41,10 +43,10 @@ def test_the_tickets_that_the_lies_start_from_are_read(request, kind):
 # --- version -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [2, 17])
+@pytest.mark.parametrize("version", [3, 17])
 def test_a_later_version_is_refused_with_the_advice_to_install_a_newer_one(binary, version):
     binary.header["version"] = version
-    refused(binary, rf"^mine is a ticket of version {version}; .* up to version 1: install a newer one$")
+    refused(binary, rf"^mine is a ticket of version {version}; .* up to version 2: install a newer one$")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,55 @@ def test_a_later_version_is_refused_with_the_advice_to_install_a_newer_one(binar
 def test_what_is_no_version_is_damage_and_no_newer_one_is_advised(binary, version):
     binary.header["version"] = version
     assert "newer" not in refused(binary, "part 'header'")
+
+
+# --- options -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "options"), [(1, {"width": 0.5}), (1, {}), (2, None)], ids=["in 1", "none in 1", "2 without"]
+)
+def test_options_are_of_version_2_and_version_2_is_for_options(binary, version, options):
+    """A reader of version 1 would overlook them."""
+    binary.header |= {"version": version} | ({} if options is None else {"options": options})
+    refused(binary, r"part 'header': options are of version 2, and version 2 is for options")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        [],
+        "width",
+        {"width": 1.0},
+        {"width": 2},
+        {"width": True},
+        {"width": "2"},
+        {"width": 0.0},
+        {"width": -1.0},
+        {"width": 65.0},
+        {"width": HUGE},
+        {"activations": "relu"},
+        {"activations": "sign"},
+        {"activations": ["binary"]},
+        {"batch_norm": "fixed"},
+        {"batch_norm": None},
+        {"width": 0.5, "batch_norm": "fixed"},
+        {"depth": 3},
+        {"width": 0.5, "depth": 3},
+    ],
+    ids=short,
+)
+def test_options_other_than_those_that_differ_from_the_defaults_are_refused(binary, options):
+    binary.header |= {"version": 2, "options": options}
+    refused(binary, "part 'header'")
+
+
+def test_options_that_the_arch_does_not_have_are_refused_when_it_is_built(make_by_hand, tiny_net):
+    for options in (ArchOptions(width=2.0), ArchOptions(activations="binary")):
+        reread = parse_ticket(ticket_bytes(replace(make_by_hand("binary"), options=options)), "mine")
+        with pytest.raises(UsageFault, match="is your own"):
+            assemble(reread, import_custom=True)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from recycle_pipeline.exporters.ticket.writer import ticket_bytes, write_ticket
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
@@ -58,6 +59,44 @@ def test_a_searched_network_comes_back_as_the_search_computed_with_it(kind, init
     images = torch.randn(3, 1, 8, 8)
     masked.network.eval()
     assert torch.equal(assemble(reread)(images), masked.network(images))
+
+
+OPTIONS = [
+    ArchOptions(width=0.5),
+    ArchOptions(activations="binary"),
+    ArchOptions(0.25, "binary", "learned"),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: ",".join(options.changed()))
+def test_options_come_back_and_build_the_same_network(options, assert_same):
+    """Also gamma and beta, which no seed gives."""
+    network = build("conv2", classes=10, channels=1, image_size=8, options=options)
+    recipe = Recipe(11, "binary", 0.8, "kaiming_normal", "keep", "layer", batch_norm=options.batch_norm)
+    masked = MaskedNetwork(network, recipe)
+    with torch.no_grad():
+        for number, parameter in enumerate(masked.others):
+            parameter.add_(torch.linspace(-1, 1, parameter.numel()) * number)
+    network.train()(torch.randn(16, 1, 8, 8))  # running statistics
+    head = ("conv2", tuple("0123456789"), 1, 8, (0.3,), (0.4,), 11, "binary", 0.8, "layer")
+    subnetwork = Subnetwork(*head, tensors=masked.tensors(), state=masked.state(), options=options)
+    assert len(subnetwork.state) == 4 * (2 + options.affine * 2) * options.binary
+
+    reread = parse_ticket(ticket_bytes(subnetwork), "mine")
+
+    assert_same(reread, subnetwork)
+    assert reread.options == options
+    check_digests(reread.arrays(), {n: array_digest(a) for n, a in subnetwork.arrays().items()}, "mine")
+    images = torch.randn(3, 1, 8, 8)
+    assert torch.equal(assemble(reread)(images), network.eval()(images))
+
+
+def test_only_options_that_differ_make_version_2(subnetwork, take_apart):
+    plain = take_apart(ticket_bytes(subnetwork)).header
+    assert plain["version"] == 1 and "options" not in plain
+    header = take_apart(ticket_bytes(replace(subnetwork, options=ArchOptions(2, "binary")))).header
+    assert header == plain | {"version": 2, "options": {"width": 2.0, "activations": "binary"}}
+    assert type(header["options"]["width"]) is float
 
 
 def test_by_hand_comes_back_the_same(subnetwork, tmp_path, assert_same):
