@@ -62,10 +62,9 @@ def reconstruct(ticket: str | Path, *, arch: str | None = None) -> "nn.Module":
 
 
 def merge(from_file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    """Options over file values; `keep` given in one place replaces `prune` given in the other."""
+    """Options over file values; `keep` given in one place replaces `prune` given in the other, and so on."""
+    from recycle_pipeline.pipeline.config import over
+
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     base = {name.replace("-", "_"): value for name, value in from_file.items()}
-    for name, other in (("prune", "keep"), ("keep", "prune")):
-        if name in given:
-            base.pop(other, None)
-    return base | given
+    return over(base, given)

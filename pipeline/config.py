@@ -12,15 +12,25 @@ from typing import Any, get_args, get_type_hints
 
 from recycle_pipeline.models.draws import INITS, check_seed
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.presets import find_preset
 
 FORMS = ("onnx",)
 PROVIDERS = ("auto", "cpu", "cuda")
 SUBNETWORKS = ("binary", "continuous")
-REUSES = ("recycle", "rerandomize", "none")
+SCORE_RULES = ("magnitude", "signed")
+ROUNDINGS = ("edge-popup", "iterand")
+REUSES = ("recycle", "rerandomize", "hybrid", "none")
+RECYCLE_FROM = ("top", "next-lowest")
+OPTIMIZERS = ("sgd", "adam")
+SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
 SCALE_FANS = ("keep", "none", "published")
+PAIRS = (("prune", "keep"), ("reuse_period", "reuse_period_steps"))  # at most one of each is given
 CONV_NETS = ("conv2", "conv4", "conv6", "conv8")
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
+LAYER_MINIMUM = (
+    0.01  # global scope: of a layer's own share; enough not to cut the network, too little to cost
+)
 LARGEST_STEP = 1e6  # of learning rate and weight decay: far above any use, far below what overflows float32
 
 
@@ -65,6 +75,14 @@ class RunConfig:
     min_top1: float | None = None
     max_slowdown: float | None = None
     output_dir: str | None = None
+    preset: str | None = None
+    scores: str = "magnitude"
+    rounding: str = "edge-popup"
+    layer_minimum: float | None = None
+    recycle_from: str = "top"
+    reuse_period_steps: int | None = None
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
 
     def __post_init__(self) -> None:
         check_prune(self.prune)
@@ -74,6 +92,13 @@ class RunConfig:
         _choice("scale_fan", self.scale_fan, SCALE_FANS)
         _choice("reuse", self.reuse, REUSES)
         _choice("scope", self.scope, SCOPES)
+        if self.preset is not None:
+            find_preset(self.preset)
+        _choice("scores", self.scores, SCORE_RULES)
+        _choice("rounding", self.rounding, ROUNDINGS)
+        _choice("recycle_from", self.recycle_from, RECYCLE_FROM)
+        _choice("optimizer", self.optimizer, OPTIMIZERS)
+        _choice("schedule", self.schedule, SCHEDULES)
         _choice("provider", self.provider, PROVIDERS)
         if not self.export:
             raise UsageFault(f"{option('export')} names no form: expected one or more of {', '.join(FORMS)}")
@@ -84,6 +109,7 @@ class RunConfig:
         _at_least("epochs", self.epochs, 1)
         _at_least("batch_size", self.batch_size, 2)
         _at_least("reuse_period", self.reuse_period, 1)
+        _at_least("reuse_period_steps", self.reuse_period_steps, 1)
         _at_least("image_size", self.image_size, 1)
         _between("learning_rate", self.learning_rate, 0, LARGEST_STEP, low_open=True)
         _between("momentum", self.momentum, 0, 1, high_open=True)
@@ -92,10 +118,35 @@ class RunConfig:
         _between("label_smoothing", self.label_smoothing, 0, 1, high_open=True)
         # Above one half, sources and targets of recycling would overlap.
         _between("reuse_rate", self.reuse_rate, 0, 0.5 if self.reuse == "recycle" else 1, low_open=True)
+        _between("layer_minimum", self.layer_minimum, 0, 0.5)
         _between("max_difference", self.max_difference, 0, math.inf)
         _between("max_accuracy_drop", self.max_accuracy_drop, 0, 1)
         _between("min_top1", self.min_top1, 0, 1)
         _between("max_slowdown", self.max_slowdown, 0, math.inf)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuses settings that contradict each other, or that another leaves without effect."""
+        if self.reuse_period is not None and self.reuse_period_steps is not None:
+            raise UsageFault(
+                f"--reuse-period {self.reuse_period} and --reuse-period-steps {self.reuse_period_steps} were "
+                "both given: expected one of them"
+            )
+        if self.recycle_from != "top" and self.reuse not in ("recycle", "hybrid"):
+            raise UsageFault(
+                f"--recycle-from {self.recycle_from} has no effect on --reuse {self.reuse}: expected recycle "
+                "or hybrid, or leave it out"
+            )
+        if self.layer_minimum and self.scope != "global":
+            raise UsageFault(
+                f"--layer-minimum {self.layer_minimum:g} has no effect on --scope {self.scope}, where each "
+                "layer keeps its share: expected --scope global, or leave it out"
+            )
+        if self.optimizer == "adam" and self.weight_decay:
+            raise UsageFault(
+                f"--weight-decay {self.weight_decay:g} has no effect on --optimizer adam, which has none as "
+                "published: expected --optimizer sgd, or --weight-decay 0"
+            )
 
     def resolve(self) -> "RunConfig":
         """Fills in what depends on other settings: budget by data set, init by kind, reuse by budget."""
@@ -110,17 +161,26 @@ class RunConfig:
             output_dir=None if self.output_dir is None else os.path.expanduser(self.output_dir),
             epochs=epochs,
             batch_size=batch_size,
-            # Linear in the batch (Goyal et al. 2017): 0.1 at 256, the published rate of the ResNets.
-            learning_rate=self.learning_rate or 0.1 * batch_size / 256,
+            # SGD: linear in the batch (Goyal et al. 2017), 0.1 at 256, the published rate of the ResNets.
+            # Adam, whose steps do not scale with the gradient: the published 0.1 at any batch.
+            learning_rate=self.learning_rate or (0.1 if self.optimizer == "adam" else 0.1 * batch_size / 256),
             # Published Biprop draws from a normal; at the few steps of digits constants do slightly better.
             init=self.init or ("kaiming_normal" if binary and not digits else "signed_constant"),
             # On digits it is worth half a point, on CIFAR-10 at 30 epochs it costs 0.2.
             label_smoothing=_or(self.label_smoothing, 0.1 if digits else 0.0),
-            weight_decay=_or(self.weight_decay, 1e-4 if self.arch in CONV_NETS else 5e-4),
+            weight_decay=_or(self.weight_decay, self._usual_decay()),
             reuse_rate=self.reuse_rate or (0.1 if self.reuse == "rerandomize" else 0.2),
             # About ten events, as far apart as the budget allows: at a short budget frequent events hurt.
-            reuse_period=self.reuse_period or max(2, math.ceil(epochs / 10)),
+            reuse_period=None
+            if self.reuse_period_steps
+            else self.reuse_period or max(2, math.ceil(epochs / 10)),
+            layer_minimum=_or(self.layer_minimum, LAYER_MINIMUM if self.scope == "global" else 0.0),
         )
+
+    def _usual_decay(self) -> float:
+        if self.optimizer == "adam":
+            return 0.0
+        return 1e-4 if self.arch in CONV_NETS else 5e-4
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for TOML and JSON; None is left out."""
@@ -132,6 +192,7 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     """A config from names and values as users write them (TOML, Python).
 
     `keep` may stand in place of `prune`; hyphens may stand for underscores; `export` may be a comma list.
+    What a named `preset` sets holds where no value is given.
 
     Raises:
         UsageFault: an unknown name, a wrong type, or a bad value.
@@ -144,6 +205,8 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
                 f"--prune {named['prune']} and --keep {keep} were both given: expected one of them"
             )
         named["prune"] = prune_of_keep(keep)
+    if isinstance(named.get("preset"), str):
+        named = over(find_preset(named["preset"]).settings, named)
     hints = get_type_hints(RunConfig)
     for name in named:
         if name not in hints:
@@ -153,6 +216,12 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
     if "export" in named:
         named["export"] = forms_of(named["export"])
     return RunConfig(**{name: _typed(name, value, hints[name]) for name, value in named.items()})
+
+
+def over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Given values over a base's, where a value also displaces the one that stands for the same thing."""
+    displaced = {other for pair in PAIRS for name, other in (pair, pair[::-1]) if name in given}
+    return {name: value for name, value in base.items() if name not in displaced} | dict(given)
 
 
 def forms_of(value: Any) -> tuple[str, ...]:

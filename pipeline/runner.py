@@ -157,9 +157,8 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
     if "search" in forced:
         return
     there, asked = _settings_there(folder), SEARCH.settings(config)
-    differing = [
-        f"{key} {there.get(key)} there, {asked[key]} asked" for key in asked if there.get(key) != asked[key]
-    ]
+    pairs = SEARCH.differing(there, asked)
+    differing = [f"{key} {before} there, {now} asked" for key, (before, now) in pairs.items()]
     if differing:
         raise UsageFault(
             f"--output-dir {root} holds another run ({'; '.join(differing[:4])}); choose another folder, "

@@ -7,6 +7,7 @@ import click
 
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.cli.doctor import doctor
+from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.run import run, search
 from recycle_pipeline.pipeline.cli.stages import export, pack, verify
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
@@ -39,7 +40,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, pack, reconstruct, export, verify, inspect, doctor):
+for _command in (run, search, pack, reconstruct, export, verify, inspect, presets, doctor):
     cli.add_command(_command)
 
 

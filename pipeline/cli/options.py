@@ -6,7 +6,18 @@ from typing import Any, TypeVar
 import click
 
 from recycle_pipeline.models.draws import INITS
-from recycle_pipeline.pipeline.config import PROVIDERS, REUSES, SCALE_FANS, SCOPES, SUBNETWORKS
+from recycle_pipeline.pipeline.config import (
+    OPTIMIZERS,
+    PROVIDERS,
+    RECYCLE_FROM,
+    REUSES,
+    ROUNDINGS,
+    SCALE_FANS,
+    SCHEDULES,
+    SCOPES,
+    SCORE_RULES,
+    SUBNETWORKS,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FLAG: dict[str, Any] = {"is_flag": True, "default": None}
@@ -17,6 +28,12 @@ ARCH = click.option(
 )
 
 WHAT = (
+    click.option(
+        "--preset",
+        metavar="NAME",
+        help="Every setting as a published search had it; see `recycle-pipeline presets`. "
+        "A --config file and options win over it. [none]",
+    ),
     ARCH,
     click.option("--prune", type=float, help="Fraction of weights removed, 0 to 1: 0.9 keeps 10 %. [0.9]"),
     click.option("--keep", type=float, help="Fraction kept, in place of --prune."),
@@ -27,6 +44,22 @@ WHAT = (
     ),
     click.option(
         "--scope", type=click.Choice(SCOPES), help="Rank weights per layer, or over all layers. [layer]"
+    ),
+    click.option(
+        "--layer-minimum",
+        type=float,
+        help="With --scope global: part of its own share that each layer keeps at the least, and at least "
+        "one weight; 0 as published. [0.01]",
+    ),
+    click.option(
+        "--scores",
+        type=click.Choice(SCORE_RULES),
+        help="Rank by the scores' magnitudes (edge-popup, Biprop), or as they are (IteRand). [magnitude]",
+    ),
+    click.option(
+        "--rounding",
+        type=click.Choice(ROUNDINGS),
+        help="Published rounding of the number kept; the two differ by a weight or two. [edge-popup]",
     ),
 )
 DATA = (
@@ -46,13 +79,25 @@ SEARCH = (
         "--reuse",
         type=click.Choice(REUSES),
         help="recycle: copy high-scored weights over low-scored ones. "
-        "rerandomize: draw pruned ones anew. [recycle]",
+        "rerandomize: draw pruned ones anew. hybrid: half of each. [recycle]",
     ),
     click.option(
-        "--reuse-rate", type=float, help="Fraction of a layer per event. [recycle 0.2, rerandomize 0.1]"
+        "--reuse-rate",
+        type=float,
+        help="Fraction of a layer per event. [recycle and hybrid 0.2, rerandomize 0.1]",
     ),
     click.option(
         "--reuse-period", type=int, help="Epochs from event to event. [a tenth of the epochs, at least 2]"
+    ),
+    click.option(
+        "--reuse-period-steps",
+        type=int,
+        help="Steps from event to event, to the end of the search, in place of epochs. [by epochs]",
+    ),
+    click.option(
+        "--recycle-from",
+        type=click.Choice(RECYCLE_FROM),
+        help="What recycling copies: the highest-scored weights or, as an ablation, the next-lowest. [top]",
     ),
     click.option(
         "--init",
@@ -68,7 +113,15 @@ SEARCH = (
     click.option(
         "--learning-rate",
         type=float,
-        help="Peak, of SGD on the scores; cosine to 0. [0.1 * batch size / 256]",
+        help="Peak, on the scores. [SGD 0.1 * batch size / 256, Adam 0.1]",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(SCHEDULES),
+        help="Of the learning rate: cosine to 0 by steps, or by epochs as published; or constant. [cosine]",
+    ),
+    click.option(
+        "--optimizer", type=click.Choice(OPTIMIZERS), help="Of the scores; Adam has no weight decay. [sgd]"
     ),
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
     click.option(

@@ -9,6 +9,7 @@ from typing import Any
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
 from recycle_pipeline.pipeline.version import VERSION
@@ -73,7 +74,14 @@ def _work(context: Context) -> dict[str, Any]:
         "best_test_accuracy": max(record.test_accuracy for record in records),
         "test_images": len(images.test_labels),
         "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
+        **_preset_facts(config),
     }
+
+
+def _preset_facts(config: RunConfig) -> dict[str, Any]:
+    if config.preset is None:
+        return {}
+    return {"preset": find_preset(config.preset).account(config.to_dict())}
 
 
 def settings_of(config: RunConfig) -> Any:
@@ -82,9 +90,10 @@ def settings_of(config: RunConfig) -> Any:
     from recycle_pipeline.pipeline.search.settings import SearchSettings
 
     values = dataclasses.asdict(config)
-    recipe_names = {f.name for f in dataclasses.fields(Recipe)} - {"kind"}
+    values["reuse_period"] = config.reuse_period or 0  # not read where events are counted in steps
+    recipe_names = ({f.name for f in dataclasses.fields(Recipe)} - {"kind"}) & values.keys()
     recipe = Recipe(kind=values["subnetwork"], **{name: values[name] for name in recipe_names})
-    names = {f.name for f in dataclasses.fields(SearchSettings)} - {"recipe"}
+    names = ({f.name for f in dataclasses.fields(SearchSettings)} - {"recipe"}) & values.keys()
     return SearchSettings(recipe=recipe, **{name: values[name] for name in names})
 
 
@@ -120,7 +129,25 @@ SEARCH = Stage(
         "warmup",
         "label_smoothing",
         "seed",
+        "preset",
+        "scores",
+        "rounding",
+        "layer_minimum",
+        "recycle_from",
+        "reuse_period_steps",
+        "optimizer",
+        "schedule",
     ),
+    unsaid={
+        "preset": None,
+        "scores": "magnitude",
+        "rounding": "edge-popup",
+        "layer_minimum": 0.0,
+        "recycle_from": "top",
+        "reuse_period_steps": None,
+        "optimizer": "sgd",
+        "schedule": "cosine",
+    },
     inputs=_inputs,
     outputs=_outputs,
     work=_work,

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -68,6 +68,9 @@ class Stage:
         inputs: digests of the contents it reads, by name.
         outputs: the files it writes.
         work: does it and returns facts for the manifest; outputs must appear whole or not at all.
+        unsaid: settings that came after the first release, with the value that is theirs where nobody
+            names them. Such a one is left out of everything that is stored or hashed, so that the same
+            command still finds the same folder and writes the same ticket.
     """
 
     name: str
@@ -76,11 +79,23 @@ class Stage:
     inputs: Callable[[Context], dict[str, str]]
     outputs: Callable[[Context], list[Path]]
     work: Callable[[Context], dict[str, Any]]
+    unsaid: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, config: RunConfig) -> dict[str, Any]:
         """The settings this stage reads, as plain values."""
         values = config.to_dict()
-        return {key: values.get(key) for key in self.config_keys}
+        read = {key: values.get(key) for key in self.config_keys}
+        return {
+            key: value for key, value in read.items() if key not in self.unsaid or value != self.unsaid[key]
+        }
+
+    def differing(self, there: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+        """The settings in which two results of `settings` differ: name to (there, asked)."""
+        pairs = {
+            key: (there.get(key, self.unsaid.get(key)), asked.get(key, self.unsaid.get(key)))
+            for key in self.config_keys
+        }
+        return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def input_file(context: Context, path: Path, maker: str) -> str:

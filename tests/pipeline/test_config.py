@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.init_scale import SCALE_FANS, SCORE_RULES
+from recycle_pipeline.models.masked import KINDS
+from recycle_pipeline.models.reuse import RECYCLE_FROM
+from recycle_pipeline.models.topk import ROUNDINGS
+from recycle_pipeline.pipeline import config as config_module
 from recycle_pipeline.pipeline.config import RunConfig, check_prune, prune_of_keep
+from recycle_pipeline.pipeline.search.settings import OPTIMIZERS, REUSES, SCHEDULES
 
 REFUSALS = [
     ({"prune": 90}, "--prune 90 is not a fraction; did you mean 0.9?"),
@@ -36,8 +42,35 @@ REFUSALS = [
     ({"scale_fan": "drop"}, "--scale-fan 'drop': expected one of keep, none, published"),
     (
         {"reuse": "recycling"},
-        "--reuse 'recycling': expected one of recycle, rerandomize, none (did you mean recycle",
+        "--reuse 'recycling': expected one of recycle, rerandomize, hybrid, none (did you mean recycle",
     ),
+    ({"scores": "sign"}, "--scores 'sign': expected one of magnitude, signed (did you mean signed?)"),
+    ({"rounding": "down"}, "--rounding 'down': expected one of edge-popup, iterand"),
+    ({"recycle_from": "bottom"}, "--recycle-from 'bottom': expected one of top, next-lowest"),
+    ({"optimizer": "adamw"}, "--optimizer 'adamw': expected one of sgd, adam (did you mean adam?)"),
+    ({"schedule": "step"}, "--schedule 'step': expected one of cosine, cosine-epoch, constant"),
+    (
+        {"preset": "iwr-conv6"},
+        "unknown preset 'iwr-conv6'; did you mean iwr-conv6-edge-popup or iwr-conv6-biprop?",
+    ),
+    ({"preset": "biprop-conv5"}, "unknown preset 'biprop-conv5'; did you mean biprop-conv"),
+    ({"preset": "?"}, "unknown preset '?'; `recycle-pipeline presets` lists them"),
+    ({"reuse_period_steps": 0}, "--reuse-period-steps 0: expected at least 1"),
+    (
+        {"reuse_period": 3, "reuse_period_steps": 300},
+        "--reuse-period 3 and --reuse-period-steps 300 were both given: expected one of them",
+    ),
+    ({"scope": "global", "layer_minimum": 0.51}, "--layer-minimum 0.51: expected at least 0 and at most 0.5"),
+    ({"layer_minimum": 0.1}, "--layer-minimum 0.1 has no effect on --scope layer, where each layer keeps"),
+    (
+        {"reuse": "rerandomize", "recycle_from": "next-lowest"},
+        "--recycle-from next-lowest has no effect on --reuse rerandomize: expected recycle or hybrid",
+    ),
+    (
+        {"optimizer": "adam", "weight_decay": 1e-4},
+        "--weight-decay 0.0001 has no effect on --optimizer adam, which has none as published",
+    ),
+    ({"reuse": "hybrid", "reuse_rate": 1.01}, "--reuse-rate 1.01: expected more than 0 and at most 1"),
     ({"scope": "all"}, "--scope 'all': expected one of layer, global"),
     ({"provider": "tensorrt"}, "--provider 'tensorrt': expected one of auto, cpu, cuda"),
     ({"export": ("onnx", "onxn")}, "--export 'onxn': expected one of onnx (did you mean onnx?)"),
@@ -83,6 +116,12 @@ EDGES = [
     {"reuse_rate": 0.5},
     {"reuse": "rerandomize", "reuse_rate": 1.0},
     {"reuse": "none", "reuse_rate": 1.0},
+    {"reuse": "hybrid", "reuse_rate": 1.0, "recycle_from": "next-lowest"},
+    {"reuse_period_steps": 1},
+    {"scope": "global", "layer_minimum": 0.5},
+    {"scope": "layer", "layer_minimum": 0.0},
+    {"optimizer": "adam", "weight_decay": 0.0},
+    {"preset": "iwr-conv6-biprop"},
     {"momentum": 0.0},
     {"weight_decay": 0.0},
     {"label_smoothing": 0.0},
@@ -154,7 +193,7 @@ def test_the_init_follows_the_kind(subnetwork, init):
     assert resolved(subnetwork=subnetwork, data="cifar10").init == init
 
 
-@pytest.mark.parametrize(("reuse", "rate"), [("recycle", 0.2), ("rerandomize", 0.1)])
+@pytest.mark.parametrize(("reuse", "rate"), [("recycle", 0.2), ("rerandomize", 0.1), ("hybrid", 0.2)])
 def test_the_reuse_rate_follows_the_method(reuse, rate):
     assert resolved(reuse=reuse).reuse_rate == rate
 
@@ -164,6 +203,37 @@ def test_the_reuse_rate_follows_the_method(reuse, rate):
 )
 def test_the_reuse_period_is_a_tenth_of_the_epochs_but_at_least_two(epochs, period):
     assert resolved(epochs=epochs).reuse_period == period
+
+
+def test_events_counted_in_steps_have_no_period_in_epochs():
+    assert resolved(reuse_period_steps=300).reuse_period is None
+
+
+@pytest.mark.parametrize(("scope", "least"), [("layer", 0.0), ("global", 0.01)])
+def test_a_global_ranking_is_guarded_unless_asked_otherwise(scope, least):
+    assert resolved(scope=scope).layer_minimum == least
+    assert resolved(scope="global", layer_minimum=0.0).layer_minimum == 0.0
+
+
+@pytest.mark.parametrize("batch", [64, 256])
+def test_adam_has_the_published_rate_and_no_decay(batch):
+    config = resolved(optimizer="adam", batch_size=batch, arch="conv2")
+    assert (config.learning_rate, config.weight_decay) == (0.1, 0.0)
+
+
+def test_the_choices_are_those_of_the_search():
+    """Named again in the configuration, which is read without torch."""
+    pairs = {
+        config_module.SCORE_RULES: SCORE_RULES,
+        config_module.ROUNDINGS: ROUNDINGS,
+        config_module.REUSES: REUSES,
+        config_module.RECYCLE_FROM: RECYCLE_FROM,
+        config_module.OPTIMIZERS: OPTIMIZERS,
+        config_module.SCHEDULES: SCHEDULES,
+        config_module.SCALE_FANS: SCALE_FANS,
+        config_module.SUBNETWORKS: KINDS,
+    }
+    assert all(named == known for named, known in pairs.items())
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(256, 0.1), (128, 0.05), (64, 0.025)])
@@ -221,7 +291,8 @@ def test_resolve_twice_is_resolve_once():
 def test_resolve_leaves_open_only_what_may_stay_open():
     values = dataclasses.asdict(RunConfig().resolve())
     unset = {name for name, value in values.items() if value is None}
-    assert unset == {"data_root", "image_size", "min_top1", "max_slowdown", "output_dir"}
+    free = {"data_root", "image_size", "min_top1", "max_slowdown", "output_dir"}
+    assert unset == free | {"preset", "reuse_period_steps"}
 
 
 def test_a_dict_of_settings_has_plain_values_and_no_none():

@@ -140,6 +140,38 @@ def test_keep_and_prune_in_one_file_are_still_refused():
         config_from(merge({"keep": 0.5, "prune": 0.5}, {"epochs": 1}))
 
 
+def test_options_win_over_the_file_the_file_over_the_preset_and_the_preset_over_defaults():
+    config = config_from(merge({"preset": "iwr-conv6-biprop", "epochs": 5, "seed": 3}, {"epochs": 7}))
+    assert (config.preset, config.epochs, config.seed) == ("iwr-conv6-biprop", 7, 3)
+    assert (config.arch, config.batch_size, config.reuse_period) == ("conv6", 128, 10)
+    assert config.max_difference == RunConfig().max_difference
+
+
+def test_a_file_wins_over_a_preset_that_is_an_option():
+    config = config_from(merge({"epochs": 5, "keep": 0.5}, {"preset": "iwr-conv6-biprop"}))
+    assert (config.epochs, config.prune, config.arch) == (5, 0.5, "conv6")
+
+
+def test_an_option_wins_over_the_files_preset():
+    assert config_from(merge({"preset": "biprop-conv2"}, {"preset": "biprop-conv4"})).arch == "conv4"
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "periods"),
+    [
+        ("iterand-paper-conv6", {}, (None, 300)),
+        ("iterand-paper-conv6", {"reuse_period": 2}, (2, None)),
+        ("iterand-conv6", {}, (1, None)),
+        ("iterand-conv6", {"reuse-period-steps": 50}, (None, 50)),
+    ],
+)
+def test_a_period_of_the_one_kind_replaces_a_presets_of_the_other(preset, given, periods):
+    config = config_from({"preset": preset} | given)
+    assert (config.reuse_period, config.reuse_period_steps) == periods
+    resolved = config.resolve()
+    assert config_from(resolved.to_dict()) == resolved
+
+
 def test_merging_changes_neither_source():
     file, options = {"keep": 0.5}, {"prune": 0.8}
     merge(file, options)

@@ -63,6 +63,23 @@ def test_settings_of_the_search_name_another_folder_and_others_do_not():
         assert default_folder(dataclasses.replace(config, **changes)) == base
 
 
+def test_a_setting_of_later_versions_has_a_say_only_where_it_is_not_its_default():
+    """Folder names and tickets of older versions stay; what differs is named and found in both directions."""
+    config = RunConfig(arch="conv2").resolve()
+    plain = SEARCH.settings(config)
+    assert not plain.keys() & SEARCH.unsaid.keys()
+    signed = SEARCH.settings(dataclasses.replace(config, scores="signed"))
+    assert signed == plain | {"scores": "signed"}
+    assert SEARCH.differing(plain, signed) == {"scores": ("magnitude", "signed")}
+    assert SEARCH.differing(signed, plain) == {"scores": ("signed", "magnitude")}
+    assert SEARCH.differing(plain, plain) == {}
+
+
+@pytest.mark.parametrize("name", SEARCH.unsaid)
+def test_what_is_unsaid_is_what_a_search_of_the_first_version_did(name):
+    assert SEARCH.unsaid[name] == getattr(RunConfig().resolve(), name)
+
+
 def test_every_setting_is_read_by_a_stage_or_known_to_change_no_result():
     """A new setting must be put on one of the two lists, else it would silently skip what it changes."""
     read = {key for stage in STAGES.values() for key in stage.config_keys}
@@ -80,6 +97,11 @@ def test_the_searchs_settings_are_those_of_the_config():
     assert recipe.pop("kind") == config.subnetwork
     assert recipe == {name: getattr(config, name) for name in recipe}
     assert set(SEARCH.config_keys) >= recipe.keys()
+
+
+def test_a_search_by_steps_has_no_period_in_epochs():
+    settings = settings_of(RunConfig(reuse_period_steps=30, reuse="hybrid").resolve())
+    assert (settings.reuse_period, settings.reuse_period_steps) == (0, 30)
 
 
 def test_an_unknown_stage_to_force_is_refused(here):

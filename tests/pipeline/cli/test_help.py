@@ -10,7 +10,7 @@ from recycle_pipeline.pipeline.config import FORMS, RunConfig
 from recycle_pipeline.pipeline.data import KNOWN
 from recycle_pipeline.pipeline.runner import STAGES
 
-COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "doctor"]
+COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "presets", "doctor"]
 
 
 def test_the_commands_are_these_in_the_order_a_person_meets_them(command):
@@ -120,6 +120,7 @@ def test_help_inspect_reconstruct_and_typing_errors_import_no_torch(start, finis
     lines = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
     lines += [
         ["run", "--prune", "x"],
+        ["presets"],
         ["inspect", ticket],
         ["inspect", ticket, "--json"],
         ["reconstruct", ticket],

@@ -64,6 +64,26 @@ REFUSED = [
         "run --arch nowhere:net",
         "Error: cannot import arch 'nowhere:net': ModuleNotFoundError: No module named 'nowhe",
     ),
+    (
+        "run --preset iwr-conv6-bipop",
+        "Error: unknown preset 'iwr-conv6-bipop'; did you mean iwr-conv6-biprop?\n",
+    ),
+    (
+        "run --reuse none --recycle-from next-lowest",
+        "Error: --recycle-from next-lowest has no effect on --reuse none: expected recycle or hybrid",
+    ),
+    (
+        "run --reuse-period 2 --reuse-period-steps 30",
+        "Error: --reuse-period 2 and --reuse-period-steps 30 were both given: expected one of them\n",
+    ),
+    (
+        "run --preset iwr-conv6-biprop --optimizer adam",
+        "Error: --weight-decay 0.0001 has no effect on --optimizer adam, which has none as published: ",
+    ),
+    (
+        "run --layer-minimum 0.1",
+        "Error: --layer-minimum 0.1 has no effect on --scope layer, where each layer",
+    ),
     ("inspect nowhere", "Error: no ticket at nowhere: expected a file that `recycle-pipeline pack` wrote\n"),
     (
         "reconstruct nowhere",
@@ -83,7 +103,8 @@ def test_bad_input_is_exit_2_with_one_clear_message_and_nothing_written(command,
 
 TYPED = [
     ("run --prune x", ["--prune", "'x' is not a valid float"]),
-    ("run --reuse often", ["--reuse", "'often' is not one of 'recycle', 'rerandomize', 'none'"]),
+    ("run --reuse often", ["--reuse", "'often' is not one of 'recycle', 'rerandomize', 'hybrid', 'none'"]),
+    ("run --scores abs", ["--scores", "'abs' is not one of 'magnitude', 'signed'"]),
     ("run --epoch 3", ["No such option", "--epoch", "--epochs"]),
     ("run digits", ["Got unexpected extra argument (digits)"]),
     ("verify", ["Missing argument 'FOLDER'"]),
