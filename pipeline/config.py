@@ -53,7 +53,12 @@ class RunConfig:
     reuse: str = "recycle"
     reuse_rate: float | None = None
     reuse_period: int | None = None
+    reuse_period_steps: int | None = None
+    recycle_from: str = "top"
     scope: str = "layer"
+    scores: str = "magnitude"
+    rounding: str = "edge-popup"
+    layer_minimum: float | None = None
     data: str = "digits"
     data_root: str | None = None
     download: bool = False
@@ -61,6 +66,8 @@ class RunConfig:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
     momentum: float = 0.9
     weight_decay: float | None = None
     warmup: float = 0.0
@@ -76,13 +83,6 @@ class RunConfig:
     max_slowdown: float | None = None
     output_dir: str | None = None
     preset: str | None = None
-    scores: str = "magnitude"
-    rounding: str = "edge-popup"
-    layer_minimum: float | None = None
-    recycle_from: str = "top"
-    reuse_period_steps: int | None = None
-    optimizer: str = "sgd"
-    schedule: str = "cosine"
 
     def __post_init__(self) -> None:
         check_prune(self.prune)

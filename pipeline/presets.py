@@ -63,9 +63,13 @@ class Preset:
 
         Args:
             settings: resolved, by name.
+
+        Returns:
+            Plain values; no figure where the network or the data are others than the source's.
         """
-        figure = self.expected_at(settings["prune"])
         changed = [name for name, value in self.settings.items() if settings.get(name) != value]
+        same = not {"arch", "data"} & set(changed)
+        figure = self.expected_at(settings["prune"]) if same else None
         return {
             "name": self.name,
             "source": self.source,

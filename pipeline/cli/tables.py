@@ -53,6 +53,8 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         kept, weights = search["kept"], search["weights"]
         rows.append(("kept", f"{kept:,} of {weights:,} weights ({kept / weights:.2%})"))
     rows += _accuracy_rows(search, verify)
+    if preset := search.get("preset"):
+        rows.append(("published", _published(preset)))
     if verify:
         rows.append(("latency", _latency(verify)))
         if verify["provider_note"]:
@@ -85,6 +87,18 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
             f"same top-1 on {verify['top1_agreement']:.2%}",
         ),
     ]
+
+
+def _published(preset: dict[str, Any]) -> str:
+    """What a preset's source says, and which of its settings were changed."""
+    top1, trust = preset["expected_top1"], preset["expected_trust"]
+    figure = (
+        "no figure for this"
+        if top1 is None
+        else f"{top1:.2%}{'' if trust == 'high' else ', give or take 1 %'}"
+    )
+    changed = f"; changed here: {', '.join(preset['changed'])}" if preset["changed"] else ""
+    return f"{figure} ({preset['name']}, {preset['source'].partition(',')[0]}){changed}"
 
 
 def _latency(verify: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.init_scale import init_scale
+from recycle_pipeline.pipeline.cli.tables import _published
 from recycle_pipeline.pipeline.config import RunConfig, config_from
 from recycle_pipeline.pipeline.presets import PRESETS, find_preset
 from recycle_pipeline.pipeline.published_figures import conv_figures
@@ -152,6 +153,23 @@ def test_the_account_names_what_was_changed_but_not_another_sparsity():
     assert json.loads(json.dumps(account)) == account
 
 
+@pytest.mark.parametrize("changes", [{"data": "cifar100"}, {"arch": "conv4"}], ids=str)
+def test_the_account_has_no_figure_for_other_data_or_another_network(changes):
+    account = find_preset("biprop-conv6").account(config_of("biprop-conv6", **changes).to_dict())
+    assert account["expected_top1"] is None and account["changed"] == list(changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("biprop-resnet18", "94.66% (biprop-resnet18, Biprop)"),
+        ("biprop-conv6", "82.38%, give or take 1 % (biprop-conv6, Iterative Weight Recycling)"),
+    ],
+)
+def test_the_result_shows_the_published_figure(name, row):
+    assert _published(find_preset(name).account(config_of(name).to_dict())) == row
+
+
 def test_without_a_preset_nothing_of_one_is_stored():
     assert "preset" not in RunConfig().to_dict()
     assert "preset" not in SEARCH.settings(RunConfig().resolve())
@@ -170,12 +188,15 @@ def test_the_run_that_a_preset_began_names_it(command, here):
         "--output-dir",
         "mine",
     )
-    assert command(*line, "--json").code == 0
+    outcome = command(*line)
+    assert outcome.code == 0
+    said = "no figure for this (iterand-conv2, Iterative Weight Recycling); changed here: data, epochs"
+    assert f"published   {said}\n" in outcome.out
     assert 'preset = "iterand-conv2"' in (here / "mine" / "config.toml").read_text()
     entry = json.loads((here / "mine" / "manifest.json").read_text())["stages"]["search"]
     assert entry["config"]["preset"] == "iterand-conv2"
     assert sorted(entry["facts"]["preset"]["changed"]) == ["data", "epochs"]
-    assert entry["facts"]["preset"]["expected_top1"] == 0.6887
+    assert entry["facts"]["preset"]["expected_top1"] is None  # the figure is of other data
 
 
 def test_the_command_lists_every_preset_with_source_and_figure(command):
