@@ -39,6 +39,9 @@ class Limits:
         max_difference: largest |logit difference| to the reference. Parity is always judged. The default
             leaves room for kernels that sum fp32 in another order (1e-6 to 1e-4 on logits of order 10) and
             none for a layer that was exported wrongly.
+        min_agreement: fraction of the images that must lie within `max_difference`, which then is no gate of
+            its own. For networks of signs, where rounding may flip one and move logits by any amount; None
+            asks for all images.
         max_accuracy_drop: top-1 that may be lost against the reference, a fraction of the images.
         min_top1: lowest top-1, a fraction.
         max_slowdown: largest ratio of median latencies, model to baseline; 1.05 allows 5 % slower.
@@ -48,6 +51,7 @@ class Limits:
     """
 
     max_difference: float = 1e-3
+    min_agreement: float | None = None
     max_accuracy_drop: float | None = None
     min_top1: float | None = None
     max_slowdown: float | None = None
@@ -64,6 +68,10 @@ FAILURES: dict[str, tuple[type[RecycleError], str]] = {
         ParityFailure,
         "Compare layer by layer, check that batch norm is folded and both models get the same images; "
         "raise the limit only for a form that rounds, such as int8.",
+    ),
+    "min_agreement": (
+        ParityFailure,
+        "Check that both models get the same images; rounding flips few signs, other numbers flip many.",
     ),
     "max_accuracy_drop": (AccuracyFailure, "Prune less, search longer, or raise the limit."),
     "min_top1": (AccuracyFailure, "Prune less, search longer, or lower the limit."),
@@ -83,6 +91,19 @@ def max_difference(value: float, limit: float | None) -> Verdict:
     _require("max_difference", limit)
     sentence = f"logits differ from the reference's by at most {value:.3g}; the limit is {limit:.3g}"
     return Verdict("max_difference", _outcome(value <= limit), value, limit, sentence)
+
+
+def min_agreement(value: float, limit: float | None) -> Verdict:
+    """Gate on parity: `value`, the share of images within the tolerance, is at least `limit`; fractions.
+
+    Raises:
+        UsageFault: a limit outside [0, 1].
+    """
+    if limit is None:
+        return _not_asked("min_agreement", value)
+    _require("min_agreement", limit)
+    sentence = f"{value:.3%} of the images have the reference's logits; at least {limit:.3%} must"
+    return Verdict("min_agreement", _outcome(value >= limit), value, limit, sentence)
 
 
 def max_accuracy_drop(value: float, limit: float | None) -> Verdict:

@@ -78,7 +78,8 @@ def verify(
     _require_consistent(timed, images, labels, baseline, latency, limits)
     expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
     logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
-    parity = compare(expected, logits, limits.max_difference)
+    agreement = 1.0 if limits.min_agreement is None else limits.min_agreement
+    parity = compare(expected, logits, limits.max_difference, agreement)
     scores = accuracy(expected, labels), accuracy(logits, labels)
     timing = _time(timed, baseline, images, latency) if latency else None
     return VerifyReport(
@@ -101,8 +102,11 @@ def _judge(
 ) -> tuple[Verdict, ...]:
     # From the counts, because 0.95 - 0.94 > 0.01 in floating point.
     drop = (reference.correct - candidate.correct) / candidate.n
+    every = limits.min_agreement is None
     return (
-        gates.max_difference(parity.max_difference, limits.max_difference),
+        gates.max_difference(parity.max_difference, limits.max_difference)
+        if every
+        else gates.min_agreement(parity.agreement, limits.min_agreement),
         gates.max_accuracy_drop(drop, limits.max_accuracy_drop),
         gates.min_top1(candidate.top1, limits.min_top1),
         gates.max_slowdown(timing.ratio if timing else None, limits.max_slowdown),

@@ -9,7 +9,7 @@ from typing import Any
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.registry import find_builder, is_custom
+from recycle_pipeline.models.registry import check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.config import RunConfig, config_from
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config
 from recycle_pipeline.pipeline.device import find_device
@@ -57,6 +57,7 @@ def plan_run(
     for name in forced:
         _known_stage(name)
     find_builder(resolved.arch, import_custom=True)  # the name came from the user
+    check_options(resolved.arch, resolved.options)
     find_device(resolved.device)
     if resolved.provider != "auto" and "verify" in stages:
         _check_provider(resolved.provider)
@@ -141,6 +142,7 @@ def _check_network(context: Context) -> None:
         classes=len(images.classes),
         channels=images.channels,
         image_size=images.image_size,
+        options=context.config.options,
         import_custom=context.import_custom,
     )
     check_network(network, len(images.classes), images.channels, images.image_size)

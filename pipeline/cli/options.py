@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from recycle_pipeline.models.draws import INITS
+from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline.config import (
     OPTIMIZERS,
     PROVIDERS,
@@ -24,7 +25,8 @@ FLAG: dict[str, Any] = {"is_flag": True, "default": None}
 
 ARCH = click.option(
     "--arch",
-    help="conv2/4/6/8, resnet18, resnet34, or your own package.module:function. [resnet18]",
+    help="conv2/4/6/8, resnet18/34/50, resnet20/32/44/56/110, vgg_small, vgg_small_bn, "
+    "or your own package.module:function. [resnet18]",
 )
 
 WHAT = (
@@ -35,6 +37,17 @@ WHAT = (
         "A --config file and options win over it. [none]",
     ),
     ARCH,
+    click.option("--width", type=float, help="Factor on its channels and hidden units. [1]"),
+    click.option(
+        "--activations",
+        type=click.Choice(ACTIVATIONS),
+        help="relu, or binary: the sign of each activation (MPT-1/1). [relu]",
+    ),
+    click.option(
+        "--batch-norm",
+        type=click.Choice(BATCH_NORMS),
+        help="fixed: without gamma and beta. learned: trained with the scores. [fixed]",
+    ),
     click.option("--prune", type=float, help="Fraction of weights removed, 0 to 1: 0.9 keeps 10 %. [0.9]"),
     click.option("--keep", type=float, help="Fraction kept, in place of --prune."),
     click.option(
@@ -156,9 +169,15 @@ VERIFY = (
         "--max-difference", type=float, help="Gate: largest difference of logits to torch (exit 3). [1e-4]"
     ),
     click.option(
+        "--min-agreement",
+        type=float,
+        help="Gate: fraction of images whose logits must lie within --max-difference (exit 3). "
+        "[all; binary activations 0.99]",
+    ),
+    click.option(
         "--max-accuracy-drop",
         type=float,
-        help="Gate: accuracy lost against torch, a fraction (exit 4). [0.005]",
+        help="Gate: accuracy lost against torch, a fraction (exit 4). [0.005; binary activations 0.02]",
     ),
     click.option("--min-top1", type=float, help="Gate: lowest accuracy, a fraction (exit 4). [not asked]"),
     click.option(

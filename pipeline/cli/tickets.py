@@ -71,6 +71,7 @@ def inspect(ticket: str, as_json: bool) -> None:
         "bytes": path.stat().st_size,
         "mask_entropy_bytes": round(mask_entropy_bytes(subnetwork.tensors)),
         "arch": subnetwork.arch,
+        "options": subnetwork.options.changed(),
         "subnetwork": subnetwork.kind,
         "seed": subnetwork.seed,
         "prune": subnetwork.prune,
@@ -100,9 +101,10 @@ def _layer(tensor: Any) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
     out = console()
+    what = f"{subnetwork.arch}{subnetwork.options.described()}, {subnetwork.kind}"
     out.print(
         f"{facts['ticket']}: {size(facts['bytes'])}, bound of its masks {size(facts['mask_entropy_bytes'])}\n"
-        f"{subnetwork.arch}, {subnetwork.kind}, seed {subnetwork.seed}, {subnetwork.prune:g} removed "
+        f"{what}, seed {subnetwork.seed}, {subnetwork.prune:g} removed "
         f"{SCOPE_WORDS[subnetwork.scope]}, {len(subnetwork.classes)} classes, "
         f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
         markup=False,

@@ -4,12 +4,17 @@ from collections.abc import Mapping
 
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scalar, Subnetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 
 
 def subnetwork_of(
-    masked: MaskedNetwork, images: ImageSet, arch: str, settings: Mapping[str, Scalar] | None = None
+    masked: MaskedNetwork,
+    images: ImageSet,
+    arch: str,
+    settings: Mapping[str, Scalar] | None = None,
+    options: ArchOptions = DEFAULT_OPTIONS,
 ) -> Subnetwork:
     """The subnetwork that `masked` holds, with what the data set says about its input and classes.
 
@@ -18,6 +23,7 @@ def subnetwork_of(
         images: the data it was searched on.
         arch: its name.
         settings: of the search, for the ticket's recipe.
+        options: of the architecture.
 
     Raises:
         RecycleError: the masks do not keep what the prune rate says.
@@ -39,6 +45,7 @@ def subnetwork_of(
         scope=recipe.scope,
         tensors=tensors,
         state=masked.state(),
+        options=options,
     )
 
 

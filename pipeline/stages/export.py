@@ -28,6 +28,7 @@ def _outputs(context: Context) -> list[Path]:
 def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
     from recycle_pipeline.models.fold import fold_batch_norm
+    from recycle_pipeline.models.options import SIGN_AGREEMENT
     from recycle_pipeline.pipeline.rebuild import rebuild
 
     config = context.config
@@ -35,7 +36,8 @@ def _work(context: Context) -> dict[str, Any]:
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
     rebuilt = rebuild(context.folder.ticket, arch=custom)
     check_data(context, rebuilt.subnetwork)
-    folded = fold_batch_norm(rebuilt.network, _real_batches(context))
+    agreement = SIGN_AGREEMENT if rebuilt.subnetwork.options.binary else 1.0
+    folded = fold_batch_norm(rebuilt.network, _real_batches(context), agreement)
     if folded.reason:
         context.reporter.stage("export", f"note: batch norm stays unfolded: {folded.reason}")
     subnetwork = rebuilt.subnetwork
@@ -79,6 +81,7 @@ def _metadata(context: Context, subnetwork: "Subnetwork") -> dict[str, str]:
         "tool": f"recycle-pipeline {VERSION}",
         "form": "onnx",
         "arch": subnetwork.arch,
+        **{name: str(value) for name, value in subnetwork.options.changed().items()},
         "classes": json.dumps(subnetwork.classes),
         "input_name": INPUT,
         "output_name": OUTPUT,

@@ -39,6 +39,7 @@ def _work(context: Context) -> dict[str, Any]:
         classes=len(images.classes),
         channels=images.channels,
         image_size=images.image_size,
+        options=config.options,
         import_custom=context.import_custom,
     )
     records: list[EpochRecord] = []
@@ -59,7 +60,7 @@ def _work(context: Context) -> dict[str, Any]:
         context.reporter.search_over()
     recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
     recipe |= {"tool": VERSION, "data_sha256": images.digest()}  # `data` is the setting: a name or a path
-    subnetwork = subnetwork_of(masked, images, config.arch, recipe)
+    subnetwork = subnetwork_of(masked, images, config.arch, recipe, config.options)
     arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
     arrays.update(subnetwork.state)
     digests = {name: array_digest(array) for name, array in arrays.items()}
@@ -99,7 +100,8 @@ def settings_of(config: RunConfig) -> Any:
 
 def _plan(config: RunConfig, data: str, images: int, device: object) -> str:
     return (
-        f"{config.arch}, {config.prune:.4g} removed, {config.subnetwork}, reuse {config.reuse}; "
+        f"{config.arch}{config.options.described()}, {config.prune:.4g} removed, {config.subnetwork}, "
+        f"reuse {config.reuse}; "
         f"{data} ({images} images), {config.epochs} epochs on {device}"
     )
 
@@ -129,6 +131,9 @@ SEARCH = Stage(
         "warmup",
         "label_smoothing",
         "seed",
+        "width",
+        "activations",
+        "batch_norm",
         "preset",
         "scores",
         "rounding",
@@ -139,6 +144,9 @@ SEARCH = Stage(
         "schedule",
     ),
     unsaid={
+        "width": 1.0,
+        "activations": "relu",
+        "batch_norm": "fixed",
         "preset": None,
         "scores": "magnitude",
         "rounding": "edge-popup",

@@ -81,6 +81,7 @@ def _work(context: Context) -> dict[str, Any]:
             latency=LatencySettings(seconds=LATENCY_SECONDS),
             limits=Limits(
                 max_difference=config.max_difference,
+                min_agreement=config.min_agreement,
                 max_accuracy_drop=config.max_accuracy_drop,
                 min_top1=config.min_top1,
                 max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
@@ -102,6 +103,7 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "torch_accuracy": report["accuracy"]["reference"]["top1"],
         "ort_accuracy": report["accuracy"]["model"]["top1"],
         "max_difference": report["parity"]["max_difference"],
+        "agreement": report["parity"].get("agreement", float(report["parity"]["passed"])),
         "top1_agreement": report["parity"]["top1_agreement"],
         "latency_ms": latency["model"]["median_ms"],
         "dense_twin_ms": latency["baseline"]["median_ms"],
@@ -150,7 +152,15 @@ def _has_gpu() -> bool:
 VERIFY = Stage(
     "verify",
     schema=1,
-    config_keys=("provider", "max_difference", "max_accuracy_drop", "min_top1", "max_slowdown"),
+    config_keys=(
+        "provider",
+        "max_difference",
+        "min_agreement",
+        "max_accuracy_drop",
+        "min_top1",
+        "max_slowdown",
+    ),
+    unsaid={"min_agreement": None},
     inputs=_inputs,
     outputs=_outputs,
     work=_work,

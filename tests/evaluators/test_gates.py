@@ -16,6 +16,8 @@ from recycle_pipeline.models.errors import UsageFault
         (gates.max_difference, 1e-3, 1e-3, "passed"),
         (gates.max_difference, 1.001e-3, 1e-3, "failed"),
         (gates.max_difference, 0.0, 0.0, "passed"),
+        (gates.min_agreement, 0.99, 0.99, "passed"),
+        (gates.min_agreement, 0.9899, 0.99, "failed"),
         (gates.max_accuracy_drop, 0.01, 0.01, "passed"),
         (gates.max_accuracy_drop, -0.2, 0.0, "passed"),
         (gates.max_accuracy_drop, 0.011, 0.01, "failed"),
@@ -29,7 +31,9 @@ def test_a_limit_belongs_to_the_side_that_passes(gate, value, limit, outcome):
     assert (verdict.value, verdict.limit) == (value, limit)
 
 
-@pytest.mark.parametrize("gate", [gates.max_difference, gates.max_accuracy_drop, gates.min_top1])
+@pytest.mark.parametrize(
+    "gate", [gates.max_difference, gates.min_agreement, gates.max_accuracy_drop, gates.min_top1]
+)
 def test_a_value_that_is_no_number_fails(gate):
     assert gate(math.nan, 0.5).outcome == "failed"
 
@@ -52,7 +56,9 @@ def test_the_interval_decides_on_latency_and_not_its_middle(low, high, outcome):
 
 
 @pytest.mark.parametrize(
-    "gate", [gates.max_difference, gates.max_accuracy_drop, gates.min_top1], ids=lambda gate: gate.__name__
+    "gate",
+    [gates.max_difference, gates.min_agreement, gates.max_accuracy_drop, gates.min_top1],
+    ids=lambda gate: gate.__name__,
 )
 def test_a_gate_without_a_limit_was_not_asked(gate):
     verdict = gate(0.5, None)
@@ -75,6 +81,7 @@ def test_a_slowdown_limit_without_a_measurement_is_refused():
         ("max_difference", -1.0, "expected a finite number of at least 0"),
         ("max_difference", math.inf, "max_difference inf given"),
         ("max_difference", math.nan, "max_difference nan given"),
+        ("min_agreement", 99, r"expected a fraction from 0 to 1\. Did you mean 0\.99\?"),
         ("max_accuracy_drop", 2, r"expected a fraction from 0 to 1\. Did you mean 0\.02\?"),
         ("max_accuracy_drop", -0.1, r"expected a fraction from 0 to 1\.$"),
         ("min_top1", 90, r"min_top1 90 given; .* Did you mean 0\.9\?"),
@@ -99,6 +106,9 @@ def test_sentences_say_value_and_limit():
         "top-1 changed by -2.000% against the reference's; a drop of 1.000% is allowed"
     )
     assert "changed by +0.000%" in gates.max_accuracy_drop(0.0, 0.01).sentence
+    assert gates.min_agreement(0.5, 0.99).sentence == (
+        "50.000% of the images have the reference's logits; at least 99.000% must"
+    )
     assert gates.min_top1(0.75, 0.9).sentence == "top-1 is 75.000%; at least 90.000% is asked for"
     assert gates.max_slowdown(RatioInterval(1.2, 1.1, 1.3, 80), 1.05).sentence == (
         "latency is 1.200 of the baseline's, 95 % interval 1.100 to 1.300 (n = 80); the limit is 1.050"

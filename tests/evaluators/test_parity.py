@@ -33,6 +33,15 @@ def test_agreement_counts_images_and_does_not_decide():
     assert parity.passed
 
 
+def test_a_share_of_the_images_may_be_asked_for_in_place_of_all():
+    candidate = REFERENCE.copy()
+    candidate[2, 1] = -5
+    assert not compare(REFERENCE, candidate, 0.1).passed
+    parity = compare(REFERENCE, candidate, 0.1, min_agreement=0.75)
+    assert parity.passed and parity.agreement == 0.75 and parity.max_difference == 5
+    assert not compare(REFERENCE, candidate, 0.1, min_agreement=0.76).passed
+
+
 def test_differences_are_taken_in_fp64():
     reference = np.full((1, 2), 3e38, np.float32)
     assert compare(reference, -reference, 1).max_difference == pytest.approx(6e38)

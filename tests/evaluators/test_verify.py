@@ -67,6 +67,18 @@ def test_one_wrong_image_fails_parity_over_the_whole_split(model, reference, ima
         raise_for(report.verdicts)
 
 
+def test_where_a_share_of_the_images_is_asked_for_one_may_be_wrong(model, reference, images, labels):
+    expected = reference(images)
+    expected[17, 3] += 0.5
+    for share, passed in ((0.95, True), (0.96, False)):
+        limits = Limits(min_agreement=share)
+        report = verify(model, expected, images, labels, batch_size=8, limits=limits)
+        assert (report.passed, report.parity.passed, report.parity.agreement) == (passed, passed, 0.95)
+        assert report.verdicts[0].name == "min_agreement"
+    with pytest.raises(ParityFailure, match=r"min_agreement failed: 95\.000% of the images"):
+        raise_for(report.verdicts)
+
+
 def test_another_model_misses_the_accuracy_gates(write_linear, weights, reference, images, labels):
     other = open_session(write_linear(weights[:, ::-1]), "cpu", threads=1)
     limits = Limits(max_difference=1e9, max_accuracy_drop=0.1, min_top1=0.9)
@@ -127,7 +139,7 @@ SCHEMA_1 = {
     "metadata",
     "accuracy": "reference model",
     "accuracy.model": "top1 correct n low high",
-    "parity": "max_difference mean_difference top1_agreement n tolerance passed",
+    "parity": "max_difference mean_difference agreement top1_agreement n tolerance passed",
     "latency": "batch threads model baseline ratio",
     "latency.model": "n median_ms p90_ms p99_ms spread warm_up_rounds settled samples_ms",
     "latency.ratio": "ratio low high n",

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from recycle_pipeline.models.fold import fold_batch_norm, largest_difference
 from recycle_pipeline.models.options import ArchOptions
@@ -174,6 +175,42 @@ def test_a_network_that_folding_would_change_is_left_unfolded_with_a_reason(
     assert largest_difference(network, folded.network, IMAGES) == 0
     assert_same_state(network, before)
     assert_same_state(folded.network, before)
+
+
+class Flips(nn.Module):
+    """Its convolution gives sums that are 0 but for rounding; their signs are the logits of one image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1, affine=False)
+        self.norm.running_mean.fill_(0.1)
+        self.norm.running_var.fill_(0.3)
+        nn.init.constant_(self.conv.weight, 0.7)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)).sign().flatten(1)
+
+
+def at_the_threshold():
+    """49 images far from it and one for which folding flips a sign, each (1, 1, 1, 1)."""
+    network, values = Flips().eval(), torch.full((50, 1, 1, 1), 2.0)
+    folded = fuse_conv_bn_eval(network.conv, network.norm)
+    near = torch.nextafter(torch.tensor(0.1 / 0.7), torch.tensor(1.0)) + torch.arange(-40, 40) * 1.5e-8
+    for value in near.reshape(-1, 1, 1, 1, 1):
+        if not torch.equal(network(value), folded(value).sign().flatten(1)):
+            values[7] = value
+            return network, values
+    raise AssertionError("no value is flipped by folding")
+
+
+def test_a_flipped_sign_is_taken_where_a_share_of_the_images_is_asked_for():
+    network, images = at_the_threshold()
+    with torch.no_grad():
+        refused = fold_batch_norm(network, [images])
+        taken = fold_batch_norm(network, [images], min_agreement=0.98)
+    assert refused.batch_norms == 0 and "it would change logits by" in refused.reason
+    assert (taken.batch_norms, taken.reason) == (1, "") and taken.difference >= 1
+    assert fold_batch_norm(network, [images], min_agreement=0.99).batch_norms == 0
 
 
 def test_an_output_that_is_used_twice_keeps_its_batch_norm(with_statistics):

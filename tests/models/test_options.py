@@ -32,6 +32,7 @@ def test_only_what_differs_from_the_published_network_is_told():
     both = ArchOptions(activations="binary", batch_norm="learned")
     assert both.changed() == {"activations": "binary", "batch_norm": "learned"}
     assert ArchOptions(**both.changed()) == both
+    assert (DEFAULT_OPTIONS.described(), both.described()) == ("", ", activations binary, batch norm learned")
 
 
 @pytest.mark.parametrize(("width", "channels", "left"), [(0.1, 64, 6), (0.1, 256, 25), (1.25, 128, 160)])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.init_scale import SCALE_FANS, SCORE_RULES
 from recycle_pipeline.models.masked import KINDS
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.reuse import RECYCLE_FROM
 from recycle_pipeline.models.topk import ROUNDINGS
 from recycle_pipeline.pipeline import config as config_module
@@ -98,6 +99,11 @@ REFUSALS = [
     ({"reuse_rate": 0.51}, "--reuse-rate 0.51: expected more than 0 and at most 0.5"),
     ({"reuse": "rerandomize", "reuse_rate": 1.01}, "--reuse-rate 1.01: expected more than 0 and at most 1"),
     ({"max_difference": -1.0}, "--max-difference -1: expected at least 0"),
+    ({"min_agreement": 1.5}, "--min-agreement 1.5: expected at least 0 and at most 1"),
+    ({"width": 0.0}, "--width 0: expected more than 0 and at most 64"),
+    ({"width": math.inf}, "--width inf: expected more than 0 and at most 64"),
+    ({"activations": "sign"}, "--activations 'sign': expected one of relu, binary"),
+    ({"batch_norm": "affine"}, "--batch-norm 'affine': expected one of fixed, learned"),
     ({"max_accuracy_drop": 1.5}, "--max-accuracy-drop 1.5: expected at least 0 and at most 1"),
     ({"min_top1": 98.0}, "--min-top1 98: expected at least 0 and at most 1"),
     ({"max_slowdown": -0.5}, "--max-slowdown -0.5: expected at least 0"),
@@ -112,6 +118,10 @@ def test_a_bad_value_is_refused_with_option_value_and_expectation(values, messag
 
 
 EDGES = [
+    {"width": 64.0},
+    {"width": 1e-6},
+    {"min_agreement": 0.0},
+    {"min_agreement": 1.0},
     {"seed": 2**63 - 1},
     {"reuse_rate": 0.5},
     {"reuse": "rerandomize", "reuse_rate": 1.0},
@@ -291,8 +301,23 @@ def test_resolve_twice_is_resolve_once():
 def test_resolve_leaves_open_only_what_may_stay_open():
     values = dataclasses.asdict(RunConfig().resolve())
     unset = {name for name, value in values.items() if value is None}
-    free = {"data_root", "image_size", "min_top1", "max_slowdown", "output_dir"}
+    free = {"data_root", "image_size", "min_agreement", "min_top1", "max_slowdown", "output_dir"}
     assert unset == free | {"preset", "reuse_period_steps"}
+
+
+def test_signs_are_judged_by_the_share_of_images_and_may_lose_more_where_logits_tie():
+    signs = resolved(activations="binary")
+    assert (signs.min_agreement, signs.max_accuracy_drop, signs.max_difference) == (0.99, 0.02, 1e-4)
+    assert resolved().max_accuracy_drop == 0.005
+    asked = resolved(activations="binary", min_agreement=0.5, max_accuracy_drop=0.0)
+    assert (asked.min_agreement, asked.max_accuracy_drop) == (0.5, 0.0)
+    assert resolved(min_agreement=0.9).min_agreement == 0.9
+
+
+def test_the_options_of_the_architecture_are_one_value():
+    config = RunConfig(width=0.5, activations="binary", batch_norm="learned")
+    assert config.options == ArchOptions(0.5, "binary", "learned")
+    assert RunConfig().options == ArchOptions()
 
 
 def test_a_dict_of_settings_has_plain_values_and_no_none():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
+from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline import config as settings
 from recycle_pipeline.pipeline.config import RunConfig, config_from
 from recycle_pipeline.pipeline.config_file import as_toml, read_config_file, read_run_config, write_config
@@ -18,6 +19,9 @@ AMOUNT = st.floats(0, 1e30)
 COUNT = st.integers(2, 10**9)
 FIELDS = {
     "arch": TEXT,
+    "width": st.floats(0, 64, exclude_min=True),
+    "activations": st.sampled_from(ACTIVATIONS),
+    "batch_norm": st.sampled_from(BATCH_NORMS),
     "prune": FRACTION,
     "subnetwork": st.sampled_from(settings.SUBNETWORKS),
     "init": st.sampled_from((None, *INITS)),
@@ -50,7 +54,8 @@ FIELDS = {
     "embed_preprocessing": st.booleans(),
     "provider": st.sampled_from(settings.PROVIDERS),
     "max_difference": AMOUNT,
-    "max_accuracy_drop": st.floats(0, 1),
+    "min_agreement": st.none() | st.floats(0, 1),
+    "max_accuracy_drop": st.none() | st.floats(0, 1),
     "min_top1": st.none() | st.floats(0, 1),
     "max_slowdown": st.none() | AMOUNT,
     "output_dir": st.none() | TEXT,

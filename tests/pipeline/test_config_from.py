@@ -26,7 +26,7 @@ def test_hyphens_stand_for_underscores_and_none_for_not_given():
         ("prun", "; did you mean prune?"),
         ("batchsize", "; did you mean batch_size?"),
         ("output-folder", "; did you mean output_dir?"),
-        ("zzz", "; known: arch, prune, subnetwork, init, "),
+        ("zzz", "; known: arch, width, activations, batch_norm, prune, "),
     ],
 )
 def test_an_unknown_setting_is_refused_with_the_nearest_known(name, hint):

@@ -1,10 +1,12 @@
 """Help that a person can follow: an example in each, every option explained, and nothing heavy imported."""
 
 import json
+import re
 
 import click
 import pytest
 
+from recycle_pipeline.models.registry import ARCHITECTURES
 from recycle_pipeline.pipeline.cli.app import cli
 from recycle_pipeline.pipeline.config import FORMS, RunConfig
 from recycle_pipeline.pipeline.data import KNOWN
@@ -81,6 +83,18 @@ def test_the_help_of_init_and_decay_follows_the_config():
     assert said["weight_decay"].endswith("[conv2-8: 1e-4, others 5e-4]")
     for arch, decay in (("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)):
         assert RunConfig(arch=arch).resolve().weight_decay == decay
+
+
+def test_the_help_of_arch_and_of_the_gates_of_signs_follows_the_code():
+    said = {p.name: p.help for p in cli.commands["run"].params}
+    listed = said["arch"].partition(", or your own")[0].split(", ")
+    groups = [re.fullmatch(r"([a-z_]+)([\d/]*)", group).groups() for group in listed]  # resnet18/34/50
+    names = {start + number for start, numbers in groups for number in numbers.split("/")}
+    assert names == set(ARCHITECTURES)
+    signs = RunConfig(activations="binary").resolve()
+    assert said["min_agreement"].endswith(f"[all; binary activations {signs.min_agreement}]")
+    drops = (RunConfig().resolve().max_accuracy_drop, signs.max_accuracy_drop)
+    assert said["max_accuracy_drop"].endswith("[{}; binary activations {}]".format(*drops))
 
 
 def test_exit_codes_are_in_the_help(command):

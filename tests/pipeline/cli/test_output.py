@@ -13,6 +13,9 @@ from recycle_pipeline.pipeline.cli.tables import size
 DRY_RUN = """\
 # mine: search, pack, export, verify (dry run, nothing written)
 arch = "conv2"
+width = 1.0
+activations = "relu"
+batch_norm = "fixed"
 prune = 0.8
 subnetwork = "binary"
 init = "signed_constant"

@@ -33,8 +33,20 @@ REFUSED = [
     (
         "run --arch resnet81",
         "Error: unknown arch 'resnet81' (did you mean resnet18?); known: conv2, conv4, conv6, conv8, "
-        "resnet18, resnet34, or your own as package.module:function\n",
+        "resnet18, resnet34, resnet50, resnet20, resnet32, resnet44, resnet56, resnet110, vgg_small, "
+        "vgg_small_bn, or your own as package.module:function\n",
     ),
+    ("run --width 0", "Error: --width 0: expected more than 0 and at most 64\n"),
+    (
+        "run --arch conv2 --width 0.01",
+        "Error: --width 0.01 leaves nothing of a layer of 64 channels; expected at least 0.015625\n",
+    ),
+    (
+        "run --arch conv4 --batch-norm learned --dry-run",
+        "Error: --batch-norm learned: conv4 has no batch norm, unless --activations binary is given too; "
+        "leave it out, or choose another arch\n",
+    ),
+    ("run --min-agreement 99", "Error: --min-agreement 99: expected at least 0 and at most 1\n"),
     ("run --seed -1", "Error: seed -1 is out of range: expected an integer from 0 to 9223372036854775807\n"),
     (
         "run --seed 9223372036854775808",
