@@ -2,8 +2,9 @@
 
 `assemble` already merges mask and gain; `fold_batch_norm` merges every batch norm that follows a
 convolution or linear layer directly, by torch's own pattern matcher and arithmetic
-(torch.fx.experimental.optimization.fuse). Folding is never allowed to change the function: its result
-is compared on real images, and a network that cannot be folded safely keeps its batch norms.
+(torch.fx.experimental.optimization.fuse). One behind a max-pool goes before it first, where no gamma is
+below 0: the largest of a window stays the largest. Folding is never allowed to change the function: its
+result is compared on real images, and a network that cannot be folded safely keeps its batch norms.
 """
 
 import copy
@@ -51,7 +52,7 @@ def fold_batch_norm(network: nn.Module, images: Sequence[Tensor], min_agreement:
         graph = fx.symbolic_trace(network).graph
         if reason := _unsafe(graph, network):
             return _unfolded(network, reason)
-        folded = cast(fx.GraphModule, fuse(_with_affine(network)).eval())
+        folded = cast(fx.GraphModule, fuse(_before_pools(_with_affine(network))).eval())
         folded.delete_all_unused_submodules()
         differences = torch.cat([_differences(network, folded, batch) for batch in images])  # (N,)
     except Exception as error:  # tracing raises whatever the network's own code raises on proxies
@@ -89,6 +90,32 @@ def _unsafe(graph: fx.Graph, network: nn.Module) -> str:
         if node.op == "get_attr" and any(str(node.target).startswith(f"{name}.") for name in calls):
             return f"{node.target} is also read past its layer"
     return ""
+
+
+def _before_pools(network: nn.Module) -> fx.GraphModule:
+    """The network with conv -> max-pool -> batch norm in the order conv -> batch norm -> max-pool."""
+    traced = fx.symbolic_trace(network)
+    modules = dict(traced.named_modules())
+    for norm in list(traced.graph.nodes):
+        pool = _called_on(norm, nn.BatchNorm2d, modules)
+        conv = _called_on(pool, nn.MaxPool2d, modules)
+        if pool is None or conv is None or _called_on(conv, nn.Conv2d, modules) is None:
+            continue
+        alone, module = len(pool.users) == len(conv.users) == 1, cast(nn.BatchNorm2d, modules[norm.target])
+        if alone and module.track_running_stats and bool((module.weight >= 0).all()):
+            norm.replace_all_uses_with(pool)
+            norm.args, pool.args = (conv,), (norm,)
+            conv.append(norm)
+    traced.recompile()
+    return traced
+
+
+def _called_on(node: fx.Node | None, kind: type[nn.Module], modules: dict[str, nn.Module]) -> fx.Node | None:
+    """What a module of this very kind is called on; None where the node calls something else."""
+    if node is None or node.op != "call_module" or type(modules[str(node.target)]) is not kind:
+        return None
+    given = node.args[0] if node.args else None
+    return given if isinstance(given, fx.Node) else None
 
 
 def _with_affine(network: nn.Module) -> nn.Module:

@@ -12,13 +12,7 @@ from recycle_pipeline.models.registry import ARCHITECTURES, build
 
 IMAGES = torch.randn((4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
 RESNETS = {"resnet18": 20, "resnet34": 36, "resnet50": 53, "resnet20": 21, "resnet32": 33, "resnet44": 45}
-# Batch norms before, and after: those behind a max-pool stay.
-BATCH_NORMS = {name: (count, 0) for name, count in RESNETS.items()} | {
-    "resnet56": (57, 0),
-    "resnet110": (111, 0),
-    "vgg_small": (3, 3),
-    "vgg_small_bn": (6, 3),
-}
+BATCH_NORMS = RESNETS | {"resnet56": 57, "resnet110": 111, "vgg_small": 3, "vgg_small_bn": 6}
 
 
 def batch_norms(network):
@@ -42,9 +36,9 @@ def test_every_architecture_folds_to_the_same_logits(arch, with_statistics):
     folded = fold_batch_norm(network, [IMAGES])
     with torch.no_grad():
         logits = network(IMAGES)
-    expected, left = BATCH_NORMS.get(arch, (0, 0))
-    assert (folded.batch_norms, folded.reason) == (expected - left, "")
-    assert len(batch_norms(folded.network)) == left
+    expected = BATCH_NORMS.get(arch, 0)
+    assert (folded.batch_norms, folded.reason) == (expected, "")
+    assert len(batch_norms(folded.network)) == 0
     assert len(batch_norms(network)) == expected
     assert not folded.network.training
     limit = 1e-5 * float(logits.abs().max()) if expected else 0.0
@@ -58,8 +52,7 @@ def test_learned_gamma_and_beta_fold_as_well(arch, with_statistics):
     options = ArchOptions(batch_norm="learned")
     network = with_statistics(build(arch, classes=10, channels=3, image_size=16, options=options))
     folded = fold_batch_norm(network, [IMAGES])
-    expected, left = BATCH_NORMS[arch]
-    assert (folded.batch_norms, len(batch_norms(folded.network))) == (expected - left, left)
+    assert (folded.batch_norms, len(batch_norms(folded.network))) == (BATCH_NORMS[arch], 0)
     with torch.no_grad():
         limit = 1e-5 * float(network(IMAGES).abs().max())
     assert largest_difference(network, folded.network, IMAGES) <= limit
@@ -175,6 +168,50 @@ def test_a_network_that_folding_would_change_is_left_unfolded_with_a_reason(
     assert largest_difference(network, folded.network, IMAGES) == 0
     assert_same_state(network, before)
     assert_same_state(folded.network, before)
+
+
+def pooled(pool, **conv):
+    return nn.Sequential(nn.Conv2d(3, 5, 3, **conv), pool, nn.BatchNorm2d(5), nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    "pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(3, 1)], ids=str
+)
+def test_a_batch_norm_behind_a_max_pool_folds_unless_a_gamma_turns_the_order_round(pool, with_statistics):
+    network = with_statistics(pooled(pool))
+    folded = fold_batch_norm(network, [IMAGES])
+    assert folded.batch_norms == 1 and largest_difference(network, folded.network, IMAGES) < 1e-5
+    with torch.no_grad():
+        network[2].weight[3] = -0.01
+    folded = fold_batch_norm(network, [IMAGES])
+    assert (folded.batch_norms, folded.reason, folded.difference) == (0, "", 0)
+
+
+class PoolUsedTwice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool, self.norm = nn.Conv2d(3, 3, 3), nn.MaxPool2d(2), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        x = self.pool(self.conv(x))
+        return x + self.norm(x)
+
+
+class ConvUsedTwice(PoolUsedTwice):
+    def forward(self, x):
+        x = self.conv(x)
+        return self.norm(self.pool(x)).mean() + x
+
+
+@pytest.mark.parametrize(
+    "make",
+    [PoolUsedTwice, ConvUsedTwice, lambda: pooled(nn.AvgPool2d(2))],
+    ids=["pool used twice", "convolution used twice", "average"],
+)
+def test_other_batch_norms_behind_a_pool_stay(make, with_statistics):
+    network = with_statistics(make())
+    folded = fold_batch_norm(network, [IMAGES])
+    assert (folded.batch_norms, folded.reason, folded.difference) == (0, "", 0)
 
 
 class Flips(nn.Module):

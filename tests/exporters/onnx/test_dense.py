@@ -15,7 +15,8 @@ from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.registry import ARCHITECTURES, build
 
-# Sums of up to 4,608 float32 products in another order; logits are of order 1.
+# Sums of up to 4,608 float32 products in another order; logits are of order 1, or 100 in deep networks,
+# whose blocks add up.
 TOLERANCE = 1e-4
 
 # arch, px, channels: digits where the pools allow it, and the 7x7 stem for images above 64 px.
@@ -51,8 +52,9 @@ def test_logits_equal_those_of_torch_at_any_batch_size(exported, session):
         got = runtime.run(["logits"], {"images": images.numpy()})[0]
         assert got.shape == expected.shape == (batch, 10)
         assert got.dtype == np.float32
-        assert np.abs(got - expected).max() <= TOLERANCE
-        assert 0.1 < np.abs(expected).max() < 20  # else the tolerance would say nothing
+        largest = np.abs(expected).max()
+        assert np.abs(got - expected).max() <= TOLERANCE * max(1, largest / 20)
+        assert 0.1 < largest < 500  # else the tolerance would say nothing
 
 
 def test_exactly_one_file_is_written(exported):

@@ -21,6 +21,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 FILES = {
     "ticket-v1-binary-recycled": "910616cae889fcdc90f5df2647a018e34faa4a3e0efe8506bce1a400b45f00df",
     "ticket-v1-continuous-rerandomized": "ccd5180f9c3a8cd29d07bc90ba926c07d47fc9cd234a4d4e432d49054cfe601d",
+    "ticket-v2-signs-learned": "ebcb3d872cc4487fe0ddaeded3626c412ac52a20010dcd7faad15caf0e52d348",
 }
 
 
@@ -48,6 +49,7 @@ def test_its_header_is_read(golden):
         assert getattr(subnetwork, field) == facts[field], field
     for field in ("classes", "mean", "std"):
         assert list(getattr(subnetwork, field)) == facts[field], field
+    assert subnetwork.options.changed() == facts.get("options", {})
     assert {t.name: t.kept for t in subnetwork.tensors} == facts["kept"]
     assert {t.name: t.moved for t in subnetwork.tensors} == facts["moved"]
     assert min(facts["moved"].values()) > 0
