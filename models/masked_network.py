@@ -66,7 +66,9 @@ class ReuseEvent:
 
 
 @dataclass
-class _Layer:
+class MaskedLayer:
+    """One masked layer: `weight` is the parametrization, `scores` what is trained."""
+
     name: str
     weight: MaskedWeight
     scores: nn.Parameter
@@ -86,6 +88,7 @@ class MaskedNetwork:
     def __init__(self, network: nn.Module, recipe: Recipe) -> None:
         self.network = network
         self.recipe = recipe
+        self.events = 0  # reuse events so far
         plain = maskable_layers(network)
         network.requires_grad_(False)
         if recipe.batch_norm == "learned":
@@ -94,7 +97,7 @@ class MaskedNetwork:
         self._layers = [self._mask_layer(name, layer) for name, layer in plain.items()]
         self.refresh()
 
-    def _mask_layer(self, name: str, layer: Maskable) -> _Layer:
+    def _mask_layer(self, name: str, layer: Maskable) -> MaskedLayer:
         shape, device, recipe = tuple(layer.weight.shape), layer.weight.device, self.recipe
         scale = init_scale(shape, recipe.init, recipe.scale_fan, recipe.prune)
         weight = draw_weights(stream_key(recipe.seed, name), shape, recipe.init, scale, device)
@@ -106,7 +109,12 @@ class MaskedNetwork:
         masked = MaskedWeight(weight, recipe.kind, recipe.scores)
         layer.weight = scores
         parametrize.register_parametrization(layer, "weight", masked)
-        return _Layer(name, masked, scores, scale)
+        return MaskedLayer(name, masked, scores, scale)
+
+    @property
+    def layers(self) -> list[MaskedLayer]:
+        """In the network's order."""
+        return self._layers
 
     @property
     def scores(self) -> list[nn.Parameter]:
@@ -138,9 +146,9 @@ class MaskedNetwork:
         """
         prune = self.recipe.prune if prune is None else prune
         for layer, mask in zip(self._layers, self._masks(prune), strict=True):
-            layer.weight.refresh(mask, self._correction(prune))
+            layer.weight.refresh(mask, self.correction(prune))
 
-    def _correction(self, prune: float) -> float:
+    def correction(self, prune: float) -> float:
         """While a schedule keeps more than the final density, weights scaled for that are too large."""
         if self.recipe.scale_fan != "keep":
             return 1.0
@@ -170,7 +178,7 @@ class MaskedNetwork:
     def hybrid(self, rate: float, number: int, source: RecycleFrom = "top") -> ReuseEvent:
         """Redraws pruned weights with probability `rate` / 2, then recycles `rate` / 2 of every layer."""
 
-        def both(layer: _Layer, provenance: Provenance) -> Reused:
+        def both(layer: MaskedLayer, provenance: Provenance) -> Reused:
             first = self._redrawn(layer, provenance, rate / 2, number)
             second = self._recycled(layer, first.weights, first.provenance, rate / 2, source)
             return composed(first, second, layer.weight.weight)
@@ -178,11 +186,11 @@ class MaskedNetwork:
         return self._apply(both)
 
     def _recycled(
-        self, layer: _Layer, weights: Tensor, provenance: Provenance, rate: float, source: RecycleFrom
+        self, layer: MaskedLayer, weights: Tensor, provenance: Provenance, rate: float, source: RecycleFrom
     ) -> Reused:
         return recycle(layer.scores, weights, provenance, rate, source=source, rule=self.recipe.scores)
 
-    def _redrawn(self, layer: _Layer, provenance: Provenance, rate: float, number: int) -> Reused:
+    def _redrawn(self, layer: MaskedLayer, provenance: Provenance, rate: float, number: int) -> Reused:
         weight, recipe = layer.weight.weight, self.recipe
         key = stream_key(recipe.seed, layer.name, number)
         fresh = draw_weights(key, tuple(weight.shape), recipe.init, layer.scale, weight.device)
@@ -191,6 +199,7 @@ class MaskedNetwork:
         return rerandomize(weight, layer.weight.mask, provenance, fresh, picked, number)
 
     def _apply(self, event) -> ReuseEvent:  # type: ignore[no-untyped-def]
+        self.events += 1
         written = changed = 0
         for layer in self._layers:
             weight = layer.weight.weight
@@ -210,7 +219,7 @@ class MaskedNetwork:
         """Masks and provenance of every layer, as numpy; valid after `refresh`."""
         return tuple(self._tensor(layer) for layer in self._layers)
 
-    def _tensor(self, layer: _Layer) -> MaskedTensor:
+    def _tensor(self, layer: MaskedLayer) -> MaskedTensor:
         recipe, masked = self.recipe, layer.weight
         mask = masked.mask.cpu().numpy().copy()
         gain = np.float32(masked.gain.item()) if recipe.kind == "binary" else None

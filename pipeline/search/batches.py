@@ -11,7 +11,8 @@ from recycle_pipeline.pipeline.data.image_set import ImageSet
 class TrainingImages:
     """The training split of an image set on a device.
 
-    Random crops after zero padding and horizontal flips are one gather per batch.
+    What is random (order, crops, flips) is drawn for a whole epoch at once into fixed tensors, so that a
+    batch is a pure function of its positions in the epoch and may be part of a captured graph.
 
     Args:
         images: the data set.
@@ -27,31 +28,58 @@ class TrainingImages:
         self._pad, self._flip, self._side = pad, images.augmentation.flip, images.image_size
         self._normalise = Normalise(images, device)
         self._generator = torch.Generator(device).manual_seed(seed)
+        count = len(self._labels)
+        self._order = torch.arange(count, device=device)
+        self._shifts = torch.zeros(2, count, dtype=torch.int64, device=device)
+        self._mirrored = torch.zeros(count, dtype=torch.bool, device=device)
 
-    def batches_per_epoch(self, batch_size: int) -> int:
-        """Steps of one epoch; the last batch may be smaller, but never a single image."""
-        full, rest = divmod(len(self._labels), batch_size)
-        return full + (1 if rest > 1 or full == 0 else 0)
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batch_sizes(self, batch_size: int) -> list[int]:
+        """Images of each step of an epoch; the last batch may be smaller, but never a single image."""
+        full, rest = divmod(len(self), batch_size)
+        return [batch_size] * full + ([rest] if rest > 1 or full == 0 else [])
+
+    def begin_epoch(self) -> None:
+        """Draws the order, the crops and the flips of the next epoch."""
+        count, device, generator = len(self), self._labels.device, self._generator
+        self._order.copy_(torch.randperm(count, generator=generator, device=device))
+        self._shifts.copy_(torch.randint(2 * self._pad + 1, (2, count), generator=generator, device=device))
+        self._mirrored.copy_(torch.rand(count, generator=generator, device=device) < 0.5)
+
+    def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images at these positions, (n,) int64, of the present epoch's order.
+
+        Returns:
+            (n, C, S, S) float32, normalised, and (n,) int64 labels.
+        """
+        chosen = self._order[positions]
+        rows, columns = self._shifts[:, positions, None]  # (n, 1) each
+        line = torch.arange(self._side, device=positions.device).expand(len(positions), -1)  # (n, S)
+        across = line
+        if self._flip:
+            across = torch.where(self._mirrored[positions, None], self._side - 1 - line, line)
+        channels = torch.arange(self._padded.shape[1], device=positions.device)[None, :, None, None]
+        down, across = (line + rows)[:, None, :, None], (across + columns)[:, None, None, :]
+        pixels = self._padded[chosen[:, None, None, None], channels, down, across]
+        return self._normalise(pixels), self._labels[chosen]
 
     def epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (images, labels): (n, C, S, S) float32 normalised, (n,) int64."""
-        order = torch.randperm(len(self._labels), generator=self._generator, device=self._labels.device)
-        for step in range(self.batches_per_epoch(batch_size)):
-            chosen = order[step * batch_size : (step + 1) * batch_size]
-            yield self._normalise(self._augmented(chosen)), self._labels[chosen]
+        """Draws an epoch and yields its batches."""
+        self.begin_epoch()
+        positions = torch.arange(len(self), device=self._labels.device)
+        start = 0
+        for size in self.batch_sizes(batch_size):
+            yield self.batch(positions[start : start + size])
+            start += size
 
-    def _augmented(self, chosen: Tensor) -> Tensor:
-        count, device = len(chosen), chosen.device
-        shifts = torch.randint(2 * self._pad + 1, (2, count, 1), generator=self._generator, device=device)
-        line = torch.arange(self._side, device=device).expand(count, -1)  # (n, S)
-        columns = line
-        if self._flip:
-            flipped = torch.rand(count, 1, generator=self._generator, device=device) < 0.5
-            columns = torch.where(flipped, self._side - 1 - line, line)
-        rows = (line + shifts[0])[:, None, :, None]
-        columns = (columns + shifts[1])[:, None, None, :]
-        channels = torch.arange(self._padded.shape[1], device=device)[None, :, None, None]
-        return self._padded[chosen[:, None, None, None], channels, rows, columns]
+    def random_state(self) -> Tensor:
+        """Of the generator, (n,) uint8 on the CPU: what the next epoch's draws follow from."""
+        return self._generator.get_state()
+
+    def set_random_state(self, state: Tensor) -> None:
+        self._generator.set_state(state)
 
 
 class Normalise:

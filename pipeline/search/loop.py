@@ -4,28 +4,33 @@ The test split is evaluated after each epoch for the reader's eyes; nothing is c
 kept is the last epoch.
 """
 
-import math
+import copy
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from recycle_pipeline.models.errors import RecycleError
-from recycle_pipeline.models.masked_network import MaskedNetwork, ReuseEvent
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
-from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.batches import TrainingImages
+from recycle_pipeline.pipeline.search.captured import CapturedSteps
+from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
+from recycle_pipeline.pipeline.search.events import reuse_weights
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.settings import (
     SearchSettings,
+    check_event_numbers,
+    event_number_after,
+    event_number_before_step,
     learning_rate_at,
     prune_at,
     reuse_event_after,
+    reuse_event_before_step,
 )
+from recycle_pipeline.pipeline.search.steps import StepHooks, Steps, check_finite
 
-EVALUATION_BATCH = 512
+COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 
 
 def search(
@@ -35,6 +40,8 @@ def search(
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_note: Callable[[str], None] = lambda note: None,
+    engine: str = "auto",
 ) -> MaskedNetwork:
     """Searches a subnetwork in `network`.
 
@@ -47,38 +54,48 @@ def search(
         device: where to search.
         on_epoch: called with each epoch's record.
         on_step: called with the number of steps done and of all steps.
+        on_note: called with what a user should know of how the search runs.
+        engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
+            kernels fused), or auto: on CUDA compiled for long searches, captured for short ones.
 
     Returns:
         The masked network in eval mode, its masks exact for its final scores.
 
     Raises:
-        RecycleError: the loss became NaN or infinite.
+        RecycleError: the loss or the scores became NaN or infinite.
+        UsageFault: more reuse events than a ticket can number.
     """
     network.to(device)
+    plain = copy.deepcopy(network) if device.type == "cuda" and engine != "eager" else None
     masked = MaskedNetwork(network, settings.recipe)
     training = TrainingImages(images, device, settings.recipe.seed)
-    optimizer = torch.optim.SGD(
-        masked.scores, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay
-    )
+    steps_per_epoch = len(training.batch_sizes(settings.batch_size))
+    check_event_numbers(settings, steps_per_epoch)
+    total = settings.epochs * steps_per_epoch
+    compiled = engine == "compiled" or (engine == "auto" and total >= COMPILE_FROM)
+    steps = _engine(masked, plain, training, images, settings, compiled, on_note)
     started = time.perf_counter()
     for epoch in range(settings.epochs):
         prune = prune_at(settings, epoch)
         epoch_started = time.perf_counter()
-        loss, accuracy, rate = _train_epoch(masked, training, optimizer, settings, epoch, prune, on_step)
+        reuses = _Reuses(masked, settings)
+        hooks = StepHooks(reuses.due_before, reuses.before, lambda done: on_step(done, total))
+        sums = steps.train_epoch(epoch, prune, hooks)
+        check_finite(sums, masked.is_finite(), settings, steps_per_epoch)
         trained = time.perf_counter() - epoch_started
-        masked.refresh(prune)
-        test_accuracy = evaluate(network, images, device)
-        event = _reuse(masked, settings, epoch)
+        last = epoch == settings.epochs - 1
+        test_accuracy = evaluate(network, images, device) if last else steps.evaluate()
+        reuses.after(epoch)
         on_epoch(
             EpochRecord(
                 epoch + 1,
-                loss,
-                accuracy,
+                sums.loss,
+                sums.accuracy,
                 test_accuracy,
-                rate,
+                learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
                 prune,
-                event.written,
-                event.changed,
+                reuses.written,
+                reuses.changed,
                 len(images.train_labels) / trained,
                 time.perf_counter() - started,
             )
@@ -87,84 +104,47 @@ def search(
     return masked
 
 
-def _train_epoch(
+def _engine(
     masked: MaskedNetwork,
+    plain: nn.Module | None,
     training: TrainingImages,
-    optimizer: torch.optim.Optimizer,
+    images: ImageSet,
     settings: SearchSettings,
-    epoch: int,
-    prune: float,
-    on_step: Callable[[int, int], None],
-) -> tuple[float, float, float]:
-    """Returns mean loss, accuracy and the last learning rate."""
-    network = masked.network.train()
-    steps = training.batches_per_epoch(settings.batch_size)
-    sums = torch.zeros(3, dtype=torch.float64)  # loss, correct, images
-    rate = settings.learning_rate
-    for index, (batch, labels) in enumerate(training.epoch(settings.batch_size)):
-        step = epoch * steps + index
-        rate = learning_rate_at(settings, step, steps)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        masked.refresh(prune)
-        with _mixed_precision(batch.device):
-            logits = network(_laid_out(batch))
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        if sums.device != batch.device:
-            sums = sums.to(batch.device)
-        sums += _step_sums(loss.detach(), logits.detach(), labels)
-        on_step(step + 1, settings.epochs * steps)
-    total_loss, correct, count = sums.tolist()
-    if not math.isfinite(total_loss) or not masked.is_finite():
-        raise RecycleError(
-            f"the loss or the scores are not finite in epoch {epoch + 1}, up to step {(epoch + 1) * steps} "
-            f"(learning rate {rate:.3g}); "
-            f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size"
-        )
-    return total_loss / count, correct / count, rate
+    compiled: bool,
+    on_note: Callable[[str], None],
+) -> Steps:
+    """The fastest engine that takes this network."""
+    if plain is not None:
+        try:
+            return CapturedSteps(masked, plain, training, images, settings, compiled=compiled)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a user's network may do anything that a graph cannot hold
+            reason = str(error).partition("\n")[0]
+            on_note(f"this network cannot be captured in a CUDA graph ({reason}); the search is slower")
+            torch.cuda.synchronize()
+    return EagerSteps(masked, training, images, settings)
 
 
-def _step_sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    correct = (logits.argmax(1) == labels).sum()
-    count = torch.full_like(correct, len(labels))
-    return torch.stack([loss.double() * len(labels), correct.double(), count.double()])
+class _Reuses:
+    """The reuse events of one epoch: those before steps and the one after it, and what they did."""
 
+    def __init__(self, masked: MaskedNetwork, settings: SearchSettings) -> None:
+        self._masked, self._settings = masked, settings
+        self.written = self.changed = 0
 
-def _reuse(masked: MaskedNetwork, settings: SearchSettings, epoch: int) -> ReuseEvent:
-    """The event after an epoch; the masks it was ranked by are those just evaluated."""
-    if not reuse_event_after(settings, epoch):
-        return ReuseEvent(0, 0)
-    if settings.reuse == "recycle":
-        return masked.recycle(settings.reuse_rate)
-    number = epoch // settings.reuse_period
-    return masked.rerandomize(settings.reuse_rate, number)
+    def due_before(self, step: int) -> bool:
+        return reuse_event_before_step(self._settings, step)
 
+    def before(self, step: int) -> None:
+        self._reuse(event_number_before_step(self._settings, step))
 
-@torch.no_grad()
-def evaluate(network: nn.Module, images: ImageSet, device: torch.device) -> float:
-    """Top-1 fraction on the test split, in float32, with the network in eval mode."""
-    network.eval()
-    normalise = Normalise(images, device)
-    correct = torch.zeros((), dtype=torch.int64, device=device)
-    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # by default float32 is TF32 there
-        for start in range(0, len(images.test_labels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
-            pixels = torch.from_numpy(images.test_images[part]).to(device)
-            labels = torch.from_numpy(images.test_labels[part]).to(device)
-            correct += (network(normalise(pixels)).argmax(1) == labels).sum()
-    return int(correct) / len(images.test_labels)
+    def after(self, epoch: int) -> None:
+        """Ranked by the masks just evaluated."""
+        if reuse_event_after(self._settings, epoch):
+            self._reuse(event_number_after(self._settings, epoch))
 
-
-def _laid_out(batch: Tensor) -> Tensor:
-    """Channels last on CUDA, where convolutions want it; the layers' activations follow their input."""
-    return batch.contiguous(memory_format=torch.channels_last) if batch.is_cuda else batch
-
-
-@contextmanager
-def _mixed_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16 on CUDA, where it is twice as fast; float32 on CPU."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-        yield
+    def _reuse(self, number: int) -> None:
+        event = reuse_weights(self._masked, self._settings, number)
+        self.written += event.written
+        self.changed += event.changed

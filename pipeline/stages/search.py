@@ -92,9 +92,9 @@ def settings_of(config: RunConfig) -> Any:
 
     values = dataclasses.asdict(config)
     values["reuse_period"] = config.reuse_period or 0  # not read where events are counted in steps
-    recipe_names = ({f.name for f in dataclasses.fields(Recipe)} - {"kind"}) & values.keys()
+    recipe_names = {f.name for f in dataclasses.fields(Recipe)} - {"kind"}
     recipe = Recipe(kind=values["subnetwork"], **{name: values[name] for name in recipe_names})
-    names = ({f.name for f in dataclasses.fields(SearchSettings)} - {"recipe"}) & values.keys()
+    names = {f.name for f in dataclasses.fields(SearchSettings)} - {"recipe"}
     return SearchSettings(recipe=recipe, **{name: values[name] for name in names})
 
 

@@ -77,7 +77,7 @@ def test_every_image_is_seen_once_an_epoch_but_a_last_batch_of_one(labelled, cpu
     _, labels = epoch_of(training, batch_size)
     dropped = 1 if 13 % batch_size == 1 else 0
     assert len(set(labels)) == len(labels) == 13 - dropped
-    assert len(sizes) == training.batches_per_epoch(batch_size)
+    assert len(sizes) == len(training.batch_sizes(batch_size))
     assert sizes[:-1] == [batch_size] * (len(sizes) - 1) and min(sizes) > 1
 
 
@@ -85,7 +85,7 @@ def test_every_image_is_seen_once_an_epoch_but_a_last_batch_of_one(labelled, cpu
     ("train", "batch", "steps"), [(13, 4, 3), (14, 4, 4), (12, 4, 3), (3, 64, 1), (1433, 64, 23)]
 )
 def test_the_number_of_steps(image_set, cpu, train, batch, steps):
-    assert TrainingImages(image_set(train=train, side=2), cpu, seed=0).batches_per_epoch(batch) == steps
+    assert len(TrainingImages(image_set(train=train, side=2), cpu, seed=0).batch_sizes(batch)) == steps
 
 
 def test_over_epochs_the_dropped_image_is_another(labelled, cpu):

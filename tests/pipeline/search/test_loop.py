@@ -10,9 +10,10 @@ from torch.nn import functional as F
 
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.masked_network import MaskedNetwork
-from recycle_pipeline.pipeline.search import loop
+from recycle_pipeline.pipeline.search import eager, loop
 from recycle_pipeline.pipeline.search.batches import Normalise
-from recycle_pipeline.pipeline.search.loop import evaluate, search
+from recycle_pipeline.pipeline.search.eager import evaluate
+from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.settings import learning_rate_at
 
 
@@ -170,12 +171,18 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_says_where_and_what_to_d
 
     settings = settings_with(epochs=3, learning_rate=0.25)
     message = (
-        r"^the loss or the scores are not finite in epoch 2, up to step 6 \(learning rate 0\.103\); "
+        r"^the loss is not finite at step 5, in epoch 2 \(learning rate 0\.147\); "
         r"try a lower --learning-rate than 0\.25, or a larger --batch-size$"
     )
     with pytest.raises(RecycleError, match=message) as caught:
         searched(image_set(train=24), settings, Exploding())
     assert caught.value.exit_code == 1
+
+
+def test_scores_that_are_not_finite_stop_the_search_though_the_loss_is(image_set, settings_with, searched):
+    """The loss depends on the masks alone, and stays finite."""
+    with pytest.raises(RecycleError, match=r"^the scores are not finite though the loss is; try a lower"):
+        searched(image_set(), settings_with(epochs=2, learning_rate=3e38))
 
 
 @pytest.mark.parametrize("reuse", ["recycle", "rerandomize", "none"])
@@ -189,9 +196,10 @@ def test_events_come_after_the_evaluation_with_the_asked_rate_and_number(
     monkeypatch.setattr(
         MaskedNetwork, "rerandomize", lambda *a: calls.append(("event", *a[1:])) or real[1](*a)
     )
-    monkeypatch.setattr(loop, "evaluate", lambda *a: calls.append("test") or real[2](*a))
+    for module in (eager, loop):  # between epochs, and after the last
+        monkeypatch.setattr(module, "evaluate", lambda *a: calls.append("test") or real[2](*a))
     searched(image_set(), settings_with(epochs=8, reuse=reuse, reuse_rate=0.3, reuse_period=2))
-    number = {"recycle": lambda n: ("event", 0.3), "rerandomize": lambda n: ("event", 0.3, n)}
+    number = {"recycle": lambda n: ("event", 0.3, "top"), "rerandomize": lambda n: ("event", 0.3, n)}
     events = [] if reuse == "none" else [number[reuse](n) for n in (1, 2, 3)]
     expected = ["test"] * 8
     for position, event in zip((3, 6, 9), events, strict=False):

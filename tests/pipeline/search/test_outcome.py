@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
@@ -30,6 +31,24 @@ def test_the_subnetwork_rebuilds_the_searched_tensors_bit_for_bit(
     assert rebuilt.keys() == searched.keys() == {"1.weight", "3.weight"}
     for name, array in searched.items():
         assert rebuilt[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_masks_of_another_count_than_the_prune_rate_are_refused(
+    image_set, settings_with, small_network, cpu, scope
+):
+    masked = search(small_network(), image_set(), settings_with(scope=scope, prune=0.5), cpu)
+    masked.refresh(0.6)
+    with pytest.raises(
+        RecycleError, match=r"^the search kept \d+ weights where 0\.5 removed leaves \d+; this is a bug"
+    ):
+        subnetwork_of(masked, image_set(), "mine")
+
+
+def test_the_settings_are_kept_as_the_recipe(image_set, settings_with, small_network, cpu):
+    masked = search(small_network(), image_set(), settings_with(), cpu)
+    assert subnetwork_of(masked, image_set(), "mine", {"epochs": 1}).recipe == {"epochs": 1}
+    assert subnetwork_of(masked, image_set(), "mine").recipe == {}
 
 
 def test_the_subnetwork_says_what_data_and_recipe_it_is_of(image_set, settings_with, cpu):

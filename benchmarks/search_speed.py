@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""How fast a search trains beside dense training of the same network, and beside a straightforward search.
+
+    python benchmarks/search_speed.py --record benchmarks/records/NAME.json
+
+Each arm runs in a process of its own, one after the other on one GPU, on images of CIFAR-10's shape:
+
+    straightforward  fp32, a full sort of every layer's scores in each forward pass, one kernel per operation
+    dense            plain training in bfloat16 autocast, fused SGD, compiled and captured in a CUDA graph
+    eager, captured, compiled   this project's engines
+
+Timed are the step alone (data and augmentation on the GPU included) and, for this project's engines, whole
+epochs with evaluation, as `recycle-pipeline search` runs them. Printed: median of the repeats.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.registry import build
+from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
+from recycle_pipeline.pipeline.environment import describe_environment
+from recycle_pipeline.pipeline.search.batches import TrainingImages
+from recycle_pipeline.pipeline.search.captured import CapturedSteps
+from recycle_pipeline.pipeline.search.eager import EagerSteps
+from recycle_pipeline.pipeline.search.loop import search
+from recycle_pipeline.pipeline.search.settings import SearchSettings
+from recycle_pipeline.pipeline.search.steps import StepHooks
+from recycle_pipeline.pipeline.stages.search import settings_of
+
+ARMS = ("straightforward", "dense", "eager", "captured", "compiled")
+NO_HOOKS = StepHooks(lambda step: False, lambda step: None, lambda done: None)
+REPEATS, STEPS = 7, 60
+Work = Callable[[], None]
+
+
+def random_images(train: int, side: int, pad: int = 4) -> ImageSet:
+    """Noise in CIFAR-10's shape: speed does not depend on what the pictures show."""
+    rng = np.random.default_rng(0)
+
+    def split(count: int) -> tuple[Any, Any]:
+        return rng.integers(0, 256, (count, 3, side, side), dtype=np.uint8), rng.integers(0, 10, count)
+
+    names = tuple("abcdefghij")
+    return ImageSet(
+        "noise", *split(train), *split(10000), names, (0.5,) * 3, (0.25,) * 3, Augmentation(pad, True)
+    )
+
+
+class SortedConv(nn.Conv2d):
+    """Edge-popup as first written down: scores sorted in every forward pass."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(x, self.effective(), None)
+
+    def effective(self) -> torch.Tensor:
+        magnitudes = self.scores.abs()
+        order = magnitudes.detach().flatten().sort().indices
+        mask = torch.ones_like(magnitudes.detach()).flatten()
+        mask[order[: int(0.9 * mask.numel())]] = 0
+        mask = (mask.view_as(magnitudes) - magnitudes).detach() + magnitudes  # straight through
+        gain = (self.weight.abs() * mask).sum().detach() / mask.detach().sum()
+        return gain * self.weight.sign() * mask
+
+
+class SortedLinear(nn.Linear):
+    """The same for the classifier."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.linear(x, SortedConv.effective(self))  # type: ignore[arg-type]
+
+
+def straightforward(network: nn.Module) -> list[nn.Parameter]:
+    scores = []
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.__class__ = SortedConv if isinstance(module, nn.Conv2d) else SortedLinear
+            module.weight.requires_grad_(False)
+            module.scores = nn.Parameter(torch.randn_like(module.weight) * 0.01)
+            scores.append(module.scores)
+    return scores
+
+
+def timed(work: Work, images: int) -> dict[str, float]:
+    """Images/s of `work`, which trains on that many images."""
+    rates = []
+    for _ in range(REPEATS):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        rates.append(images / (time.perf_counter() - started))
+    return {"images_per_second": statistics.median(rates), "low": min(rates), "high": max(rates)}
+
+
+def plain_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchSettings) -> Work:
+    """A function that trains for STEPS steps."""
+    device = torch.device("cuda")
+    training, batch = TrainingImages(images, device, 0), settings.batch_size
+    positions = torch.arange(batch, device=device)
+    training.begin_epoch()
+    network.train()
+    if arm == "straightforward":
+        optimizer = torch.optim.SGD(straightforward(network), 0.1, 0.9, weight_decay=5e-4)
+
+        def step() -> None:
+            pictures, labels = training.batch(positions)
+            optimizer.zero_grad()
+            F.cross_entropy(network(pictures), labels).backward()
+            optimizer.step()
+
+        return lambda: [step() for _ in range(STEPS)] and None
+    network.to(memory_format=torch.channels_last)
+    fused = torch.optim.SGD(network.parameters(), 0.1, 0.9, weight_decay=5e-4, fused=True)
+
+    def loss_of(pictures: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            logits = network(pictures.contiguous(memory_format=torch.channels_last))
+        return F.cross_entropy(logits.float(), labels)
+
+    compiled, prepared = torch.compile(loss_of, dynamic=False), torch.compile(training.batch, dynamic=False)
+
+    def dense_step() -> None:
+        fused.zero_grad(set_to_none=True)
+        compiled(*prepared(positions)).backward()
+        fused.step()
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            dense_step()
+    torch.cuda.current_stream().wait_stream(stream)
+    fused.zero_grad(set_to_none=True)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        dense_step()
+    return lambda: [graph.replay() for _ in range(STEPS)] and None
+
+
+def engine_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchSettings) -> Work:
+    device = torch.device("cuda")
+    plain = copy.deepcopy(network)
+    masked = MaskedNetwork(network, settings.recipe)
+    training = TrainingImages(images, device, 0)
+    if arm == "eager":
+        steps: Any = EagerSteps(masked, training, images, settings)
+        return lambda: steps.train_epoch(0, settings.recipe.prune, NO_HOOKS) and None
+    steps = CapturedSteps(masked, plain, training, images, settings, compiled=arm == "compiled")
+    launch = steps.launches[settings.batch_size]
+
+    def work() -> None:
+        steps.rewind()
+        for _ in range(STEPS):
+            launch()
+
+    return work
+
+
+def run_arm(args: argparse.Namespace) -> dict[str, Any]:
+    images = random_images(args.images, args.side)
+    config = RunConfig(arch=args.arch, data="cifar10", batch_size=args.batch_size, epochs=8).resolve()
+    settings = settings_of(config)
+    network = build(args.arch, classes=10, channels=3, image_size=args.side).to("cuda")
+    torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    make = plain_arm if args.arm in ("straightforward", "dense") else engine_arm
+    few = random_images(args.batch_size * STEPS, args.side) if args.arm == "eager" else images
+    work = make(args.arm, network, few, settings)
+    work()
+    torch.cuda.synchronize()
+    row: dict[str, Any] = {"arm": args.arm, "batch_size": args.batch_size, "arch": args.arch}
+    row["seconds_until_ready"] = round(time.perf_counter() - started, 1)
+    row |= timed(work, STEPS * args.batch_size)
+    row["peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
+    row["reserved_memory_mb"] = round(torch.cuda.max_memory_reserved() / 1e6)
+    if args.epochs and args.arm in ("captured", "compiled"):
+        row["epochs"] = whole_epochs(args, images, settings)
+    return row
+
+
+def whole_epochs(args: argparse.Namespace, images: ImageSet, settings: SearchSettings) -> dict[str, float]:
+    """Images/s from the end of the first epoch to that of the last but one, evaluations and events included.
+
+    The last epoch's exact evaluation in float32 happens once per search and is left out.
+    """
+    ends: list[float] = []
+    network = build(args.arch, classes=10, channels=3, image_size=args.side)
+    on_epoch = lambda record: ends.append(time.perf_counter())  # noqa: E731
+    search(network, images, settings, torch.device("cuda"), on_epoch, engine=args.arm)
+    seconds = np.diff(ends[:-1])
+    rates = len(images.train_labels) / seconds
+    return {
+        "images_per_second": float(np.median(rates)),
+        "low": rates.min(),
+        "high": rates.max(),
+        "n": len(rates),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--record", type=Path)
+    parser.add_argument("--arms", default=",".join(ARMS))
+    parser.add_argument("--arm", help=argparse.SUPPRESS)
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--images", type=int, default=50000)
+    parser.add_argument("--side", type=int, default=32)
+    parser.add_argument("--epochs", action=argparse.BooleanOptionalAction, default=True)
+    args = parser.parse_args()
+    if args.arm:
+        print(json.dumps(run_arm(args)))
+        return
+    rows = []
+    for arm in args.arms.split(","):
+        done = subprocess.run([sys.executable, *sys.argv, "--arm", arm], capture_output=True, text=True)
+        if done.returncode:
+            print(arm, done.stderr[-3000:])
+            continue
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(rows[-1]), flush=True)
+    if args.record:
+        record = {"what": __doc__.splitlines()[0], "command": " ".join(["python", *sys.argv]), "rows": rows}
+        record |= {"date": date.today().isoformat(), "environment": describe_environment()}
+        record |= {"n": REPEATS, "steps_per_repeat": STEPS, "images": args.images, "side": args.side}
+        args.record.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The fast engine for CUDA: a training step captured in one graph, launched once per step.
+
+The network computes with bfloat16 weights that lie in `FlatScores`; a twin of the plain network holds
+them as its parameters. Forward, backward and update may be compiled (kernels fused by torch.compile),
+which pays from a few thousand steps on.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.pipeline.data.image_set import ImageSet
+from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
+from recycle_pipeline.pipeline.search.flat import FlatScores
+from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder
+from recycle_pipeline.pipeline.search.optimizer import optimizer_of
+from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
+from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
+from recycle_pipeline.pipeline.search.twin import twin_of
+
+EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
+
+Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
+Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Update = Callable[[list[Tensor], Tensor], None]
+
+
+class CapturedSteps:
+    """See `Steps`.
+
+    Args:
+        masked: the network under search.
+        plain: a copy of the network as it was before it was masked.
+        training: images on the device.
+        images: for the test split.
+        settings: of the search.
+        compiled: whether to compile forward, backward and update.
+    """
+
+    def __init__(
+        self,
+        masked: MaskedNetwork,
+        plain: nn.Module,
+        training: TrainingImages,
+        images: ImageSet,
+        settings: SearchSettings,
+        *,
+        compiled: bool,
+    ) -> None:
+        self._masked, self._training, self._settings = masked, training, settings
+        self._device = device = masked.scores[0].device
+        adam = settings.optimizer == "adam"
+        self.flat = FlatScores(masked, adam=adam, momentum=settings.momentum, decay=settings.weight_decay)
+        self._twin, self._weights = twin_of(plain, masked.network, self.flat.views())
+        self._sizes = training.batch_sizes(settings.batch_size)
+        count = len(self._sizes)
+        rates = [learning_rate_at(settings, step, count) for step in range(settings.epochs * count)]
+        self._rates = torch.tensor(rates + REHEARSALS * rates[-1:], device=device)
+        self._rate = torch.zeros((), device=device)
+        self._others = self._optimizer_of_others()
+        self._cursor, self._step = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
+        self._sums = torch.zeros(3, dtype=torch.float64, device=device)
+        self._bad = torch.full((), NEVER, device=device)
+        self._test_pixels = torch.from_numpy(images.test_images).to(device)
+        self._test_labels = torch.from_numpy(images.test_labels).to(device)
+        self._normalise = Normalise(images, device)
+        self._correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._record(compiled)
+
+    def _optimizer_of_others(self) -> torch.optim.Optimizer | None:
+        if not self._masked.others:
+            return None
+        optimizer = optimizer_of(self._masked.others, self._settings)
+        for group in optimizer.param_groups:
+            group |= {"lr": self._rate, "capturable": True, "fused": True, "foreach": False}
+        return optimizer
+
+    def _record(self, compiled: bool) -> None:
+        self._load(self._masked.recipe.prune)
+        self._twin.train()
+        plain: tuple[Batch, Forward, Update] = (self._training.batch, self._loss, self.flat.update)
+        fused = tuple(torch.compile(part, dynamic=False) for part in plain) if compiled else plain
+        recorder = Recorder(self._device)
+        state = self._state()
+        self.launches = {
+            # A last, smaller batch is not worth a second compilation.
+            size: recorder.record(partial(self._train, size, *(fused if number == 0 else plain)), state)
+            for number, size in enumerate(dict.fromkeys(self._sizes))
+        }
+        self._forget_others()
+        self._twin.eval()
+        self._test_launch = recorder.record(self._test, [self._cursor, self._correct])
+
+    def _state(self) -> list[Tensor]:
+        """Everything that a training step changes."""
+        counters = [self._cursor, self._step, self._sums, self._bad]
+        return [*self.flat.state(), *self._twin.buffers(), *self._masked.others, *counters]
+
+    def _forget_others(self) -> None:
+        """Takes the rehearsals' steps out of the optimizer's memory."""
+        for values in self._others.state.values() if self._others else ():
+            for value in values.values():
+                if isinstance(value, Tensor):
+                    value.zero_()
+
+    def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
+        """See `Steps`. Masks are exact at the epoch's beginning and end, close to it between."""
+        self._twin.train()
+        if (prune, self._masked.events) != self._loaded:
+            self._load(prune)
+        self._training.begin_epoch()
+        first = epoch * len(self._sizes)
+        self.rewind(first)
+        self._sums.zero_()
+        pace = Pace(self._device)
+        for step, size in enumerate(self._sizes, start=first):
+            if hooks.event_due(step):
+                self._event(step, prune, hooks)
+            self.launches[size]()
+            if done := pace.launched():
+                hooks.done(first + done)
+        self.flat.store()
+        self._masked.refresh(prune)
+        sums = epoch_sums(self._sums, self._bad)
+        hooks.done(first + len(self._sizes))
+        return sums
+
+    def rewind(self, step: int = 0) -> None:
+        """To the beginning of an epoch whose first step has this number."""
+        self._cursor.zero_()
+        self._step.fill_(step)
+
+    def _event(self, step: int, prune: float, hooks: StepHooks) -> None:
+        self.flat.store()
+        self._masked.refresh(prune)
+        hooks.event(step)
+        self._load(prune)
+
+    def _load(self, prune: float) -> None:
+        self._masked.refresh(prune)
+        self.flat.load(prune)
+        self._loaded = prune, self._masked.events
+
+    def evaluate(self) -> float:
+        """See `Steps`; on CUDA in bfloat16."""
+        self._twin.eval()
+        self.flat.load_effective()
+        self._cursor.zero_()
+        self._correct.zero_()
+        for _ in range(-(-len(self._test_labels) // EVALUATION_BATCH)):
+            self._test_launch()
+        return int(self._correct) / len(self._test_labels)
+
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        with mixed_precision(self._device):
+            logits = self._twin(laid_out(images))
+        smoothing = self._settings.label_smoothing
+        return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing), logits
+
+    def _train(self, size: int, batch: Batch, forward: Forward, update: Update) -> None:
+        images, labels = batch(self._cursor + torch.arange(size, device=self._device))
+        loss, logits = forward(images, labels)
+        trained = [*self._weights, *self._masked.others]
+        gradients = torch.autograd.grad(loss, trained, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            # index_select: an index of no dimension would be read by the CPU, which a graph forbids.
+            self._rate.copy_(self._rates.index_select(0, self._step.view(1))[0])
+            update(list(gradients[: len(self._weights)]), self._rate)
+            self._update_others(gradients[len(self._weights) :])
+            self._sums += step_sums(loss.detach(), logits.detach(), labels)
+            self._bad.copy_(torch.where(loss.isfinite(), self._bad, torch.minimum(self._bad, self._step)))
+            self._cursor += size
+            self._step += 1
+
+    def _update_others(self, gradients: tuple[Tensor, ...]) -> None:
+        if self._others is not None:
+            for parameter, gradient in zip(self._masked.others, gradients, strict=True):
+                parameter.grad = gradient.to(parameter.dtype)
+            self._others.step()
+
+    @torch.no_grad()
+    def _test(self) -> None:
+        total = len(self._test_labels)
+        positions = self._cursor + torch.arange(EVALUATION_BATCH, device=self._device)
+        chosen = positions.clamp(max=total - 1)
+        with mixed_precision(self._device):
+            logits = self._twin(laid_out(self._normalise(self._test_pixels[chosen])))
+        self._correct += ((logits.argmax(1) == self._test_labels[chosen]) & (positions < total)).sum()
+        self._cursor += EVALUATION_BATCH

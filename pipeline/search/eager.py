@@ -1,0 +1,108 @@
+"""The plain engine: exact masks in every step, one operation after the other; deterministic on CPU."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.pipeline.data.image_set import ImageSet
+from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.optimizer import optimizer_of
+from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
+from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
+
+EVALUATION_BATCH = 512
+NEVER = 2**62  # no step has this number
+
+
+class EagerSteps:
+    """See `Steps`.
+
+    Args:
+        masked: the network under search.
+        training: its images, on its device.
+        images: for the test split.
+        settings: of the search.
+    """
+
+    def __init__(
+        self, masked: MaskedNetwork, training: TrainingImages, images: ImageSet, settings: SearchSettings
+    ) -> None:
+        self._masked, self._training, self._images, self._settings = masked, training, images, settings
+        self.optimizer = optimizer_of([*masked.scores, *masked.others], settings)
+        self._device = masked.scores[0].device
+
+    def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
+        """See `Steps`."""
+        masked, settings = self._masked, self._settings
+        masked.network.train()
+        steps = len(self._training.batch_sizes(settings.batch_size))
+        sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, correct, images
+        bad = torch.full((), NEVER, device=self._device)
+        for index, (batch, labels) in enumerate(self._training.epoch(settings.batch_size)):
+            step = epoch * steps + index
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate_at(settings, step, steps)
+            masked.refresh(prune)
+            if hooks.event_due(step):
+                hooks.event(step)
+                masked.refresh(prune)
+            with mixed_precision(batch.device):
+                logits = masked.network(laid_out(batch))
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            sums += step_sums(loss.detach(), logits.detach(), labels)
+            bad = torch.where(loss.detach().isfinite(), bad, bad.clamp(max=step))
+            hooks.done(step + 1)
+        masked.refresh(prune)
+        return epoch_sums(sums, bad)
+
+    def evaluate(self) -> float:
+        """See `Steps`; in float32."""
+        return evaluate(self._masked.network, self._images, self._device)
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, images: ImageSet, device: torch.device) -> float:
+    """Top-1 fraction on the test split, in float32, with the network in eval mode."""
+    network.eval()
+    normalise = Normalise(images, device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # by default float32 is TF32 there
+        for start in range(0, len(images.test_labels), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            pixels = torch.from_numpy(images.test_images[part]).to(device)
+            labels = torch.from_numpy(images.test_labels[part]).to(device)
+            correct += (network(normalise(pixels)).argmax(1) == labels).sum()
+    return int(correct) / len(images.test_labels)
+
+
+def step_sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+    """Loss times images, correct answers and images of a step: (3,) float64."""
+    correct = (logits.argmax(1) == labels).sum()
+    count = torch.full_like(correct, len(labels))
+    return torch.stack([loss.double() * len(labels), correct.double(), count.double()])
+
+
+def epoch_sums(sums: Tensor, bad: Tensor) -> EpochSums:
+    """From (3,) sums and the first bad step or NEVER."""
+    loss, correct, count = sums.tolist()
+    bad_step = int(bad)
+    return EpochSums(loss / count, correct / count, None if bad_step == NEVER else bad_step)
+
+
+def laid_out(batch: Tensor) -> Tensor:
+    """Channels last on CUDA, where convolutions want it; the layers' activations follow their input."""
+    return batch.contiguous(memory_format=torch.channels_last) if batch.is_cuda else batch
+
+
+@contextmanager
+def mixed_precision(device: torch.device) -> Iterator[None]:
+    """bfloat16 on CUDA, where it is twice as fast; float32 on CPU."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+        yield

@@ -1,0 +1,181 @@
+"""Scores, weights and masks of all layers in one flat array: one optimizer step in a few GPU kernels.
+
+What a step costs beyond the forward and backward passes is memory traffic, and sorting. Here every layer
+lies in rows of `BLOCK` numbers, so that the score update, the counts and the next effective weights of
+all layers are a few passes over memory, whatever the number of layers.
+
+Masks follow the exact ranking at the beginning and the end of an epoch. Between, layers of up to `SMALL`
+weights are ranked exactly too, in one sort: there a single filter has few weights, and one that batch norm
+has not seen, kept at the epoch's end, would be scaled by its tiny variance. Larger layers (and global
+scope) follow carried thresholds: the update counts the scores above two values close around the last
+threshold, and the next is interpolated between. Their counts are off by about a thousandth
+(docs/methods.md). What is evaluated, reused and stored has exact masks always.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.topk import layer_minimums
+from recycle_pipeline.pipeline.search.layout import BLOCK, Layout, SmallLayers
+
+# Half the distance of the two counted values, in standard deviations of the ranked scores: small for the
+# interpolation to be straight, but with tens of scores between, also where a group has few.
+PROBE, PROBE_SCORES = 0.02, 40
+REACH = 4.0  # a threshold moves at most that many such distances per step
+
+
+class FlatScores:
+    """The search's state in flat form, and its update.
+
+    Args:
+        masked: whose scores and weights these are; `load` and `store` keep the two together.
+        adam: Adam instead of SGD.
+        momentum, decay: of SGD; Adam takes the usual 0.9 and 0.999 and, as published, no decay.
+    """
+
+    def __init__(self, masked: MaskedNetwork, *, adam: bool, momentum: float, decay: float) -> None:
+        self._masked, self._adam = masked, adam
+        self._momentum, self._decay = momentum, decay
+        self._binary = masked.recipe.kind == "binary"
+        self._signed = masked.recipe.scores == "signed"
+        layers = masked.layers
+        device = layers[0].scores.device
+        self.layout = layout = Layout([tuple(layer.scores.shape) for layer in layers], device)
+
+        def empty(dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros(layout.rows, BLOCK, dtype=dtype, device=device)
+
+        self.scores, self.weight, self.velocity = empty(), empty(), empty()
+        self.square = empty() if adam else None
+        self.effective = empty(torch.bfloat16 if device.type == "cuda" else torch.float32)
+        self.updates = torch.zeros((), device=device)
+        groups = 1 if masked.recipe.scope == "global" else len(layers)
+        self.threshold, self.probe, self.wanted = (torch.zeros(groups, device=device) for _ in range(3))
+        self.gain = torch.zeros(len(layers), device=device)
+        self.correction = torch.ones((), device=device)
+        numbers = torch.arange(len(layers), device=device)
+        self._group_of_layer = torch.zeros_like(numbers) if groups == 1 else numbers
+        self._rows_of_layer = (layout.layer_of_row == numbers[:, None]).float()  # (layers, rows)
+        # Global scope: no layer's threshold is above the one that leaves it its guaranteed minimum.
+        self._ceiling = torch.full((len(layers),), math.inf, device=device)
+        self._small = None if groups == 1 else SmallLayers.of(layout)
+
+    def views(self) -> list[Tensor]:
+        """The effective weights of the layers in place; bfloat16 on CUDA."""
+        return [place.view(self.effective) for place in self.layout.places]
+
+    def state(self) -> list[Tensor]:
+        """Everything that `update` changes."""
+        changed = [self.scores, self.velocity, self.effective, self.threshold, self.gain, self.updates]
+        return changed if self.square is None else [*changed, self.square]
+
+    @torch.no_grad()
+    def load(self, prune: float) -> None:
+        """Takes scores, weights and exact masks from the masked network.
+
+        Args:
+            prune: rate that its masks were just refreshed with.
+        """
+        layers, recipe = self._masked.layers, self._masked.recipe
+        self.scores.copy_(self.layout.joined([layer.scores.detach() for layer in layers]))
+        self.weight.copy_(self.layout.joined([layer.weight.weight for layer in layers]))
+        self.load_effective()
+        self.gain.copy_(torch.stack([layer.weight.gain for layer in layers]))
+        self.correction.fill_(self._masked.correction(prune))
+        keys = [self._keys(layer.scores.detach()).reshape(-1) for layer in layers]
+        if len(self.threshold) == 1:
+            self._load_ceilings(keys, prune)
+            self._load_threshold(0, torch.cat(keys), recipe.kept(self._masked.size, prune))
+        else:
+            for number, part in enumerate(keys):
+                self._load_threshold(number, part, recipe.kept(part.numel(), prune))
+
+    def _load_threshold(self, group: int, keys: Tensor, kept: int) -> None:
+        """The exact threshold of a group's scores: what is kept lies above it."""
+        ranked = keys.sort(descending=True).values
+        self.threshold[group] = ranked[kept] if kept < len(ranked) else -math.inf
+        self.probe[group] = max(PROBE, PROBE_SCORES / len(keys)) * keys.std()
+        self.wanted[group] = kept
+
+    def _load_ceilings(self, keys: Sequence[Tensor], prune: float) -> None:
+        recipe = self._masked.recipe
+        sizes = [part.numel() for part in keys]
+        least = layer_minimums(sizes, prune, recipe.layer_minimum, recipe.rounding)
+        for number, (part, count) in enumerate(zip(keys, least, strict=True)):
+            if 0 < count < len(part):
+                self._ceiling[number] = part.sort(descending=True).values[count]
+
+    @torch.no_grad()
+    def load_effective(self) -> None:
+        """Takes the exact effective weights alone, for an evaluation."""
+        effective = [layer.weight.effective for layer in self._masked.layers]
+        self.effective.copy_(self.layout.joined(effective))
+
+    @torch.no_grad()
+    def store(self) -> None:
+        """Hands the scores to the masked network, whose masks are then out of date."""
+        for layer, place in zip(self._masked.layers, self.layout.places, strict=True):
+            layer.scores.copy_(place.view(self.scores))
+
+    @torch.no_grad()
+    def update(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
+        """One optimizer step from the gradients of the effective weights; then thresholds and weights.
+
+        Args:
+            gradients: of the layers' shapes.
+            rate: 0-dim, the learning rate.
+        """
+        gradient = self.layout.joined(gradients).float()
+        if not self._signed:
+            gradient = gradient * self.scores.sign()
+        gradient = gradient * self.weight
+        self._descend(gradient, rate)
+        keys = self._keys(self.scores)
+        self._move_thresholds(keys)
+        threshold = torch.minimum(self.threshold[self._group_of_layer], self._ceiling)
+        kept = keys > self._by_row(threshold)
+        unit = self.weight
+        if self._binary:
+            unit = self.weight.sign()
+            sums = torch.stack([(kept * self.weight.abs()).sum(1), kept.float().sum(1)], 1)  # (rows, 2)
+            magnitude, count = (self._rows_of_layer @ sums).unbind(1)
+            self.gain.copy_(magnitude / count.clamp(min=1))
+        self.effective.copy_(torch.where(kept, unit * self._by_row(self.gain * self.correction), 0.0))
+
+    def _by_row(self, values: Tensor) -> Tensor:
+        """A value per layer, (layers,), as one per row, (rows, 1)."""
+        return values[self.layout.layer_of_row][:, None]
+
+    def _descend(self, gradient: Tensor, rate: Tensor) -> None:
+        if self.square is not None:
+            self.updates.add_(1)
+            self.velocity.lerp_(gradient, 1 - 0.9)
+            self.square.lerp_(gradient * gradient, 1 - 0.999)
+            unbiased = self.velocity / (1 - 0.9**self.updates)
+            spread = (self.square / (1 - 0.999**self.updates)).sqrt() + 1e-8
+            self.scores.sub_(rate * unbiased / spread)
+        else:
+            self.velocity.mul_(self._momentum).add_(gradient + self._decay * self.scores)
+            self.scores.sub_(rate * self.velocity)
+
+    def _move_thresholds(self, keys: Tensor) -> None:
+        """Linear between two counts, limited for counts that are far off or equal; exact for small layers."""
+        low, high = ((self.threshold + side * self.probe)[self._group_of_layer] for side in (-1, 1))
+        sums = [(keys > self._by_row(value)).float().sum(1) for value in (low, high)]
+        counts = self._rows_of_layer @ torch.stack(sums, 1)  # (layers, 2)
+        if len(self.threshold) == 1:
+            counts = counts.sum(0, keepdim=True)
+        above_low, above_high = counts.unbind(1)
+        width = 2 * self.probe
+        moved = (above_low - self.wanted) / (above_low - above_high).clamp(min=1) * width - self.probe
+        self.threshold.add_(torch.maximum(torch.minimum(moved, REACH * width), -REACH * width))
+        if self._small is not None:
+            self._small.rank(keys, self.wanted, self.threshold)
+
+    def _keys(self, scores: Tensor) -> Tensor:
+        """What is ranked."""
+        return scores if self._signed else scores.abs()

@@ -1,0 +1,72 @@
+"""CUDA graphs: a piece of work recorded once and launched as one; on the CPU the work itself."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Work = Callable[[], None]
+REHEARSALS = 3  # before a capture: libraries choose their algorithms, compilers compile
+IN_FLIGHT = 32  # launches that the CPU may be ahead, so that progress shown is progress made
+
+
+class Recorder:
+    """Records pieces of work that are never launched at the same time, and so share their memory.
+
+    Args:
+        device: where the work runs. On a CPU nothing is recorded: calls go to the work itself, so that
+            all but the capture can be tested there.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self._alive: list[object] = []
+
+    def record(self, work: Work, changed: Sequence[Tensor]) -> Work:
+        """What launches the work.
+
+        Args:
+            work: on fixed tensors alone; what it allocates is its own.
+            changed: every tensor that it changes; rehearsals are undone.
+        """
+        if self._device.type == "cpu":
+            return work
+        saved = [tensor.clone() for tensor in changed]
+        graph = torch.cuda.CUDAGraph()
+        try:
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(REHEARSALS):
+                    work()
+            torch.cuda.current_stream().wait_stream(stream)
+            with torch.cuda.graph(graph, pool=self._pool):
+                work()
+        finally:
+            with torch.no_grad():
+                for tensor, value in zip(changed, saved, strict=True):
+                    tensor.copy_(value)
+        self._alive.append(work)  # a graph holds addresses, not tensors
+        return graph.replay
+
+
+class Pace:
+    """Keeps the CPU from running far ahead of the GPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self._marks: list[torch.cuda.Event] = []
+        self._launched = 0
+
+    def launched(self) -> int:
+        """Call it after each launch; returns how many are done."""
+        self._launched += 1
+        if not self._cuda:
+            return self._launched
+        self._marks.append(torch.cuda.Event())  # type: ignore[no-untyped-call]
+        self._marks[-1].record()
+        if len(self._marks) <= IN_FLIGHT:
+            return 0
+        self._marks.pop(0).synchronize()
+        return self._launched - IN_FLIGHT

@@ -1,0 +1,68 @@
+"""What trains the scores for an epoch: the interface that the loop sees, and what it returns."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
+
+
+@dataclass(frozen=True)
+class EpochSums:
+    """Means over the images of an epoch, as trained.
+
+    Attributes:
+        loss, accuracy: means.
+        bad_step: the first step, from 0 over the whole search, whose loss was not finite; or None.
+    """
+
+    loss: float
+    accuracy: float
+    bad_step: int | None
+
+
+@dataclass(frozen=True)
+class StepHooks:
+    """What the loop wants to do while an engine trains.
+
+    Attributes:
+        event_due: whether a reuse event comes before this step (from 0 over the whole search).
+        event: does it, on the masked network, whose masks are exact by then.
+        done: told the number of steps done.
+    """
+
+    event_due: Callable[[int], bool]
+    event: Callable[[int], None]
+    done: Callable[[int], None]
+
+
+class Steps(Protocol):
+    """An engine. Between two calls the masked network holds the scores."""
+
+    def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
+        """Trains for an epoch; afterwards the masked network's masks are exact for its scores."""
+
+    def evaluate(self) -> float:
+        """Top-1 fraction on the test split with the masked network's masks, as fast as the device can."""
+
+
+def check_finite(sums: EpochSums, scores_finite: bool, settings: SearchSettings, steps: int) -> None:
+    """Raises RecycleError for a loss or scores that are NaN or infinite.
+
+    Args:
+        sums: of an epoch.
+        scores_finite: whether the scores are.
+        settings: of the search.
+        steps: steps per epoch.
+    """
+    if sums.bad_step is None and scores_finite:
+        return
+    advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size"
+    if sums.bad_step is None:
+        raise RecycleError(f"the scores are not finite though the loss is; {advice}")
+    step = sums.bad_step
+    raise RecycleError(
+        f"the loss is not finite at step {step + 1}, in epoch {step // steps + 1} "
+        f"(learning rate {learning_rate_at(settings, step, steps):.3g}); {advice}"
+    )
