@@ -98,7 +98,7 @@ class MaskedWeight(nn.Module):
         if self.kind == "binary":
             kept_magnitude = torch.dot(self.effective.view(-1), self.weight.view(-1))  # sum of |weight|
             # A layer with nothing kept has gain 0, not NaN.
-            self.gain.copy_(kept_magnitude / mask.sum().clamp(min=1))
+            self.gain.copy_(kept_magnitude / mask.count_nonzero().clamp(min=1))
             self.effective.mul_(self.gain)
         if correction != 1.0:
             self.effective.mul_(correction)

@@ -20,7 +20,15 @@ from recycle_pipeline.models.masked import MaskedWeight, SubnetworkKind
 from recycle_pipeline.models.options import BatchNorm
 from recycle_pipeline.models.reuse import Provenance, RecycleFrom, Reused, composed, recycle, rerandomize
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scope
-from recycle_pipeline.models.topk import Rounding, kept_count, layer_minimums, ranks, top_mask, top_masks
+from recycle_pipeline.models.topk import (
+    Rounding,
+    Scratch,
+    kept_count,
+    layer_minimums,
+    ranks,
+    top_mask,
+    top_masks,
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class MaskedNetwork:
             for norm in (m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
                 norm.requires_grad_(True)
         self._layers = [self._mask_layer(name, layer) for name, layer in plain.items()]
+        largest = max(scores.numel() for scores in self.scores)
+        self._scratch = Scratch(largest, self.scores[0].device)
         self.refresh()
 
     def _mask_layer(self, name: str, layer: Maskable) -> MaskedLayer:
@@ -135,7 +145,7 @@ class MaskedNetwork:
     @torch.no_grad()
     def is_finite(self) -> bool:
         """Whether all scores are finite; a mask ranked by others would keep another number of weights."""
-        return all(bool(scores.isfinite().all()) for scores in self.scores)
+        return bool(torch.stack([scores.sum().isfinite() for scores in self.scores]).all())
 
     @torch.no_grad()
     def refresh(self, prune: float | None = None) -> None:
@@ -145,8 +155,15 @@ class MaskedNetwork:
             prune: fraction removed now; the recipe's where None (a schedule may ask for less).
         """
         prune = self.recipe.prune if prune is None else prune
-        for layer, mask in zip(self._layers, self._masks(prune), strict=True):
-            layer.weight.refresh(mask, self.correction(prune))
+        correction = self.correction(prune)
+        if self.recipe.scope == "global":
+            for layer, mask in zip(self._layers, self._global_masks(prune), strict=True):
+                layer.weight.refresh(mask, correction)
+            return
+        for layer in self._layers:
+            ranked = self._scratch.ranks(layer.scores, self.recipe.scores)
+            mask = top_mask(ranked, self.recipe.kept(ranked.numel(), prune), self._scratch)
+            layer.weight.refresh(mask, correction)
 
     def correction(self, prune: float) -> float:
         """While a schedule keeps more than the final density, weights scaled for that are too large."""
@@ -154,13 +171,11 @@ class MaskedNetwork:
             return 1.0
         return math.sqrt((1.0 - self.recipe.prune) / (1.0 - prune))
 
-    def _masks(self, prune: float) -> list[Tensor]:
+    def _global_masks(self, prune: float) -> list[Tensor]:
         recipe, sizes = self.recipe, [scores.numel() for scores in self.scores]
         ranked = [ranks(scores.detach(), recipe.scores) for scores in self.scores]
-        if recipe.scope == "global":
-            least = layer_minimums(sizes, prune, recipe.layer_minimum, recipe.rounding)
-            return top_masks(ranked, recipe.kept(self.size, prune), least)
-        return [top_mask(r, recipe.kept(size, prune)) for r, size in zip(ranked, sizes, strict=True)]
+        least = layer_minimums(sizes, prune, recipe.layer_minimum, recipe.rounding)
+        return top_masks(ranked, recipe.kept(self.size, prune), least)
 
     @torch.no_grad()
     def recycle(self, rate: float, source: RecycleFrom = "top") -> ReuseEvent:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from recycle_pipeline.models.init_scale import ScoreRule
-from recycle_pipeline.models.topk import ranks
+from recycle_pipeline.models.topk import ascending, ranks
 
 RecycleFrom = Literal["top", "next-lowest"]
 RECYCLE_FROM: tuple[RecycleFrom, ...] = get_args(RecycleFrom)
@@ -87,7 +87,7 @@ def recycle(
     """
     count = scores.numel()
     k = int(rate * count)
-    order = ranks(scores.reshape(-1), rule).argsort(stable=True)
+    order = ascending(ranks(scores.detach().reshape(-1), rule))
     first = count - k if source == "top" else k
     targets, sources = order[:k], order[first : first + k]
     flat = weights.reshape(-1).clone()

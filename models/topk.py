@@ -57,26 +57,51 @@ def layer_minimums(sizes: Sequence[int], prune: float, share: float, rounding: R
     return promised
 
 
+class Scratch:
+    """Memory for rankings, used again and again: on CPU, fresh pages cost more than the ranking itself.
+
+    Args:
+        size: of the largest layer.
+        device: of the scores.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._ranked: Tensor = torch.empty(size, device=device)
+        self._ordered: Tensor = torch.empty(size, device=device)
+
+    def ranks(self, scores: Tensor, rule: ScoreRule) -> Tensor:
+        """As `ranks`; valid until the next call."""
+        if rule == "signed":
+            return scores
+        ranked = self._ranked[: scores.numel()].view(scores.shape)
+        torch.abs(scores, out=ranked)
+        return ranked
+
+    def ordering(self, size: int) -> Tensor:
+        """(size,) floats of no meaning, for whoever must order a copy."""
+        return self._ordered[:size]
+
+
 def ranks(scores: Tensor, rule: ScoreRule) -> Tensor:
     """What masks and recycling rank by, shape as given: the scores' magnitudes, or they themselves."""
     return scores.abs() if rule == "magnitude" else scores
 
 
-def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
+def top_mask(magnitudes: Tensor, kept: int, scratch: Scratch | None = None) -> Tensor:
     """The mask that keeps the `kept` largest; of equal ones, those of lower index.
 
     Args:
         magnitudes: any shape, floats (ranks of either sign are taken too).
         kept: 1 to the number of elements.
+        scratch: memory to work in.
 
     Returns:
         bool, shape of `magnitudes`, exactly `kept` of them True.
     """
     flat = magnitudes.reshape(-1)
-    threshold = _kth_largest(flat, kept)
+    threshold = _kth_largest(flat, kept, scratch)
     mask = flat >= threshold
-    # Ties at the threshold are rare. A GPU runs the exact rule always, rather than wait for the answer.
-    if flat.is_cuda or int(mask.sum()) != kept:
+    if int(mask.count_nonzero()) != kept:  # ties at the threshold are rare
         above = flat > threshold
         tied = mask & ~above
         mask = above | (tied & (tied.cumsum(0, dtype=torch.int32) <= kept - above.sum()))
@@ -102,6 +127,22 @@ def top_masks(magnitudes: list[Tensor], kept: int, minimum: Sequence[int] | None
     return [part.reshape(m.shape) for part, m in zip(parts, magnitudes, strict=True)]
 
 
+def ascending(ranked: Tensor) -> Tensor:
+    """(n,) int64: positions from the lowest to the highest rank, ties by index.
+
+    Args:
+        ranked: (n,) float32 without NaN.
+    """
+    if ranked.is_cuda:
+        return ranked.argsort(stable=True)
+    # On CPU one sort of integers, rank above and index below, is several times a stable sort of floats.
+    bits = (ranked + 0.0).numpy().view(np.int32).astype(np.int64)  # + 0.0 makes -0 equal to 0
+    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # integers in the order of their floats
+    packed = (ordered << 32) | np.arange(len(bits), dtype=np.int64)
+    packed.sort()
+    return torch.from_numpy(packed & 0xFFFFFFFF)
+
+
 def _best(magnitudes: Tensor, count: int) -> Tensor:
     """(n,) bool, True at the `count` largest; count may be 0."""
     if count == 0:
@@ -109,7 +150,7 @@ def _best(magnitudes: Tensor, count: int) -> Tensor:
     return top_mask(magnitudes, count).reshape(-1)
 
 
-def _kth_largest(flat: Tensor, k: int) -> Tensor:
+def _kth_largest(flat: Tensor, k: int, scratch: Scratch | None) -> Tensor:
     """0-dim. Each device's fastest exact selection: torch's kthvalue is slow on both.
 
     On an H200 kthvalue takes 4 times a sort; on an AVX-512 CPU 10 times numpy's partition.
@@ -117,4 +158,6 @@ def _kth_largest(flat: Tensor, k: int) -> Tensor:
     if flat.is_cuda:
         return flat.sort(descending=True).values[k - 1]
     rank = flat.numel() - k
-    return torch.tensor(np.partition(flat.numpy(), rank)[rank])
+    ordered = flat.clone() if scratch is None else scratch.ordering(flat.numel()).copy_(flat)
+    ordered.numpy().partition(rank)
+    return ordered[rank].clone()

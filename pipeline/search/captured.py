@@ -23,7 +23,7 @@ from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_r
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.twin import twin_of
 
-EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
+EVALUATION_BATCH = 1000  # images; more are no faster and take more memory than training
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -86,27 +86,29 @@ class CapturedSteps:
         plain: tuple[Batch, Forward, Update] = (self._training.batch, self._loss, self.flat.update)
         fused = tuple(torch.compile(part, dynamic=False) for part in plain) if compiled else plain
         recorder = Recorder(self._device)
-        state = self._state()
+        small = [*self._twin.buffers(), *self._masked.others]
+        undo = partial(self._undo, [(tensor, tensor.clone()) for tensor in small])
         self.launches = {
             # A last, smaller batch is not worth a second compilation.
-            size: recorder.record(partial(self._train, size, *(fused if number == 0 else plain)), state)
+            size: recorder.record(partial(self._train, size, *(fused if number == 0 else plain)), undo)
             for number, size in enumerate(dict.fromkeys(self._sizes))
         }
-        self._forget_others()
         self._twin.eval()
-        self._test_launch = recorder.record(self._test, [self._cursor, self._correct])
+        self._test_launch = recorder.record(self._test, self.rewind)
 
-    def _state(self) -> list[Tensor]:
-        """Everything that a training step changes."""
-        counters = [self._cursor, self._step, self._sums, self._bad]
-        return [*self.flat.state(), *self._twin.buffers(), *self._masked.others, *counters]
-
-    def _forget_others(self) -> None:
-        """Takes the rehearsals' steps out of the optimizer's memory."""
+    @torch.no_grad()
+    def _undo(self, saved: list[tuple[Tensor, Tensor]]) -> None:
+        """Takes rehearsed steps back; the large tensors follow from the masked network."""
+        for tensor, value in saved:
+            tensor.copy_(value)
+        self.flat.reset()
+        self._load(self._masked.recipe.prune)
         for values in self._others.state.values() if self._others else ():
             for value in values.values():
                 if isinstance(value, Tensor):
                     value.zero_()
+        self._bad.fill_(NEVER)
+        self.rewind()
 
     def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
         """See `Steps`. Masks are exact at the epoch's beginning and end, close to it between."""

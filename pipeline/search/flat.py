@@ -68,10 +68,10 @@ class FlatScores:
         """The effective weights of the layers in place; bfloat16 on CUDA."""
         return [place.view(self.effective) for place in self.layout.places]
 
-    def state(self) -> list[Tensor]:
-        """Everything that `update` changes."""
-        changed = [self.scores, self.velocity, self.effective, self.threshold, self.gain, self.updates]
-        return changed if self.square is None else [*changed, self.square]
+    def reset(self) -> None:
+        """Forgets past steps; `load` brings scores and weights."""
+        for past in (self.velocity, self.updates, *([] if self.square is None else [self.square])):
+            past.zero_()
 
     @torch.no_grad()
     def load(self, prune: float) -> None:

@@ -1,9 +1,8 @@
 """CUDA graphs: a piece of work recorded once and launched as one; on the CPU the work itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 Work = Callable[[], None]
 REHEARSALS = 3  # before a capture: libraries choose their algorithms, compilers compile
@@ -23,16 +22,15 @@ class Recorder:
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._alive: list[object] = []
 
-    def record(self, work: Work, changed: Sequence[Tensor]) -> Work:
+    def record(self, work: Work, undo: Work) -> Work:
         """What launches the work.
 
         Args:
             work: on fixed tensors alone; what it allocates is its own.
-            changed: every tensor that it changes; rehearsals are undone.
+            undo: puts back what rehearsals of the work changed.
         """
         if self._device.type == "cpu":
             return work
-        saved = [tensor.clone() for tensor in changed]
         graph = torch.cuda.CUDAGraph()
         try:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -44,9 +42,7 @@ class Recorder:
             with torch.cuda.graph(graph, pool=self._pool):
                 work()
         finally:
-            with torch.no_grad():
-                for tensor, value in zip(changed, saved, strict=True):
-                    tensor.copy_(value)
+            undo()
         self._alive.append(work)  # a graph holds addresses, not tensors
         return graph.replay
 

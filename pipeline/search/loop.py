@@ -56,7 +56,8 @@ def search(
         on_step: called with the number of steps done and of all steps.
         on_note: called with what a user should know of how the search runs.
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
-            kernels fused), or auto: on CUDA compiled for long searches, captured for short ones.
+            kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
+            auto is eager; captured does the same steps without a graph, for tests.
 
     Returns:
         The masked network in eval mode, its masks exact for its final scores.
@@ -66,7 +67,8 @@ def search(
         UsageFault: more reuse events than a ticket can number.
     """
     network.to(device)
-    plain = copy.deepcopy(network) if device.type == "cuda" and engine != "eager" else None
+    fast = engine in ("captured", "compiled") or (engine == "auto" and device.type == "cuda")
+    plain = copy.deepcopy(network) if fast else None
     masked = MaskedNetwork(network, settings.recipe)
     training = TrainingImages(images, device, settings.recipe.seed)
     steps_per_epoch = len(training.batch_sizes(settings.batch_size))
@@ -122,7 +124,6 @@ def _engine(
         except Exception as error:  # a user's network may do anything that a graph cannot hold
             reason = str(error).partition("\n")[0]
             on_note(f"this network cannot be captured in a CUDA graph ({reason}); the search is slower")
-            torch.cuda.synchronize()
     return EagerSteps(masked, training, images, settings)
 
 
