@@ -114,12 +114,11 @@ def test_a_network_that_the_fast_engine_refuses_is_searched_eagerly_from_the_sam
         def __init__(self, masked, *arguments, **options):
             raise RuntimeError("no graph\nand more")
 
+    images, settings = image_set(), settings_with()
+    _, expected = next(both(network, images, settings, cpu))
     monkeypatch.setattr(loop, "CapturedSteps", Refusing)
-    ((eager, expected),) = [next(both(network, image_set(), settings_with(), cpu))]
     notes, records = [], []
-    search(
-        network, image_set(), settings_with(), cpu, records.append, on_note=notes.append, engine="captured"
-    )
+    search(network, images, settings, cpu, records.append, on_note=notes.append, engine="captured")
     assert notes == ["this network cannot be captured in a CUDA graph (no graph); the search is slower"]
     assert [r.loss for r in records] == [r.loss for r in expected]
 
