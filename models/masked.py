@@ -62,7 +62,7 @@ class MaskedWeight(nn.Module):
     effective: Tensor
     mask: Tensor
     gain: Tensor
-    _unit: Tensor  # what a kept weight is before the gain: its sign, or itself
+    _signs: Tensor | None
 
     def __init__(self, weight: Tensor, kind: SubnetworkKind, scores: ScoreRule = "magnitude") -> None:
         super().__init__()
@@ -72,7 +72,9 @@ class MaskedWeight(nn.Module):
         self.register_buffer("effective", torch.zeros_like(weight))
         self.register_buffer("mask", torch.zeros_like(weight, dtype=torch.bool))
         self.register_buffer("gain", torch.ones((), device=weight.device))
-        self.register_buffer("_unit", weight.sign() if kind == "binary" else weight, persistent=False)
+        # On CUDA a sign is sooner taken than remembered.
+        remembered = weight.sign() if kind == "binary" and not weight.is_cuda else None
+        self.register_buffer("_signs", remembered, persistent=False)
 
     def forward(self, scores: Tensor) -> Tensor:
         """Scores of the layer's shape to the effective weight of that shape."""
@@ -82,8 +84,14 @@ class MaskedWeight(nn.Module):
     def set_weight(self, weight: Tensor) -> None:
         """Replaces the drawn weight; takes effect at the next `refresh`."""
         self.weight.copy_(weight)
-        if self.kind == "binary":
-            torch.sign(weight, out=self._unit)
+        if self._signs is not None:
+            torch.sign(weight, out=self._signs)
+
+    def _unit(self) -> Tensor:
+        """What a kept weight is before the gain: its sign, or itself."""
+        if self.kind == "continuous":
+            return self.weight
+        return self.weight.sign() if self._signs is None else self._signs
 
     @torch.no_grad()
     def refresh(self, mask: Tensor, correction: float = 1.0) -> None:
@@ -94,7 +102,7 @@ class MaskedWeight(nn.Module):
             correction: factor on the effective weight alone, 1 once a schedule has reached its end.
         """
         self.mask.copy_(mask)
-        self.effective.copy_(mask).mul_(self._unit)
+        self.effective.copy_(mask).mul_(self._unit())
         if self.kind == "binary":
             kept_magnitude = torch.dot(self.effective.view(-1), self.weight.view(-1))  # sum of |weight|
             # A layer with nothing kept has gain 0, not NaN.

@@ -62,17 +62,18 @@ class Scratch:
 
     Args:
         size: of the largest layer.
-        device: of the scores.
+        device: of the scores; CUDA keeps freed memory by itself, and nothing is held here.
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
-        self._ranked: Tensor = torch.empty(size, device=device)
-        self._ordered: Tensor = torch.empty(size, device=device)
+        held = size if device.type == "cpu" else 0
+        self._ranked: Tensor = torch.empty(held, device=device)
+        self._ordered: Tensor = torch.empty(held, device=device)
 
     def ranks(self, scores: Tensor, rule: ScoreRule) -> Tensor:
         """As `ranks`; valid until the next call."""
-        if rule == "signed":
-            return scores
+        if rule == "signed" or scores.is_cuda:
+            return ranks(scores, rule)
         ranked = self._ranked[: scores.numel()].view(scores.shape)
         torch.abs(scores, out=ranked)
         return ranked

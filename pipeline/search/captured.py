@@ -23,7 +23,7 @@ from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_r
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.twin import twin_of
 
-EVALUATION_BATCH = 1000  # images; more are no faster and take more memory than training
+EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
