@@ -55,3 +55,9 @@ class ProviderUnavailable(RecycleError):
     """The ONNX Runtime provider that was asked for cannot run here. Exit code 8."""
 
     exit_code = 8
+
+
+class PackageMissing(RecycleError):
+    """An optional package that was asked for is not installed. Exit code 8."""
+
+    exit_code = 8

@@ -78,6 +78,7 @@ class RunConfig:
     label_smoothing: float | None = None
     seed: int = 0
     device: str = "auto"
+    tensorboard: bool = False
     export: tuple[str, ...] = ("onnx",)
     embed_preprocessing: bool = False
     provider: str = "auto"

@@ -1,5 +1,6 @@
 """What a running stage says: an interface that the command line fills in."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from recycle_pipeline.pipeline.search.records import EpochRecord
@@ -11,10 +12,16 @@ class Reporter(Protocol):
     def stage(self, name: str, text: str) -> None:
         """A line about a stage: it starts, was skipped, or finished."""
 
+    def search_begins(self, epochs: int, images: int, prune: float) -> None:
+        """A search prepares: so many epochs of so many images, to end with this fraction removed."""
+
+    def search_resumed(self, records: Sequence[EpochRecord]) -> None:
+        """It goes on after these epochs of an interrupted search."""
+
     def search_step(self, done: int, total: int) -> None:
         """The search has done `done` of `total` steps."""
 
-    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
+    def search_epoch(self, record: EpochRecord) -> None:
         """An epoch of the search is over."""
 
     def search_over(self) -> None:
@@ -27,10 +34,16 @@ class Silent:
     def stage(self, name: str, text: str) -> None:
         """Ignores it."""
 
+    def search_begins(self, epochs: int, images: int, prune: float) -> None:
+        """Ignores it."""
+
+    def search_resumed(self, records: Sequence[EpochRecord]) -> None:
+        """Ignores it."""
+
     def search_step(self, done: int, total: int) -> None:
         """Ignores it."""
 
-    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
+    def search_epoch(self, record: EpochRecord) -> None:
         """Ignores it."""
 
     def search_over(self) -> None:

@@ -35,6 +35,15 @@ class RunFolder:
         return self.root / "metrics.jsonl.partial"
 
     @property
+    def tensorboard(self) -> Path:
+        """The folder of the same as TensorBoard's scalars, where they were asked for."""
+        return self.root / "tensorboard"
+
+    def scalars(self) -> list[Path]:
+        """The event files in it."""
+        return sorted(self.tensorboard.glob("events.out.tfevents.*"))
+
+    @property
     def searched(self) -> Path:
         """The subnetwork as the search left it, with digests of the tensors it computed with."""
         return self.root / "search.safetensors"
@@ -56,7 +65,7 @@ class RunFolder:
     def made_by(self, stage: str) -> list[Path]:
         """Every file that a stage may have left."""
         return {
-            "search": [self.searched, self.metrics],
+            "search": [self.searched, self.metrics, *self.scalars()],
             "pack": [self.ticket],
             "export": [self.model(form) for form in FORM_FILES],
             "verify": [self.verify],

@@ -21,6 +21,7 @@ from recycle_pipeline.pipeline.stages.pack import PACK
 from recycle_pipeline.pipeline.stages.search import SEARCH
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
 from recycle_pipeline.pipeline.stages.verify import VERIFY
+from recycle_pipeline.pipeline.tensorboard import check_tensorboard, write_missing
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (SEARCH, PACK, EXPORT, VERIFY)}
 RUNS = Path("runs")
@@ -59,6 +60,8 @@ def plan_run(
     find_builder(resolved.arch, import_custom=True)  # the name came from the user
     check_options(resolved.arch, resolved.options)
     find_device(resolved.device)
+    if resolved.tensorboard and "search" in stages:
+        check_tensorboard()
     if resolved.provider != "auto" and "verify" in stages:
         _check_provider(resolved.provider)
     folder = RunFolder(Path(resolved.output_dir) if resolved.output_dir else default_folder(resolved))
@@ -98,6 +101,8 @@ def execute(plan: Plan) -> dict[str, StageEntry]:
         _clear_another_run(context)
         write_config(context.config, context.folder.config)
     entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
+    if searches and context.config.tensorboard:
+        write_missing(context.folder)
     if "export" in plan.stages and not searches:
         write_config(context.config, context.folder.config)  # what model.onnx now is; gates are not kept
     return entries

@@ -17,7 +17,7 @@ EPILOG = """\b
 Exit codes:
   0 ok             3 parity        6 corrupt file          130 interrupted
   1 failure        4 accuracy      7 inconclusive timing
-  2 usage          5 latency       8 provider unavailable
+  2 usage          5 latency       8 provider or package unavailable
 """
 
 

@@ -2,13 +2,26 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
 from rich.text import Text
 
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, epoch_line, fitting
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.search.records import EpochRecord
+
+BESIDE = 55  # columns that all but the words of the bar take, with a short bar
 
 
 def reporter_for(quiet: bool) -> Reporter:
@@ -20,31 +33,28 @@ def reporter_for(quiet: bool) -> Reporter:
     return PlainReporter()
 
 
-def epoch_line(record: EpochRecord, epochs: int) -> str:
-    """One epoch as a line of text."""
-    words = [
-        f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}",
-        f"loss {record.loss:.3f}",
-        f"train {record.train_accuracy:.1%}",
-        f"test {record.test_accuracy:.2%}",
-        f"{record.images_per_second:,.0f} images/s",
-    ]
-    if record.written:
-        words.append(f"reused {record.written:,}")
-    return "  ".join(words)
-
-
 class PlainReporter:
     """A line per stage and epoch."""
+
+    def __init__(self) -> None:
+        self._progress = SearchProgress(0, 0.0)
 
     def stage(self, name: str, text: str) -> None:
         self._line(name, text)
 
+    def search_begins(self, epochs: int, images: int, prune: float) -> None:
+        self._progress = SearchProgress(epochs, prune)
+
+    def search_resumed(self, records: Sequence[EpochRecord]) -> None:
+        for record in records:
+            self._progress.add(record)
+
     def search_step(self, done: int, total: int) -> None:
         """Too often for lines."""
 
-    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
-        self._line("search", epoch_line(record, epochs))
+    def search_epoch(self, record: EpochRecord) -> None:
+        self._progress.add(record)
+        self._line("search", epoch_line(record, self._progress))
 
     def search_over(self) -> None:
         """Nothing to close."""
@@ -53,38 +63,62 @@ class PlainReporter:
         print(f"{name:7} {text}", file=sys.stderr, flush=True)
 
 
-class RichReporter:
+class ImagesPerSecond(ProgressColumn):
+    """Over the last half minute, pauses for evaluation included; of a task counted in images."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:,.0f} images/s" if task.speed else "")
+
+
+class TimeLeft(TimeRemainingColumn):
+    """Nothing before there is a speed to go by."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.time_remaining is None else super().render(task) + Text(" left")
+
+
+class RichReporter(PlainReporter):
     """The same lines, with a bar under them while the search runs. rich honours NO_COLOR."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._console = Console(stderr=True, highlight=False)
-        self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: Progress | None = None
+        self._images = 0  # of all epochs
 
-    def stage(self, name: str, text: str) -> None:
-        self._line(name, text)
+    def search_begins(self, epochs: int, images: int, prune: float) -> None:
+        super().search_begins(epochs, images, prune)
+        self._images = epochs * images
+        columns = (
+            TextColumn("[bold]search[/]"),
+            BarColumn(bar_width=None),
+            TaskProgressColumn(show_speed=False),
+            TextColumn("{task.description}"),
+            ImagesPerSecond(Column(no_wrap=True)),
+            TimeLeft(table_column=Column(no_wrap=True)),
+        )
+        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._bar.add_task("preparing", total=None)
+        self._bar.start()
 
     def search_step(self, done: int, total: int) -> None:
-        if self._progress is None:
-            columns = (
-                TextColumn("[bold]search[/]"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TextColumn("steps, left"),
-                TimeRemainingColumn(),
-            )
-            self._progress = Progress(*columns, console=self._console, transient=True)
-            self._task = self._progress.add_task("search", total=total)
-            self._progress.start()
-        self._progress.update(self._task, completed=done)
+        if self._bar is None:
+            return
+        task = self._bar.tasks[0]
+        if task.total is None:  # the first step to be heard of may be one in the middle: no speed from it
+            self._bar.reset(task.id, total=self._images)
+        images = done * self._images / total
+        self._bar.update(task.id, completed=images, description=self._description(done, total))
 
-    def search_epoch(self, record: EpochRecord, epochs: int) -> None:
-        self._line("search", epoch_line(record, epochs))
+    def _description(self, done: int, total: int) -> str:
+        epochs = self._progress.epochs
+        epoch = min(epochs, done * epochs // total + 1)
+        return fitting([f"epoch {epoch}/{epochs}", *self._progress.brief()], self._console.width - BESIDE)
 
     def search_over(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _line(self, name: str, text: str) -> None:
         self._console.print(Text.assemble((f"{name:7} ", "bold"), text), soft_wrap=True)

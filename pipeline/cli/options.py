@@ -21,7 +21,37 @@ from recycle_pipeline.pipeline.config import (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 FLAG: dict[str, Any] = {"is_flag": True, "default": None}
+
+
+def section(title: str, *decorators: Decorator) -> tuple[Decorator, ...]:
+    """Options that the help of a `Sectioned` command shows together, under a title."""
+
+    def titled(decorator: Decorator) -> Decorator:
+        def decorate(command: Any) -> Any:
+            decorated = decorator(command)
+            decorated.__click_params__[-1].section = title
+            return decorated
+
+        return decorate
+
+    return tuple(titled(decorator) for decorator in decorators)
+
+
+class Sectioned(click.Command):
+    """A command with many options: its help shows them by sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Help"), []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
 
 ARCH = click.option(
     "--arch",
@@ -29,7 +59,8 @@ ARCH = click.option(
     "or your own package.module:function. [resnet18]",
 )
 
-WHAT = (
+WHAT = section(
+    "Network and subnetwork",
     click.option(
         "--preset",
         metavar="NAME",
@@ -75,19 +106,29 @@ WHAT = (
         help="Published rounding of the number kept; the two differ by a weight or two. [edge-popup]",
     ),
 )
-DATA = (
+DATA = section(
+    "Data",
     click.option("--data", help="digits, cifar10, cifar100, mnist, fashion-mnist or folder:PATH. [digits]"),
     click.option(
-        "--data-root", type=click.Path(), help="Where the data sets lie. [~/.cache/recycle-pipeline/data]"
+        "--data-root", type=click.Path(), help="Folder of the data sets. [~/.cache/recycle-pipeline/data]"
     ),
     click.option("--download/--no-download", **FLAG, help="Fetch the data set if it is missing."),
     click.option("--image-size", type=int, help="Side in pixels to bring a folder's images to."),
 )
-SEARCH = (
+SEARCH = section(
+    "Search",
     click.option("--epochs", type=int, help="Passes over the training images. [digits 16, others 30]"),
     click.option("--batch-size", type=int, help="Images per step. [digits 64, others 256]"),
     click.option("--seed", type=int, help="Of every draw, 0 to 2**63 - 1. [0]"),
     click.option("--device", help="auto, cpu, cuda or cuda:N. [auto: a GPU if there is one]"),
+    click.option(
+        "--tensorboard/--no-tensorboard",
+        **FLAG,
+        help="Scalars of each epoch in the run folder's tensorboard/; needs `pip install tensorboard`.",
+    ),
+)
+REUSE = section(
+    "Reuse of weights",
     click.option(
         "--reuse",
         type=click.Choice(REUSES),
@@ -112,6 +153,9 @@ SEARCH = (
         type=click.Choice(RECYCLE_FROM),
         help="What recycling copies: the highest-scored weights or, as an ablation, the next-lowest. [top]",
     ),
+)
+RECIPE = section(
+    "Draws and optimizer",
     click.option(
         "--init",
         type=click.Choice(INITS),
@@ -149,7 +193,8 @@ SEARCH = (
         help="Share of the target spread over all classes. [digits 0.1, others 0]",
     ),
 )
-EXPORT = (
+EXPORT = section(
+    "Export",
     click.option(
         "--export", multiple=True, help="Form to write; repeat, or give a comma list. Known: onnx. [onnx]"
     ),
@@ -159,7 +204,8 @@ EXPORT = (
         help="The model takes uint8 pixels and normalises inside the graph.",
     ),
 )
-VERIFY = (
+VERIFY = section(
+    "Verify",
     click.option(
         "--provider",
         type=click.Choice(PROVIDERS),
@@ -187,7 +233,8 @@ VERIFY = (
         "(exit 5, or 7 if too noisy to tell). [not asked]",
     ),
 )
-FOLDER = (
+FOLDER = section(
+    "Run folder and settings",
     click.option(
         "--output-dir",
         type=click.Path(),
@@ -206,13 +253,14 @@ FOLDER = (
         help="Redo a stage even if nothing changed: search, pack, export, verify.",
     ),
 )
-OUTPUT = (
+OUTPUT = section(
+    "Output",
     click.option("--quiet", is_flag=True, help="No progress; the result and errors only."),
     click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout."),
 )
 
 
-def options(*groups: tuple[Callable[[Any], Any], ...]) -> Callable[[Command], Command]:
+def options(*groups: tuple[Decorator, ...]) -> Callable[[Command], Command]:
     """Decorates a command with groups of options, shown in this order."""
 
     def decorate(command: Command) -> Command:

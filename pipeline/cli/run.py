@@ -10,11 +10,14 @@ from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
 from recycle_pipeline.pipeline.cli.tables import show_after
 
-DRY_RUN = (click.option("--dry-run", is_flag=True, help="Show settings and stages; write nothing."),)
+DRY_RUN = opt.section(
+    "Output", click.option("--dry-run", is_flag=True, help="Show settings and stages; write nothing.")
+)
+SEARCH = (*opt.WHAT, *opt.DATA, *opt.SEARCH, *opt.REUSE, *opt.RECIPE)
 
 
-@click.command()
-@opt.options(opt.WHAT, opt.DATA, opt.SEARCH, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+@click.command(cls=opt.Sectioned)
+@opt.options(SEARCH, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
 def run(**given: Any) -> None:
     """Search a subnetwork, store its ticket, export it to ONNX and verify it.
 
@@ -23,14 +26,18 @@ def run(**given: Any) -> None:
       recycle-pipeline run --arch resnet18 --prune 0.9 --export onnx
       recycle-pipeline run --data cifar10 --data-root ~/data --epochs 100 --device cuda
       recycle-pipeline run --data folder:photos --image-size 64 --keep 0.05 --json
+      recycle-pipeline run --preset iwr-conv6-biprop --data-root ~/data
+
+    --arch, --data, --prune and --epochs are what most runs set. Every other option has a default, in
+    [brackets], that suits them; docs/methods.md says what each method is and when to use it.
 
     Stages whose inputs did not change are skipped, so of an interrupted run the finished stages are kept.
     """
     _start(("search", "pack", "export", "verify"), given)
 
 
-@click.command()
-@opt.options(opt.WHAT, opt.DATA, opt.SEARCH, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+@click.command(cls=opt.Sectioned)
+@opt.options(SEARCH, opt.FOLDER, DRY_RUN, opt.OUTPUT)
 def search(**given: Any) -> None:
     """Search a subnetwork only. Then: pack, export, verify, on the folder it prints.
 

@@ -12,6 +12,7 @@ from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
+from recycle_pipeline.pipeline.tensorboard import ScalarLog
 from recycle_pipeline.pipeline.version import VERSION
 
 
@@ -46,6 +47,8 @@ def _work(context: Context) -> dict[str, Any]:
     context.folder.root.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
     context.reporter.stage("search", _plan(config, images.name, len(images.train_labels), device))
+    scalars = ScalarLog(context.folder, config.tensorboard)
+    context.reporter.search_begins(settings.epochs, len(images.train_labels), config.prune)
     try:
         with context.folder.live_metrics.open("w", encoding="utf-8") as live:
 
@@ -53,10 +56,17 @@ def _work(context: Context) -> dict[str, Any]:
                 records.append(record)
                 live.write(json.dumps(dataclasses.asdict(record)) + "\n")
                 live.flush()
-                context.reporter.search_epoch(record, settings.epochs)
+                scalars.add(dataclasses.asdict(record))
+                context.reporter.search_epoch(record)
 
-            masked = search(network, images, settings, device, on_epoch, context.reporter.search_step)
+            def on_note(note: str) -> None:
+                context.reporter.stage("search", note)
+
+            masked = search(
+                network, images, settings, device, on_epoch, context.reporter.search_step, on_note
+            )
     finally:
+        scalars.close()
         context.reporter.search_over()
     recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
     recipe |= {"tool": VERSION, "data_sha256": images.digest()}  # `data` is the setting: a name or a path

@@ -1,5 +1,6 @@
 """Progress on stderr: a bar on a terminal, plain lines elsewhere, nothing if quiet."""
 
+import dataclasses
 import io
 import os
 import re
@@ -9,7 +10,7 @@ import threading
 import pytest
 from rich.console import Console
 
-from recycle_pipeline.pipeline.cli.console import PlainReporter, RichReporter, epoch_line, reporter_for
+from recycle_pipeline.pipeline.cli.console import PlainReporter, RichReporter, reporter_for
 from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.search.records import EpochRecord
 
@@ -67,31 +68,20 @@ def test_the_reporter_suits_where_stderr_goes(stderr, monkeypatch, terminal, ci,
 def report(reporter):
     """A short search, as a stage reports it."""
     reporter.stage("search", "conv2, [bold]0.9[/] removed")
+    reporter.search_begins(epochs=12, images=100, prune=0.9)
     for step in range(4):
         reporter.search_step(step + 1, 4)
-    reporter.search_epoch(RECORD, 12)
+    reporter.search_epoch(RECORD)
     reporter.search_over()
     reporter.stage("pack", "unchanged, skipped")
 
 
 LINES = [
     "search  conv2, [bold]0.9[/] removed",
-    "search  " + epoch_line(RECORD, 12),
+    "search  epoch  3/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  reused 1.23M, 1.0k changed"
+    "  0:00:27 left",
     "pack    unchanged, skipped",
 ]
-
-
-def test_an_epoch_is_one_line_of_words():
-    line = epoch_line(RECORD, 12)
-    assert line.startswith(
-        "epoch  3/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  reused 1,234,567"
-    )
-    assert "\n" not in line
-
-
-def test_an_epoch_without_an_event_says_nothing_of_reuse():
-    quiet = EpochRecord(**{**RECORD.__dict__, "written": 0})
-    assert epoch_line(quiet, 12).endswith("images/s")
 
 
 def test_plain_lines_are_plain_and_brackets_stay(stderr):
@@ -104,7 +94,7 @@ def test_on_a_terminal_the_same_lines_come_with_a_bar(stderr):
     written = stderr(terminal=True)
     report(reporter_for(quiet=False))
     text = written.getvalue()
-    assert COLOUR.search(text) and "4/4" in text and "━" in text
+    assert COLOUR.search(text) and "epoch 12/12" in text and "━" in text
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
     for line in LINES:
         assert line in plain
@@ -114,7 +104,7 @@ def test_no_color_is_honoured(stderr, monkeypatch):
     written = stderr(terminal=True)
     monkeypatch.setenv("NO_COLOR", "1")
     report(reporter_for(quiet=False))
-    assert "4/4" in written.getvalue() and not COLOUR.search(written.getvalue())
+    assert "100%" in written.getvalue() and not COLOUR.search(written.getvalue())
 
 
 def test_the_bar_is_gone_after_the_search_and_a_second_search_has_its_own():
@@ -122,8 +112,54 @@ def test_the_bar_is_gone_after_the_search_and_a_second_search_has_its_own():
     reporter._console = Console(file=Terminal(), force_terminal=True, width=80)
     for _ in range(2):
         report(reporter)
-        assert reporter._progress is None
+        assert reporter._bar is None
     reporter.search_over()
+
+
+def bar_after(width, *told):
+    """What the bar says at the end, without colours."""
+    reporter = RichReporter()
+    screen = Terminal()
+    reporter._console = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    reporter.search_begins(epochs=12, images=100, prune=0.9)
+    for name, argument in told:
+        getattr(reporter, name)(*argument)
+    reporter._bar.refresh()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    reporter.search_over()
+    return re.split(r"[\r\n]+", text.strip())[-1].strip()
+
+
+def test_before_the_first_step_the_bar_says_that_the_search_prepares():
+    words = bar_after(100).split()
+    assert words[0] == "search" and words[-1] == "preparing"
+
+
+def test_a_wide_bar_tells_the_last_epoch_too():
+    told = [("search_step", (1, 48)), ("search_epoch", (RECORD,)), ("search_step", (12, 48))]
+    line = bar_after(140, *told)
+    assert "25% epoch 4/12  kept 10.0%  loss 0.512  test 97.5%  reused 1.23M" in line
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_bar_fits_its_terminal_and_never_loses_the_epoch(width):
+    told = [("search_epoch", (RECORD,)), ("search_step", (1, 48)), ("search_step", (12, 48))]
+    line = bar_after(width, *told)
+    assert "epoch 4/12" in line and "images/s" in line and len(line) <= width
+
+
+def test_a_search_that_goes_on_from_the_middle_takes_no_speed_from_what_it_skipped():
+    assert "images/s" not in bar_after(100, ("search_step", (40, 48)))
+
+
+def test_what_an_interrupted_search_reused_is_counted_when_it_goes_on(stderr):
+    written = stderr(terminal=False)
+    reporter = reporter_for(quiet=False)
+    reporter.search_begins(epochs=12, images=100, prune=0.9)
+    reporter.search_resumed([RECORD])
+    assert written.getvalue() == ""
+    reporter.search_epoch(dataclasses.replace(RECORD, epoch=4, written=0, changed=0, seconds=12.0))
+    assert written.getvalue().endswith("reused 1.23M, 1.0k changed  0:00:24 left\n")
 
 
 def test_silence_is_silent(stderr):
@@ -192,7 +228,7 @@ def test_the_command_on_a_real_terminal_shows_a_bar_and_leaves_the_cursor_on(her
     os.close(leader)
     text = b"".join(parts).decode()
     assert stop.value.code == 0
-    assert "steps, left" in text and "epoch 2/2" in text
+    assert "preparing" in text and "epoch 2/2" in text
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l") >= 0  # shown again after it was hidden
 
 

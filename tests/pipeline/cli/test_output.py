@@ -41,6 +41,7 @@ warmup = 0.0
 label_smoothing = 0.1
 seed = 0
 device = "auto"
+tensorboard = false
 export = [
     "onnx",
 ]

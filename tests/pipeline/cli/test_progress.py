@@ -1,0 +1,87 @@
+"""What records add up to, and how that reads."""
+
+import dataclasses
+
+import pytest
+
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_line, fitting, short
+from recycle_pipeline.pipeline.search.records import EpochRecord
+
+RECORD = EpochRecord(
+    epoch=1,
+    loss=0.51234,
+    train_accuracy=0.98765,
+    test_accuracy=0.97531,
+    learning_rate=0.1,
+    prune=0.9,
+    written=0,
+    changed=0,
+    images_per_second=2154.6,
+    seconds=10.0,
+)
+
+
+def after(*changes, epochs=12):
+    """Progress, and the last line, after records that differ from RECORD as said."""
+    progress, line = SearchProgress(epochs, prune=0.9), ""
+    for change in changes:
+        record = dataclasses.replace(RECORD, **change)
+        progress.add(record)
+        line = epoch_line(record, progress)
+    return progress, line
+
+
+def test_an_epoch_is_one_line_of_words():
+    assert after({})[1] == ("epoch  1/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  0:01:50 left")
+
+
+def test_what_was_reused_adds_up():
+    event = {"written": 1_000_000, "changed": 400_000}
+    progress, line = after({}, {"epoch": 2, **event}, {"epoch": 3, **event}, {"epoch": 4})
+    assert (progress.written, progress.changed) == (2_000_000, 800_000)
+    assert "  reused 2.00M, 800.0k changed" in line
+
+
+def test_without_reuse_nothing_is_said_of_it():
+    assert "reused" not in after({}, {"epoch": 2})[1]
+
+
+def test_the_kept_fraction_is_told_where_a_schedule_moves_it_and_from_then_on():
+    assert "kept" not in after({}, {"epoch": 2})[1]
+    assert "  kept 50.00%" in after({"prune": 0.5})[1]
+    assert "  kept 10.00%" in after({"prune": 0.5}, {"epoch": 2})[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ([], None),
+        ([{"seconds": 30.0}], 330),  # the first epoch is all there is to go by
+        ([{"seconds": 30.0}, {"epoch": 2, "seconds": 40.0}], 100),  # what it prepared is not done again
+        ([{"epoch": 11, "seconds": 5.0}, {"epoch": 12, "seconds": 9.0}], 0),
+    ],
+)
+def test_the_time_left_is_that_of_the_epochs_seen(changes, left):
+    assert after(*changes)[0].seconds_left == left
+
+
+def test_the_last_epoch_has_no_time_left():
+    assert after({"epoch": 11}, {"epoch": 12, "seconds": 20.0})[1].endswith("images/s")
+
+
+def test_a_short_form_drops_its_last_words_first():
+    words = ["epoch 1/2", "kept 10.0%", "loss 0.5"]
+    assert fitting(words, 100) == "epoch 1/2  kept 10.0%  loss 0.5"
+    assert fitting(words, 21) == "epoch 1/2  kept 10.0%"
+    assert fitting(words, 20) == fitting(words, -9) == "epoch 1/2"
+
+
+def test_counts_and_times_are_for_people():
+    assert [short(n) for n in (0, 999, 12_345, 2_232_630, 1_203_000_000)] == [
+        "0",
+        "999",
+        "12.3k",
+        "2.23M",
+        "1.20G",
+    ]
+    assert [clock(s) for s in (0, 59.6, 70, 36_005)] == ["0:00:00", "0:01:00", "0:01:10", "10:00:05"]
