@@ -37,5 +37,6 @@ def load_digits() -> ImageSet:
         classes=tuple(str(digit) for digit in range(10)),
         mean=mean,
         std=std,
-        augmentation=Augmentation(pad=0, flip=False),  # a digit fills its 8x8 frame: any shift cuts strokes
+        # A digit fills its 8x8 frame: any shift cuts strokes.
+        augmentation=Augmentation(pad=0, flip=False, noise=0.1),
     )

@@ -19,17 +19,22 @@ class Augmentation:
     Attributes:
         pad: Pixels added on every side before a random crop back to the image's size; 0 means no crop.
         flip: Whether half of the images are mirrored left to right.
+        noise: Standard deviation of what is added to every pixel / 255; for small images, as memory for
+            a whole epoch's noise is held.
 
     Raises:
-        UsageFault: If `pad` is negative.
+        UsageFault: If `pad` or `noise` is negative.
     """
 
     pad: int
     flip: bool
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         if self.pad < 0:
             raise UsageFault(f"augmentation pad is {self.pad}; expected 0 pixels or more; use 0 for no crop")
+        if not 0 <= self.noise < math.inf:
+            raise UsageFault(f"augmentation noise is {self.noise:g}; expected 0 or more; use 0 for none")
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: numpy arrays have no single truth value; compare digest()

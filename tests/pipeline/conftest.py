@@ -198,7 +198,7 @@ def custom_module(here):
 def image_set():
     """Makes an image set of noise; every argument has a default."""
 
-    def make(train=24, test=12, classes=3, channels=1, side=8, pad=0, flip=False, seed=0):
+    def make(train=24, test=12, classes=3, channels=1, side=8, pad=0, flip=False, noise=0.0, seed=0):
         generator = np.random.default_rng(seed)
 
         def split(count):
@@ -217,7 +217,7 @@ def image_set():
             classes=tuple(f"class{index}" for index in range(classes)),
             mean=tuple(0.3 + 0.1 * index for index in range(channels)),
             std=tuple(0.2 + 0.1 * index for index in range(channels)),
-            augmentation=Augmentation(pad=pad, flip=flip),
+            augmentation=Augmentation(pad=pad, flip=flip, noise=noise),
         )
 
     return make

@@ -10,7 +10,7 @@ def test_digits_are_1797_gray_images_of_8_pixels() -> None:
     assert data.train_images.shape == (1433, 1, 8, 8)
     assert data.test_images.shape == (364, 1, 8, 8)
     assert data.classes == tuple("0123456789")
-    assert data.augmentation == Augmentation(pad=0, flip=False)
+    assert data.augmentation == Augmentation(pad=0, flip=False, noise=0.1)
     assert sorted({*np.unique(data.train_images)}) == [round(value * 255 / 16) for value in range(17)]
 
 

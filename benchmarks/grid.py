@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Grids of searches, run a part at a time: what is in the record is not run again.
+
+    python benchmarks/grid.py confound --data-root DIR --record benchmarks/records/confound.jsonl --minutes 9
+    python benchmarks/grid.py --show benchmarks/records/confound.jsonl
+
+Each line of the record is one finished search: its settings, the accuracy of the last epoch and of the
+best, time and hardware. Searches run `--jobs` at a time on one GPU, in processes that live on; when the
+minutes are over none is begun. Accuracy is on the test split, or with `--hold-out` on that many images
+held out of the train split, by which choices are made.
+"""
+
+import argparse
+import json
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+SEEDS = (0, 1, 2)
+Settings = dict[str, Any]
+CONV = {"data": "cifar10", "batch_size": 128, "learning_rate": 0.1, "weight_decay": 1e-4, "epochs": 100}
+RESNET = {"data": "cifar10", "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "epochs": 100}
+
+
+def confound() -> Iterator[tuple[str, Settings]]:
+    """{no reuse, recycle, IteRand} x {scale none, keep, published} x {edge-popup, Biprop}.
+
+    Both kinds draw Kaiming normals, so that the scale is the only thing that differs between two arms of
+    a pair; edge-popup with signed constants has no scale rule as published and stands beside.
+    """
+    nets = [("conv6", 0.9, CONV, SEEDS), ("resnet18", 0.95, RESNET, SEEDS[:1])]
+    for arch, prune, base, seeds in nets:
+        for seed in seeds:
+            for kind in ("continuous", "binary"):
+                for scale in ("none", "keep", "published"):
+                    for reuse in ("none", "recycle", "rerandomize"):
+                        key = f"{arch}-{kind}-{scale}-{reuse}"
+                        method = {"subnetwork": kind, "scale_fan": scale, "reuse": reuse}
+                        yield (
+                            key,
+                            {**base, **method, "arch": arch, "prune": prune, "seed": seed}
+                            | {"init": "kaiming_normal"},
+                        )
+
+
+def reproduction() -> Iterator[tuple[str, Settings]]:
+    """The presets at 90 % removed, and ResNet-18 at 95, 98 and 99 %, as published (250 epochs)."""
+    for seed in SEEDS:
+        for arch in ("conv2", "conv4", "conv6", "conv8"):
+            for name in (f"edge-popup-{arch}", f"iwr-{arch}-edge-popup", f"biprop-{arch}"):
+                yield name, {"preset": name, "prune": 0.9, "seed": seed}
+            for name in (f"iwr-{arch}-biprop", f"iterand-{arch}"):
+                yield name, {"preset": name, "prune": 0.9, "seed": seed}
+        for prune in (0.95, 0.98, 0.99):
+            for name in ("edge-popup-resnet18", "biprop-resnet18", "iterand-resnet18", "iwr-resnet18-biprop"):
+                yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
+
+
+def short() -> Iterator[tuple[str, Settings]]:
+    """30 epochs: what is on by default, and the default without it."""
+    arms: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "signed-constant": {"init": "signed_constant"},
+        "continuous": {"subnetwork": "continuous"},
+        "rerandomize": {"reuse": "rerandomize"},
+        "global": {"scope": "global"},
+        "warm-up": {"warmup": 2.0},
+    }
+    for seed in SEEDS:
+        for arch, prune in (("resnet18", 0.9), ("resnet18", 0.98), ("conv6", 0.9)):
+            for name, options in arms.items():
+                yield (
+                    f"{arch}-{prune:g}-{name}",
+                    {"arch": arch, "prune": prune, "seed": seed}
+                    | options
+                    | {
+                        "data": "cifar10",
+                        "epochs": 30,
+                    },
+                )
+
+
+GRIDS = {"confound": confound, "reproduction": reproduction, "short": short}
+
+
+def work(todo: Any, done: Any, data_root: str, hold_out: int, until: float) -> None:
+    """Searches until nothing is left or the time is over."""
+    import torch
+
+    from recycle_pipeline.models.registry import build
+    from recycle_pipeline.pipeline.config import config_from
+    from recycle_pipeline.pipeline.api import merge
+    from recycle_pipeline.pipeline.data import load
+    from recycle_pipeline.pipeline.data.hold_out import held_out
+    from recycle_pipeline.pipeline.search.loop import search
+    from recycle_pipeline.pipeline.stages.search import settings_of
+
+    torch.set_num_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = None
+    while time.time() < until and not todo.empty():
+        try:
+            key, options = todo.get(timeout=1)
+        except Exception:  # another process took the last
+            return
+        config = config_from(merge({}, {**options, "data_root": data_root})).resolve()
+        if images is None:
+            images = load(config.data, data_root=Path(data_root) if data_root else None)
+            images = held_out(images, hold_out) if hold_out else images
+        network = build(
+            config.arch, classes=len(images.classes), channels=images.channels, image_size=images.image_size
+        )
+        records: list[Any] = []
+        notes: list[str] = []
+        started = time.perf_counter()
+        try:
+            search(network, images, settings_of(config), device, records.append, on_note=notes.append)
+        except Exception as error:
+            done.put({"key": key, "options": options, "error": f"{type(error).__name__}: {error}"[:400]})
+            continue
+        row = {"key": key, "options": options, "epochs": config.epochs}
+        row |= {"last": records[-1].test_accuracy, "best": max(r.test_accuracy for r in records)}
+        row |= {"last_five": statistics.mean(r.test_accuracy for r in records[-5:])}
+        row |= {"loss": records[-1].loss, "seconds": round(time.perf_counter() - started, 1)}
+        row |= {"split": f"held out {hold_out}" if hold_out else "test", "date": date.today().isoformat()}
+        row |= {
+            "gpu": torch.cuda.get_device_name() if device.type == "cuda" else "",
+            "torch": torch.__version__,
+        }
+        done.put(row | {"notes": notes})
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs what the record lacks, and appends it line by line."""
+    split = f"held out {args.hold_out}" if args.hold_out else "test"
+    there = {(r["key"], r["options"]["seed"]) for r in read(args.record) if r.get("split") == split}
+    arms = [
+        (key, options | ({"epochs": args.epochs} if args.epochs else {}))
+        for key, options in GRIDS[args.grid]()
+        if (key, options["seed"]) not in there and args.only in key
+    ]
+    print(f"{len(there)} in the record, {len(arms)} to do")
+    context = multiprocessing.get_context("spawn")
+    todo, done = context.Queue(), context.Queue()
+    for arm in arms:
+        todo.put(arm)
+    until = time.time() + 60 * args.minutes
+    parts = (todo, done, args.data_root, args.hold_out, until)
+    workers = [context.Process(target=work, args=parts, daemon=True) for _ in range(args.jobs)]
+    for worker in workers:
+        worker.start()
+    args.record.parent.mkdir(parents=True, exist_ok=True)
+    with args.record.open("a") as out:
+        while any(worker.is_alive() for worker in workers) or not done.empty():
+            try:
+                row = done.get(timeout=1)
+            except Exception:  # nothing finished in this second
+                continue
+            print(
+                row["key"],
+                row["options"]["seed"],
+                row.get("last", row.get("error")),
+                row.get("seconds"),
+                flush=True,
+            )
+            if "error" not in row:
+                out.write(json.dumps(row) + "\n")
+                out.flush()
+
+
+def read(record: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+
+
+def show(record: Path) -> None:
+    """Mean and 95 % interval (t, of the mean) by arm."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in read(record):
+        groups.setdefault(row["key"], []).append(row)
+    quantiles = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}
+    for key, rows in groups.items():
+        last = [100 * row["last"] for row in rows]
+        spread = ""
+        if len(last) > 1:
+            half = quantiles.get(len(last), 2.0) * statistics.stdev(last) / math.sqrt(len(last))
+            spread = f" +- {half:.2f}"
+        best = statistics.mean(100 * row["best"] for row in rows)
+        print(f"{key:44} n={len(rows)}  last {statistics.mean(last):.2f}{spread}  best {best:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("grid", nargs="?", choices=GRIDS)
+    parser.add_argument("--show", type=Path)
+    parser.add_argument("--record", type=Path)
+    parser.add_argument("--data-root", default="")
+    parser.add_argument("--hold-out", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--minutes", type=float, default=9)
+    parser.add_argument("--epochs", type=int, help="other than the grid's, for a trial")
+    parser.add_argument("--only", default="", help="arms whose name holds this")
+    args = parser.parse_args()
+    if args.show:
+        show(args.show)
+    elif args.grid and args.record:
+        run(args)
+    else:
+        parser.error("expected a grid and --record FILE, or --show FILE")
+
+
+if __name__ == "__main__":
+    main()
