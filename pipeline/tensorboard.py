@@ -1,11 +1,11 @@
 """A search's records as scalars for TensorBoard, a step per epoch. The `tensorboard` package is optional."""
 
-import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from recycle_pipeline.models.errors import PackageMissing
+from recycle_pipeline.pipeline.environment import installed_version
 from recycle_pipeline.pipeline.run_folder import RunFolder
 
 Values = Mapping[str, Any]  # an `EpochRecord` by names, as in metrics.jsonl
@@ -23,7 +23,8 @@ SCALARS: dict[str, Callable[[Values], float]] = {
 
 def check_tensorboard() -> None:
     """Raises PackageMissing, with the command that helps, unless TensorBoard is installed."""
-    if importlib.util.find_spec("tensorboard") is None:
+    # Not by trying the import: inside a run folder `tensorboard/` would pass for the package.
+    if installed_version("tensorboard") is None:
         raise PackageMissing(
             "--tensorboard needs the package tensorboard, which is not installed: "
             "`pip install tensorboard`, or leave the option out (metrics.jsonl has the same numbers)"

@@ -1,6 +1,5 @@
 """TensorBoard on request: scalars of each epoch in the run folder; refused in time where it is missing."""
 
-import importlib.util
 import json
 
 import pytest
@@ -88,9 +87,7 @@ def test_a_search_done_without_them_gets_them_from_its_metrics_once(folder):
 
 @pytest.fixture
 def without_tensorboard(monkeypatch):
-    found = importlib.util.find_spec
-    hidden = lambda name, *rest: None if name == "tensorboard" else found(name, *rest)  # noqa: E731
-    monkeypatch.setattr(importlib.util, "find_spec", hidden)
+    monkeypatch.setattr("recycle_pipeline.pipeline.tensorboard.installed_version", lambda name: None)
 
 
 def test_where_it_is_missing_the_refusal_names_the_command(without_tensorboard):
