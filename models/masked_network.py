@@ -5,6 +5,7 @@ over the finished subnetwork. Everything lives on the network's device.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from recycle_pipeline.models.maskable import Maskable, maskable_layers
 from recycle_pipeline.models.masked import MaskedWeight, SubnetworkKind
 from recycle_pipeline.models.options import BatchNorm
 from recycle_pipeline.models.reuse import Provenance, RecycleFrom, Reused, composed, recycle, rerandomize
-from recycle_pipeline.models.subnetwork import MaskedTensor, Scope
+from recycle_pipeline.models.subnetwork import MaskedTensor, Scope, drawn_values
 from recycle_pipeline.models.topk import (
     Rounding,
     Scratch,
@@ -225,6 +226,24 @@ class MaskedNetwork:
             written += result.written
             changed += result.changed
         return ReuseEvent(written, changed)
+
+    @torch.no_grad()
+    def restore(self, provenance: Mapping[str, Provenance], events: int) -> None:
+        """Draws the weights again that `events` events left; they take effect at the next `refresh`.
+
+        Args:
+            provenance: of the layers, by name; a layer that is not there keeps its first draw.
+            events: how many there were.
+        """
+        self.events = events
+        for layer in self._layers:
+            if layer.name not in provenance:
+                continue
+            layer.provenance = origin = provenance[layer.name]
+            draws, sources = origin.draw.cpu().numpy(), origin.source.cpu().numpy()
+            values = drawn_values(self.recipe.seed, layer.name, self.recipe.init, layer.scale, draws, sources)
+            weight = layer.weight.weight
+            layer.weight.set_weight(torch.from_numpy(values).to(weight.device).view(weight.shape))
 
     def effective(self) -> dict[str, Tensor]:
         """The effective weights by state name of the plain network, on the device; pruned ones are +0."""

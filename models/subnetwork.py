@@ -86,12 +86,29 @@ class MaskedTensor:
     def _drawn(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
         if self.sources is None or self.draws is None:
             return weights_at(stream_key(seed, self.name), kept, self.init, self.scale)
-        values = np.empty(kept.size, np.float32)
-        for draw in np.unique(self.draws):
-            here = self.draws == draw
-            key = stream_key(seed, self.name, int(draw))
-            values[here] = weights_at(key, self.sources[here], self.init, self.scale)
-        return values
+        return drawn_values(seed, self.name, self.init, self.scale, self.draws, self.sources)
+
+
+def drawn_values(
+    seed: int,
+    layer: str,
+    init: Init,
+    scale: np.float32,
+    draws: NDArray[np.int16],
+    sources: NDArray[np.int32],
+) -> NDArray[np.float32]:
+    """The numbers that provenance names; (n,) float32.
+
+    Args:
+        seed, layer, init, scale: of the draws.
+        draws: (n,) draw numbers.
+        sources: (n,) flat indices within them.
+    """
+    values = np.empty(draws.size, np.float32)
+    for draw in np.unique(draws):
+        here = np.flatnonzero(draws == draw)
+        values[here] = weights_at(stream_key(seed, layer, int(draw)), sources[here], init, scale)
+    return values
 
 
 @dataclass(frozen=True)

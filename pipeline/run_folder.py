@@ -44,6 +44,11 @@ class RunFolder:
         return sorted(self.tensorboard.glob("events.out.tfevents.*"))
 
     @property
+    def checkpoint(self) -> Path:
+        """What a search goes on from after an interruption; gone once it has finished."""
+        return self.root / "checkpoint.safetensors"
+
+    @property
     def searched(self) -> Path:
         """The subnetwork as the search left it, with digests of the tensors it computed with."""
         return self.root / "search.safetensors"
@@ -65,11 +70,15 @@ class RunFolder:
     def made_by(self, stage: str) -> list[Path]:
         """Every file that a stage may have left."""
         return {
-            "search": [self.searched, self.metrics, *self.scalars()],
+            "search": [self.searched, self.metrics, *self.made_meanwhile("search"), *self.scalars()],
             "pack": [self.ticket],
             "export": [self.model(form) for form in FORM_FILES],
             "verify": [self.verify],
         }[stage]
+
+    def made_meanwhile(self, stage: str) -> list[Path]:
+        """Those of them that serve an unfinished stage alone."""
+        return [self.checkpoint] if stage == "search" else []
 
     def relative(self, path: Path) -> str:
         """A file's name within the folder, with forward slashes."""

@@ -5,7 +5,7 @@ them as its parameters. Forward, backward and update may be compiled (kernels fu
 which pays from a few thousand steps on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
@@ -18,12 +18,22 @@ from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
 from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder
+from recycle_pipeline.pipeline.search.memory import (
+    carried_by,
+    flat_memory,
+    memory_of,
+    other_names,
+    remind,
+    remind_flat,
+    score_names,
+)
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.twin import twin_of
 
 EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
+NOT_LOADED = -1.0, -1  # no prune rate, no number of events
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -157,6 +167,29 @@ class CapturedSteps:
         for _ in range(-(-len(self._test_labels) // EVALUATION_BATCH)):
             self._test_launch()
         return int(self._correct) / len(self._test_labels)
+
+    def memory(self) -> dict[str, Tensor]:
+        """See `Steps`."""
+        own = flat_memory(self.flat, list(score_names(self._masked)))
+        return own | memory_of(self._others, other_names(self._masked))
+
+    def carried(self) -> dict[str, Tensor]:
+        """See `Steps`: thresholds, and the rate and the number of events at which they were last exact."""
+        return carried_by(self.flat) | {"loaded": torch.tensor(self._loaded, dtype=torch.float64)}
+
+    @torch.no_grad()
+    def remember(self, memory: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> None:
+        """See `Steps`. Without what it carried, thresholds are exact at the next epoch's beginning."""
+        remind_flat(self.flat, list(score_names(self._masked)), memory)
+        remind(self._others, other_names(self._masked), memory)
+        if not carried:
+            self._loaded = NOT_LOADED
+            return
+        prune, events = carried["loaded"].tolist()
+        self._load(prune)
+        for name, value in carried_by(self.flat).items():
+            value.copy_(carried[name])
+        self._loaded = prune, int(events)
 
     def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with mixed_precision(self._device):

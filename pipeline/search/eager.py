@@ -1,6 +1,6 @@
 """The plain engine: exact masks in every step, one operation after the other; deterministic on CPU."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remind, score_names
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
@@ -65,6 +66,18 @@ class EagerSteps:
     def evaluate(self) -> float:
         """See `Steps`; in float32."""
         return evaluate(self._masked.network, self._images, self._device)
+
+    def memory(self) -> dict[str, Tensor]:
+        """See `Steps`."""
+        return memory_of(self.optimizer, score_names(self._masked) | other_names(self._masked))
+
+    def carried(self) -> dict[str, Tensor]:
+        """See `Steps`: nothing, masks are exact in every step."""
+        return {}
+
+    def remember(self, memory: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> None:
+        """See `Steps`."""
+        remind(self.optimizer, score_names(self._masked) | other_names(self._masked), memory)
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ class FlatScores:
 
     def __init__(self, masked: MaskedNetwork, *, adam: bool, momentum: float, decay: float) -> None:
         self._masked, self._adam = masked, adam
-        self._momentum, self._decay = momentum, decay
+        self.momentum, self._decay = momentum, decay
         self._binary = masked.recipe.kind == "binary"
         self._signed = masked.recipe.scores == "signed"
         layers = masked.layers
@@ -61,7 +61,7 @@ class FlatScores:
         self._group_of_layer = torch.zeros_like(numbers) if groups == 1 else numbers
         self._rows_of_layer = (layout.layer_of_row == numbers[:, None]).float()  # (layers, rows)
         # Global scope: no layer's threshold is above the one that leaves it its guaranteed minimum.
-        self._ceiling = torch.full((len(layers),), math.inf, device=device)
+        self.ceiling = torch.full((len(layers),), math.inf, device=device)
         self._small = None if groups == 1 else SmallLayers.of(layout)
 
     def views(self) -> list[Tensor]:
@@ -107,7 +107,7 @@ class FlatScores:
         least = layer_minimums(sizes, prune, recipe.layer_minimum, recipe.rounding)
         for number, (part, count) in enumerate(zip(keys, least, strict=True)):
             if 0 < count < len(part):
-                self._ceiling[number] = part.sort(descending=True).values[count]
+                self.ceiling[number] = part.sort(descending=True).values[count]
 
     @torch.no_grad()
     def load_effective(self) -> None:
@@ -136,7 +136,7 @@ class FlatScores:
         self._descend(gradient, rate)
         keys = self._keys(self.scores)
         self._move_thresholds(keys)
-        threshold = torch.minimum(self.threshold[self._group_of_layer], self._ceiling)
+        threshold = torch.minimum(self.threshold[self._group_of_layer], self.ceiling)
         kept = keys > self._by_row(threshold)
         unit = self.weight
         if self._binary:
@@ -159,7 +159,7 @@ class FlatScores:
             spread = (self.square / (1 - 0.999**self.updates)).sqrt() + 1e-8
             self.scores.sub_(rate * unbiased / spread)
         else:
-            self.velocity.mul_(self._momentum).add_(gradient + self._decay * self.scores)
+            self.velocity.mul_(self.momentum).add_(gradient + self._decay * self.scores)
             self.scores.sub_(rate * self.velocity)
 
     def _move_thresholds(self, keys: Tensor) -> None:

@@ -15,9 +15,11 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
+from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
 from recycle_pipeline.pipeline.search.events import reuse_weights
 from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.search_state import SearchState
 from recycle_pipeline.pipeline.search.settings import (
     SearchSettings,
     check_event_numbers,
@@ -28,7 +30,7 @@ from recycle_pipeline.pipeline.search.settings import (
     reuse_event_after,
     reuse_event_before_step,
 )
-from recycle_pipeline.pipeline.search.steps import StepHooks, Steps, check_finite
+from recycle_pipeline.pipeline.search.steps import StepHooks, Steps, not_finite
 
 COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 
@@ -42,10 +44,11 @@ def search(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda note: None,
     engine: str = "auto",
+    checkpoints: Checkpoints | None = None,
 ) -> MaskedNetwork:
     """Searches a subnetwork in `network`.
 
-    Deterministic on CPU for one seed, thread count and torch version.
+    Deterministic on CPU for one seed, thread count and torch version, interrupted or not.
 
     Args:
         network: a plain network of the registry's interface; masked in place.
@@ -58,6 +61,7 @@ def search(
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
             kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
             auto is eager; captured does the same steps without a graph, for tests.
+        checkpoints: where to go on from after an interruption, and what to leave for the next one.
 
     Returns:
         The masked network in eval mode, its masks exact for its final scores.
@@ -76,32 +80,37 @@ def search(
     total = settings.epochs * steps_per_epoch
     compiled = engine == "compiled" or (engine == "auto" and total >= COMPILE_FROM)
     steps = _engine(masked, plain, training, images, settings, compiled, on_note)
-    started = time.perf_counter()
-    for epoch in range(settings.epochs):
+    state = SearchState(masked, training, steps)
+    records = checkpoints.resume(state, settings.epochs) if checkpoints else []
+    started = time.perf_counter() - (records[-1].seconds if records else 0.0)
+    for epoch in range(len(records), settings.epochs):
         prune = prune_at(settings, epoch)
         epoch_started = time.perf_counter()
         reuses = _Reuses(masked, settings)
         hooks = StepHooks(reuses.due_before, reuses.before, lambda done: on_step(done, total))
         sums = steps.train_epoch(epoch, prune, hooks)
-        check_finite(sums, masked.is_finite(), settings, steps_per_epoch)
+        if sums.bad_step is not None or not masked.is_finite():
+            raise not_finite(sums, settings, steps_per_epoch, checkpoints.kept() if checkpoints else "")
         trained = time.perf_counter() - epoch_started
         last = epoch == settings.epochs - 1
         test_accuracy = evaluate(network, images, device) if last else steps.evaluate()
         reuses.after(epoch)
-        on_epoch(
-            EpochRecord(
-                epoch + 1,
-                sums.loss,
-                sums.accuracy,
-                test_accuracy,
-                learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
-                prune,
-                reuses.written,
-                reuses.changed,
-                len(images.train_labels) / trained,
-                time.perf_counter() - started,
-            )
+        record = EpochRecord(
+            epoch + 1,
+            sums.loss,
+            sums.accuracy,
+            test_accuracy,
+            learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
+            prune,
+            reuses.written,
+            reuses.changed,
+            len(images.train_labels) / trained,
+            time.perf_counter() - started,
         )
+        records.append(record)
+        on_epoch(record)
+        if checkpoints and not last:
+            checkpoints.take(state, records)
     network.eval()
     return masked
 

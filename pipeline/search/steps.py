@@ -1,8 +1,10 @@
 """What trains the scores for an epoch: the interface that the loop sees, and what it returns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from torch import Tensor
 
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
@@ -46,23 +48,35 @@ class Steps(Protocol):
     def evaluate(self) -> float:
         """Top-1 fraction on the test split with the masked network's masks, as fast as the device can."""
 
+    def memory(self) -> dict[str, Tensor]:
+        """What the optimizer remembers, by the names of `memory`; not copies."""
 
-def check_finite(sums: EpochSums, scores_finite: bool, settings: SearchSettings, steps: int) -> None:
-    """Raises RecycleError for a loss or scores that are NaN or infinite.
+    def carried(self) -> dict[str, Tensor]:
+        """What this engine alone keeps from epoch to epoch; not copies."""
+
+    def remember(self, memory: Mapping[str, Tensor], carried: Mapping[str, Tensor]) -> None:
+        """Takes over what such an engine gave; the masked network holds scores and weights of then.
+
+        Args:
+            memory: of this or another engine.
+            carried: of this engine, or empty.
+        """
+
+
+def not_finite(sums: EpochSums, settings: SearchSettings, steps: int, kept: str) -> RecycleError:
+    """The error for an epoch whose loss, or the scores after it, are NaN or infinite.
 
     Args:
-        sums: of an epoch.
-        scores_finite: whether the scores are.
+        sums: of the epoch.
         settings: of the search.
         steps: steps per epoch.
+        kept: what to say of the state before, if it is kept.
     """
-    if sums.bad_step is None and scores_finite:
-        return
-    advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size"
+    advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size{kept}"
     if sums.bad_step is None:
-        raise RecycleError(f"the scores are not finite though the loss is; {advice}")
+        return RecycleError(f"the scores are not finite though the loss is; {advice}")
     step = sums.bad_step
-    raise RecycleError(
+    return RecycleError(
         f"the loss is not finite at step {step + 1}, in epoch {step // steps + 1} "
         f"(learning rate {learning_rate_at(settings, step, steps):.3g}); {advice}"
     )

@@ -29,6 +29,7 @@ def _work(context: Context) -> dict[str, Any]:
 
     from recycle_pipeline.exporters.ticket.writer import write_ticket
     from recycle_pipeline.models.subnetwork import array_digest
+    from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.loop import search
     from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
@@ -52,19 +53,31 @@ def _work(context: Context) -> dict[str, Any]:
     try:
         with context.folder.live_metrics.open("w", encoding="utf-8") as live:
 
-            def on_epoch(record: EpochRecord) -> None:
-                records.append(record)
-                live.write(json.dumps(dataclasses.asdict(record)) + "\n")
+            def keep(*done: EpochRecord) -> None:
+                records.extend(done)
+                live.writelines(json.dumps(dataclasses.asdict(record)) + "\n" for record in done)
                 live.flush()
+
+            def on_epoch(record: EpochRecord) -> None:
+                keep(record)
                 scalars.add(dataclasses.asdict(record))
                 context.reporter.search_epoch(record)
 
             def on_note(note: str) -> None:
                 context.reporter.stage("search", note)
 
-            masked = search(
-                network, images, settings, device, on_epoch, context.reporter.search_step, on_note
-            )
+            belongs_to = _belongs_to(context, device.type)
+            with Checkpoints(context.folder.checkpoint, belongs_to, on_note, keep) as checkpoints:
+                masked = search(
+                    network,
+                    images,
+                    settings,
+                    device,
+                    on_epoch,
+                    context.reporter.search_step,
+                    on_note,
+                    checkpoints=checkpoints,
+                )
     finally:
         scalars.close()
         context.reporter.search_over()
@@ -87,6 +100,13 @@ def _work(context: Context) -> dict[str, Any]:
         "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
         **_preset_facts(config),
     }
+
+
+def _belongs_to(context: Context, device: str) -> dict[str, Any]:
+    """What a search must have in common with another to go on from its checkpoint."""
+    others = {"device": device, "version of recycle-pipeline": VERSION, "version of search": SEARCH.schema}
+    contents = {f"contents of {name}": digest for name, digest in _inputs(context).items()}
+    return SEARCH.settings(context.config) | contents | others
 
 
 def _preset_facts(config: RunConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -150,7 +150,10 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
     known = manifest.stages.get(stage.name)
     if known and known.key == key and not force and _intact(known, context.folder):
         context.reporter.stage(stage.name, "unchanged, skipped")
+        _remove(context.folder.made_meanwhile(stage.name))
         return known
+    if force:
+        _remove(context.folder.made_meanwhile(stage.name))
     started, clock = datetime.now(UTC), time.perf_counter()
     facts = stage.work(context)
     entry = StageEntry(
@@ -167,6 +170,7 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         _drop_what_is_stale(manifest, stage.name, entry, context.folder)
     manifest.stages[stage.name] = entry
     write_manifest(manifest, context.folder.manifest)
+    _remove(context.folder.made_meanwhile(stage.name))  # last: killed before, the stage can still go on
     return entry
 
 
@@ -182,10 +186,14 @@ def _drop_what_is_stale(manifest: Manifest, stage: str, now: StageEntry, folder:
         stale = stale or entry is None or not set(made.values()) & set(entry.inputs.values())
         if stale:
             manifest.stages.pop(name, None)
-            for path in folder.made_by(name):
-                path.unlink(missing_ok=True)
+            _remove(folder.made_by(name))
         elif entry:
             made = entry.outputs
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
 
 
 def _intact(entry: StageEntry, folder: RunFolder) -> bool:

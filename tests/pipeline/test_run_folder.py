@@ -16,6 +16,7 @@ from recycle_pipeline.pipeline.run_folder import FORM_FILES, RunFolder, existing
         ("manifest", "manifest.json"),
         ("metrics", "metrics.jsonl"),
         ("live_metrics", "metrics.jsonl.partial"),
+        ("checkpoint", "checkpoint.safetensors"),
         ("searched", "search.safetensors"),
         ("ticket", "ticket.safetensors"),
         ("verify", "verify.json"),
@@ -54,7 +55,8 @@ def test_a_finished_run_holds_these_files_and_no_others(finished):
 def test_each_stage_writes_what_the_folder_says_it_may(finished):
     for name, entry in finished.stages.items():
         folder = finished.folder
-        assert set(entry.outputs) == {folder.relative(path) for path in folder.made_by(name)}
+        lasting = set(folder.made_by(name)) - set(folder.made_meanwhile(name))
+        assert set(entry.outputs) == {folder.relative(path) for path in lasting}
 
 
 def test_a_folder_with_a_config_is_a_run(tmp_path):
