@@ -64,7 +64,7 @@ WHAT = section(
     click.option(
         "--preset",
         metavar="NAME",
-        help="Every setting as a published search had it; see `recycle-pipeline presets`. "
+        help="Every setting as a published search had it; the command `presets` lists them. "
         "A --config file and options win over it. [none]",
     ),
     ARCH,
