@@ -78,6 +78,7 @@ class RunConfig:
     label_smoothing: float | None = None
     seed: int = 0
     device: str = "auto"
+    processes: int | None = None
     tensorboard: bool = False
     export: tuple[str, ...] = ("onnx",)
     embed_preprocessing: bool = False
@@ -115,6 +116,7 @@ class RunConfig:
             raise UsageFault(f"{option('device')} {self.device!r}: expected auto, cpu, cuda or cuda:N")
         _at_least("epochs", self.epochs, 1)
         _at_least("batch_size", self.batch_size, 2)
+        _at_least("processes", self.processes, 1)
         _at_least("reuse_period", self.reuse_period, 1)
         _at_least("reuse_period_steps", self.reuse_period_steps, 1)
         _at_least("image_size", self.image_size, 1)
@@ -180,7 +182,8 @@ class RunConfig:
             batch_size=batch_size,
             # SGD: linear in the batch (Goyal et al. 2017), 0.1 at 256, the published rate of the ResNets.
             # Adam, whose steps do not scale with the gradient: the published 0.1 at any batch.
-            learning_rate=self.learning_rate or (0.1 if self.optimizer == "adam" else 0.1 * batch_size / 256),
+            learning_rate=self.learning_rate
+            or (0.1 if self.optimizer == "adam" else 0.1 * batch_size * (self.processes or 1) / 256),
             # Published Biprop draws from a normal; at the few steps of digits constants do slightly better.
             init=self.init or ("kaiming_normal" if binary and not digits else "signed_constant"),
             # On digits it is worth half a point, on CIFAR-10 at 30 epochs it costs 0.2.

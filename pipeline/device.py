@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.processes import Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -27,3 +28,21 @@ def find_device(name: str) -> "torch.device":
             "to see what is missing"
         )
     return device
+
+
+def device_among(name: str, ranks: Ranks) -> tuple["torch.device", bool]:
+    """The device of one of several processes, and whether it is a GPU that no other process uses.
+
+    Processes take the GPUs of their machine in turn, unless one is named; where there are too few, they
+    share them.
+
+    Raises:
+        UsageFault: a CUDA device that is not there.
+    """
+    import torch
+
+    device = find_device(name)
+    if device.type == "cpu" or device.index is not None:
+        return device, device.type == "cuda" and ranks.local_size == 1
+    count = torch.cuda.device_count()
+    return torch.device("cuda", ranks.local_rank % count), ranks.local_size <= count

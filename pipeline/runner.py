@@ -1,5 +1,6 @@
 """Putting stages together: which folder, which stages, in which order, with what left of a former run."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterable
@@ -14,11 +15,12 @@ from recycle_pipeline.pipeline.config import RunConfig, config_from
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config
 from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
-from recycle_pipeline.pipeline.reporter import Reporter
+from recycle_pipeline.pipeline.processes import Together, check_processes, ranks_here
+from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.stages.export import EXPORT
 from recycle_pipeline.pipeline.stages.pack import PACK
-from recycle_pipeline.pipeline.stages.search import SEARCH
+from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
 from recycle_pipeline.pipeline.stages.verify import VERIFY
 from recycle_pipeline.pipeline.tensorboard import check_tensorboard, write_missing
@@ -53,7 +55,8 @@ def plan_run(
     Raises:
         UsageFault: a setting cannot be met here, or the folder holds something else.
     """
-    resolved = config.resolve()
+    ranks = ranks_here()
+    resolved = dataclasses.replace(config, processes=check_processes(config.processes, ranks)).resolve()
     forced = frozenset(forced)
     for name in forced:
         _known_stage(name)
@@ -66,7 +69,7 @@ def plan_run(
         _check_provider(resolved.provider)
     folder = RunFolder(Path(resolved.output_dir) if resolved.output_dir else default_folder(resolved))
     _check_folder(folder, resolved, forced)
-    context = Context(resolved, folder, reporter, import_custom=True)
+    context = Context(resolved, folder, Silent() if ranks.rank else reporter, import_custom=True)
     return Plan(context, tuple(stages), forced)
 
 
@@ -91,9 +94,28 @@ def plan_stage(
 def execute(plan: Plan) -> dict[str, StageEntry]:
     """Runs a plan's stages in order; returns what each did, by name.
 
+    Of several processes that torchrun started the first does so; the others search with it, wait for its
+    end and return nothing.
+
     Raises:
         RecycleError: a stage failed; the ones before it are kept.
+        PeerFailed: this happened in another process; carries its exit code.
     """
+    ranks, context = ranks_here(), plan.context
+    if ranks.size == 1:
+        return _execute(plan)
+    if "search" not in plan.stages:  # nothing to do together
+        return {} if ranks.rank else _execute(plan)
+    with Together(ranks) as together:
+        context.together = together
+        if ranks.rank == 0:
+            return _execute(plan)
+        if word := together.next():
+            search_along(context, word)
+    return {}
+
+
+def _execute(plan: Plan) -> dict[str, StageEntry]:
     context = plan.context
     searches = "search" in plan.stages
     if searches:

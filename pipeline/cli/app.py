@@ -1,6 +1,7 @@
 """The command group, and how errors leave the program."""
 
 import sys
+import traceback
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.run import run, search
 from recycle_pipeline.pipeline.cli.stages import export, pack, verify
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
+from recycle_pipeline.pipeline.processes import leave, several, speaks
 from recycle_pipeline.pipeline.version import VERSION
 
 EPILOG = """\b
@@ -51,18 +53,27 @@ def main(arguments: list[str] | None = None) -> Any:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        if speaks():
+            error.show()
+        leave(error.exit_code)
     except RecycleError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
+        _complain(f"Error: {error}")
+        leave(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. Finished stages are kept; the same command skips them.", err=True)
-        sys.exit(130)
+        _complain("Interrupted. Finished stages are kept; the same command skips them.")
+        leave(130)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        click.echo(
-            f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.", err=True
-        )
-        sys.exit(1)
+        _complain(f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.")
+        leave(1)
+    except Exception:
+        if not several():
+            raise
+        traceback.print_exc()  # from every process that has one: it says where to look
+        leave(1)
     sys.exit(0)
+
+
+def _complain(message: str) -> None:
+    if speaks():
+        click.echo(message, err=True)

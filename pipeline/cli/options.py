@@ -118,9 +118,19 @@ DATA = section(
 SEARCH = section(
     "Search",
     click.option("--epochs", type=int, help="Passes over the training images. [digits 16, others 30]"),
-    click.option("--batch-size", type=int, help="Images per step. [digits 64, others 256]"),
+    click.option(
+        "--batch-size",
+        type=int,
+        help="Images per step; of several processes, of each. [digits 64, others 256]",
+    ),
     click.option("--seed", type=int, help="Of every draw, 0 to 2**63 - 1. [0]"),
     click.option("--device", help="auto, cpu, cuda or cuda:N. [auto: a GPU if there is one]"),
+    click.option(
+        "--processes",
+        type=int,
+        help="Processes that search together, of which torchrun says how many; refused if it says another "
+        "number. [as many as torchrun started]",
+    ),
     click.option(
         "--tensorboard/--no-tensorboard",
         **FLAG,

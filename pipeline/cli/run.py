@@ -52,6 +52,7 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     from recycle_pipeline.pipeline.api import merge
     from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.config_file import as_toml, read_config_file
+    from recycle_pipeline.pipeline.processes import ranks_here
     from recycle_pipeline.pipeline.runner import plan_run
 
     quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
@@ -59,6 +60,8 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     given["export"] = given.get("export") or None
     settings = config_from(merge(read_config_file(Path(file), given["arch"]) if file else {}, given))
     plan = plan_run(settings, reporter_for(quiet), stages, force)
+    if dry_run and ranks_here().rank:
+        return
     if dry_run and as_json:
         facts = {
             "folder": str(plan.context.folder.root),

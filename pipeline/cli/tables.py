@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 def show_after(plan: "Plan", as_json: bool) -> None:
     """Runs a plan and shows its result; also where a gate was missed, before that error goes its way."""
+    from recycle_pipeline.pipeline.processes import ranks_here
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import execute
 
+    if ranks_here().rank:
+        execute(plan)
+        return
     try:
         execute(plan)
     except MissedGate:

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.data.image_set import ImageSet
+from recycle_pipeline.pipeline.search.distributed import ALONE, World
 
 
 class TrainingImages:
@@ -18,9 +20,11 @@ class TrainingImages:
         images: the data set.
         device: where it stays.
         seed: of shuffling and augmentation.
+        world: the processes among which batches are divided; all draw the same order.
     """
 
-    def __init__(self, images: ImageSet, device: torch.device, seed: int) -> None:
+    def __init__(self, images: ImageSet, device: torch.device, seed: int, world: World = ALONE) -> None:
+        self._world = world
         pad = images.augmentation.pad
         pixels = torch.from_numpy(images.train_images).to(device)
         self._padded = torch.nn.functional.pad(pixels, (pad, pad, pad, pad))  # (N, C, S + 2 pad, S + 2 pad)
@@ -37,9 +41,24 @@ class TrainingImages:
         return len(self._labels)
 
     def batch_sizes(self, batch_size: int) -> list[int]:
-        """Images of each step of an epoch; the last batch may be smaller, but never a single image."""
-        full, rest = divmod(len(self), batch_size)
-        return [batch_size] * full + ([rest] if rest > 1 or full == 0 else [])
+        """Images of each step of an epoch, of all processes together.
+
+        The last batch may be smaller, but never a single image of a process: batch norm takes two.
+
+        Args:
+            batch_size: images per step and process.
+
+        Raises:
+            UsageFault: there are fewer than two images per process.
+        """
+        processes = self._world.size
+        if processes > 1 and len(self) < 2 * processes:
+            raise UsageFault(
+                f"{processes} processes cannot share {len(self)} training images: each takes at least two; "
+                "start fewer"
+            )
+        full, rest = divmod(len(self), batch_size * processes)
+        return [batch_size * processes] * full + ([rest] if rest >= 2 * processes or full == 0 else [])
 
     def begin_epoch(self) -> None:
         """Draws the order, the crops and the flips of the next epoch."""
@@ -66,12 +85,12 @@ class TrainingImages:
         return self._normalise(pixels), self._labels[chosen]
 
     def epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draws an epoch and yields its batches."""
+        """Draws an epoch and yields this process's shares of its batches."""
         self.begin_epoch()
         positions = torch.arange(len(self), device=self._labels.device)
         start = 0
         for size in self.batch_sizes(batch_size):
-            yield self.batch(positions[start : start + size])
+            yield self.batch(positions[start : start + size][self._world.share(size).slice])
             start += size
 
     def random_state(self) -> Tensor:

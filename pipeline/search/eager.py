@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remind, score_names
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
@@ -27,12 +28,19 @@ class EagerSteps:
         training: its images, on its device.
         images: for the test split.
         settings: of the search.
+        world: the processes that search together.
     """
 
     def __init__(
-        self, masked: MaskedNetwork, training: TrainingImages, images: ImageSet, settings: SearchSettings
+        self,
+        masked: MaskedNetwork,
+        training: TrainingImages,
+        images: ImageSet,
+        settings: SearchSettings,
+        world: World = ALONE,
     ) -> None:
         self._masked, self._training, self._images, self._settings = masked, training, images, settings
+        self._world = world
         self.optimizer = optimizer_of([*masked.scores, *masked.others], settings)
         self._device = masked.scores[0].device
 
@@ -40,7 +48,8 @@ class EagerSteps:
         """See `Steps`."""
         masked, settings = self._masked, self._settings
         masked.network.train()
-        steps = len(self._training.batch_sizes(settings.batch_size))
+        sizes, world = self._training.batch_sizes(settings.batch_size), self._world
+        steps = len(sizes)
         sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, correct, images
         bad = torch.full((), NEVER, device=self._device)
         for index, (batch, labels) in enumerate(self._training.epoch(settings.batch_size)):
@@ -55,17 +64,18 @@ class EagerSteps:
                 logits = masked.network(laid_out(batch))
             loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
             self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            world.weighted(loss, world.share(sizes[index])).backward()  # type: ignore[no-untyped-call]
+            world.sum_gradients([*masked.scores, *masked.others])
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)
             bad = torch.where(loss.detach().isfinite(), bad, bad.clamp(max=step))
             hooks.done(step + 1)
         masked.refresh(prune)
-        return epoch_sums(sums, bad)
+        return epoch_sums(world.sum(sums), world.least(bad))
 
     def evaluate(self) -> float:
         """See `Steps`; in float32."""
-        return evaluate(self._masked.network, self._images, self._device)
+        return evaluate(self._masked.network, self._images, self._device, self._world)
 
     def memory(self) -> dict[str, Tensor]:
         """See `Steps`."""
@@ -81,18 +91,19 @@ class EagerSteps:
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, images: ImageSet, device: torch.device) -> float:
-    """Top-1 fraction on the test split, in float32, with the network in eval mode."""
+def evaluate(network: nn.Module, images: ImageSet, device: torch.device, world: World = ALONE) -> float:
+    """Top-1 fraction on the test split, in float32, with the network in eval mode; each process a share."""
     network.eval()
     normalise = Normalise(images, device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # by default float32 is TF32 there
-        for start in range(0, len(images.test_labels), EVALUATION_BATCH):
-            part = slice(start, start + EVALUATION_BATCH)
+        mine = world.share(len(images.test_labels)).slice
+        for start in range(mine.start, mine.stop, EVALUATION_BATCH):
+            part = slice(start, min(start + EVALUATION_BATCH, mine.stop))
             pixels = torch.from_numpy(images.test_images[part]).to(device)
             labels = torch.from_numpy(images.test_labels[part]).to(device)
             correct += (network(normalise(pixels)).argmax(1) == labels).sum()
-    return int(correct) / len(images.test_labels)
+    return int(world.sum(correct)) / len(images.test_labels)
 
 
 def step_sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -15,10 +15,13 @@ class Recorder:
     Args:
         device: where the work runs. On a CPU nothing is recorded: calls go to the work itself, so that
             all but the capture can be tested there.
+        together: whether the work holds reductions over processes. NCCL watches over those from a thread
+            of its own, which must not spoil a capture.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, together: bool = False) -> None:
         self._device = device
+        self._mode = "thread_local" if together else "global"
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._alive: list[object] = []
 
@@ -39,7 +42,7 @@ class Recorder:
                 for _ in range(REHEARSALS):
                     work()
             torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=self._mode):
                 work()
         finally:
             undo()

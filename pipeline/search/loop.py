@@ -13,9 +13,11 @@ from torch import nn
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
+from recycle_pipeline.pipeline.processes import PeerLost
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
+from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
 from recycle_pipeline.pipeline.search.events import reuse_weights
 from recycle_pipeline.pipeline.search.records import EpochRecord
@@ -44,6 +46,7 @@ def search(
     on_step: Callable[[int, int], None] = lambda done, total: None,
     on_note: Callable[[str], None] = lambda note: None,
     engine: str = "auto",
+    world: World = ALONE,
     checkpoints: Checkpoints | None = None,
 ) -> MaskedNetwork:
     """Searches a subnetwork in `network`.
@@ -61,27 +64,31 @@ def search(
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
             kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
             auto is eager; captured does the same steps without a graph, for tests.
+        world: the processes that search together, each of which calls this with the same arguments, but
+            for `device` and what it wants to hear.
         checkpoints: where to go on from after an interruption, and what to leave for the next one.
 
     Returns:
         The masked network in eval mode, its masks exact for its final scores.
 
     Raises:
-        RecycleError: the loss or the scores became NaN or infinite.
-        UsageFault: more reuse events than a ticket can number.
+        RecycleError: the loss or the scores became NaN or infinite, or masks differ between processes.
+        PeerLost: another process of `world` is gone.
+        UsageFault: more reuse events than a ticket can number, or fewer images than processes can share.
     """
     network.to(device)
     fast = engine in ("captured", "compiled") or (engine == "auto" and device.type == "cuda")
     plain = copy.deepcopy(network) if fast else None
     masked = MaskedNetwork(network, settings.recipe)
-    training = TrainingImages(images, device, settings.recipe.seed)
+    training = TrainingImages(images, device, settings.recipe.seed, world)
     steps_per_epoch = len(training.batch_sizes(settings.batch_size))
     check_event_numbers(settings, steps_per_epoch)
     total = settings.epochs * steps_per_epoch
     compiled = engine == "compiled" or (engine == "auto" and total >= COMPILE_FROM)
-    steps = _engine(masked, plain, training, images, settings, compiled, on_note)
+    steps = _engine(masked, plain, training, images, settings, compiled, on_note, world)
     state = SearchState(masked, training, steps)
     records = checkpoints.resume(state, settings.epochs) if checkpoints else []
+    records = _as_first_process(state, records, world)
     started = time.perf_counter() - (records[-1].seconds if records else 0.0)
     for epoch in range(len(records), settings.epochs):
         prune = prune_at(settings, epoch)
@@ -93,7 +100,9 @@ def search(
             raise not_finite(sums, settings, steps_per_epoch, checkpoints.kept() if checkpoints else "")
         trained = time.perf_counter() - epoch_started
         last = epoch == settings.epochs - 1
-        test_accuracy = evaluate(network, images, device) if last else steps.evaluate()
+        world.level(network)
+        world.check_masks(masked, epoch + 1)
+        test_accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
         reuses.after(epoch)
         record = EpochRecord(
             epoch + 1,
@@ -115,6 +124,17 @@ def search(
     return masked
 
 
+def _as_first_process(state: SearchState, records: list[EpochRecord], world: World) -> list[EpochRecord]:
+    """The first process alone reads and writes checkpoints; what it goes on from, the others take over."""
+    if world.size == 1:
+        return records
+    mine = {name: tensor.cpu() for name, tensor in state.tensors().items()} if records else {}
+    records, events, tensors = world.of_first((records, state.events, mine))
+    if records and world.rank:
+        state.restore(tensors, events)
+    return records
+
+
 def _engine(
     masked: MaskedNetwork,
     plain: nn.Module | None,
@@ -123,17 +143,23 @@ def _engine(
     settings: SearchSettings,
     compiled: bool,
     on_note: Callable[[str], None],
+    world: World,
 ) -> Steps:
-    """The fastest engine that takes this network."""
-    if plain is not None:
+    """The fastest engine that takes this network, the same on every process."""
+    if plain is not None and not world.graphs and masked.scores[0].is_cuda:
+        on_note("processes that share a GPU cannot use CUDA graphs; the search is slower")
+    elif plain is not None:
+        steps: Steps | None = None
         try:
-            return CapturedSteps(masked, plain, training, images, settings, compiled=compiled)
-        except torch.OutOfMemoryError:
+            steps = CapturedSteps(masked, plain, training, images, settings, compiled=compiled, world=world)
+        except (torch.OutOfMemoryError, PeerLost):
             raise
         except Exception as error:  # a user's network may do anything that a graph cannot hold
             reason = str(error).partition("\n")[0]
             on_note(f"this network cannot be captured in a CUDA graph ({reason}); the search is slower")
-    return EagerSteps(masked, training, images, settings)
+        if world.all_true(steps is not None) and steps is not None:
+            return steps
+    return EagerSteps(masked, training, images, settings, world)
 
 
 class _Reuses:

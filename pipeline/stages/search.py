@@ -6,9 +6,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.device import device_among, find_device
+from recycle_pipeline.pipeline.manifest import stage_key
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
@@ -25,8 +27,6 @@ def _outputs(context: Context) -> list[Path]:
 
 
 def _work(context: Context) -> dict[str, Any]:
-    import torch
-
     from recycle_pipeline.exporters.ticket.writer import write_ticket
     from recycle_pipeline.models.subnetwork import array_digest
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
@@ -34,16 +34,11 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
     config, images = context.config, context.images
-    device = find_device(config.device)
-    torch.manual_seed(config.seed % 2**32)  # reaches only what a custom arch leaves unmasked
-    network = build(
-        config.arch,
-        classes=len(images.classes),
-        channels=images.channels,
-        image_size=images.image_size,
-        options=config.options,
-        import_custom=context.import_custom,
-    )
+    if context.together:
+        context.together.announce(_identity(context))
+        _fetch(context)
+    world, device = _world(context)
+    network = _network(context)
     records: list[EpochRecord] = []
     context.folder.root.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
@@ -76,6 +71,7 @@ def _work(context: Context) -> dict[str, Any]:
                     on_epoch,
                     context.reporter.search_step,
                     on_note,
+                    world=world,
                     checkpoints=checkpoints,
                 )
     finally:
@@ -91,6 +87,7 @@ def _work(context: Context) -> dict[str, Any]:
     context.folder.live_metrics.replace(context.folder.metrics)
     return {
         "device": str(device),
+        **_facts_of_processes(config, world),
         "kept": subnetwork.kept,
         "weights": subnetwork.size,
         "moved": sum(tensor.moved for tensor in subnetwork.tensors),
@@ -107,6 +104,78 @@ def _belongs_to(context: Context, device: str) -> dict[str, Any]:
     others = {"device": device, "version of recycle-pipeline": VERSION, "version of search": SEARCH.schema}
     contents = {f"contents of {name}": digest for name, digest in _inputs(context).items()}
     return SEARCH.settings(context.config) | contents | others
+
+
+def search_along(context: Context, word: str) -> None:
+    """The search of a process that is not the first: the same, with nothing written and nothing said.
+
+    Args:
+        context: with the connection to the other processes.
+        word: what the first process announced.
+
+    Raises:
+        UsageFault: here it would be another search.
+    """
+    from recycle_pipeline.pipeline.search.loop import search
+
+    _fetch(context)
+    if word != _identity(context):
+        raise UsageFault(
+            "this process has other settings, data, sources of --arch or another version of recycle-pipeline "
+            "than process 0; start all with one command, on machines that hold the same"
+        )
+    world, device = _world(context)
+    search(_network(context), context.images, settings_of(context.config), device, world=world)
+
+
+def _identity(context: Context) -> str:
+    return stage_key(SEARCH.name, SEARCH.schema, VERSION, SEARCH.settings(context.config), _inputs(context))
+
+
+def _fetch(context: Context) -> None:
+    """Where data may be downloaded, one process on each machine does so, before the others look."""
+    together = context.together
+    if together and context.config.download:
+        if together.ranks.local_rank == 0:
+            context.images  # noqa: B018 - loads them
+        together.gathered("data", "there")
+
+
+def _world(context: Context) -> tuple[Any, Any]:
+    """The processes that search together, and this one's device."""
+    import torch
+
+    from recycle_pipeline.pipeline.search.distributed import ALONE, form_world
+
+    together = context.together
+    if together is None:
+        return ALONE, find_device(context.config.device)
+    device, own = device_among(context.config.device, together.ranks)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return form_world(together, device, own=own), device
+
+
+def _network(context: Context) -> Any:
+    import torch
+
+    config, images = context.config, context.images
+    torch.manual_seed(config.seed % 2**32)  # reaches only what a custom arch leaves unmasked
+    return build(
+        config.arch,
+        classes=len(images.classes),
+        channels=images.channels,
+        image_size=images.image_size,
+        options=config.options,
+        import_custom=context.import_custom,
+    )
+
+
+def _facts_of_processes(config: RunConfig, world: Any) -> dict[str, Any]:
+    """A step's batch is what the rule for the learning rate sees."""
+    if world.size == 1:
+        return {}
+    return {"processes": world.size, "global_batch_size": world.size * (config.batch_size or 0)}
 
 
 def _preset_facts(config: RunConfig) -> dict[str, Any]:
@@ -172,6 +241,7 @@ SEARCH = Stage(
         "reuse_period_steps",
         "optimizer",
         "schedule",
+        "processes",
     ),
     unsaid={
         "width": 1.0,
@@ -185,6 +255,7 @@ SEARCH = Stage(
         "reuse_period_steps": None,
         "optimizer": "sgd",
         "schedule": "cosine",
+        "processes": None,
     },
     inputs=_inputs,
     outputs=_outputs,

@@ -22,6 +22,7 @@ from recycle_pipeline.pipeline.manifest import (
     stage_key,
     write_manifest,
 )
+from recycle_pipeline.pipeline.processes import Together
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.sources import sources_digest
@@ -42,12 +43,14 @@ class Context:
         folder: of the run.
         reporter: for progress.
         import_custom: whether `config.arch` came from the user and may be imported.
+        together: the connection to the processes that search with this one; None in a process alone.
     """
 
     config: RunConfig
     folder: RunFolder
     reporter: Reporter = field(default_factory=Silent)
     import_custom: bool = False
+    together: Together | None = None
 
     @cached_property
     def images(self) -> ImageSet:

@@ -31,7 +31,7 @@ NAMES = [
     "biprop-vgg-small",
 ]
 # What a search depends on; each preset must set it or have it without effect.
-KNOBS = set(SEARCH.config_keys) - {"image_size", "seed", "preset", "layer_minimum"}
+KNOBS = set(SEARCH.config_keys) - {"image_size", "seed", "preset", "layer_minimum", "processes"}
 
 
 def config_of(name, **given):

@@ -1,0 +1,6 @@
+"""`python -m recycle_pipeline.pipeline`: the command, for torchrun's -m."""
+
+from recycle_pipeline.pipeline.cli import main
+
+if __name__ == "__main__":
+    main()
