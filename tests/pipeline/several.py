@@ -7,9 +7,10 @@ import sys
 import time
 
 import torch
+import torch._dynamo  # what an optimizer imports at its first step; before the fork, once for all
 
 import recycle_pipeline.exporters.ticket.writer
-import recycle_pipeline.pipeline.search.loop  # noqa: F401 - before the fork, once for all
+import recycle_pipeline.pipeline.search.loop  # noqa: F401 - the same
 from recycle_pipeline.pipeline.processes import Together, ranks_here
 from recycle_pipeline.pipeline.search.distributed import form_world
 

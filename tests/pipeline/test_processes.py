@@ -59,6 +59,16 @@ WORKS = {
     if rank == 1:
         World.level = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
     main([*line, "--quiet"])""",
+    "interrupted": """
+    from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
+    take = Checkpoints.take
+    def and_stop(self, *arguments):
+        take(self, *arguments)
+        self._end_write()
+        raise KeyboardInterrupt
+    Checkpoints.take = and_stop
+    main([*line, "--quiet"])""",
+    "resumed": "os.chdir('../interrupted'); main(line)",
     "usage": "main([*line, '--epochs', '0'])",
 }
 SCENARIOS = """
@@ -66,6 +76,8 @@ import json, os, signal, sys
 from several import fork
 from recycle_pipeline.pipeline import processes
 from recycle_pipeline.pipeline.cli import main
+from recycle_pipeline.pipeline.data import load
+load("digits")
 processes.GRACE_SECONDS, processes.PRINTING_SECONDS = 2.0, 0.5
 line, results, terminal = sys.argv[2:], {}, os.dup(1)
 for name, text in json.loads(sys.argv[1]).items():
@@ -154,6 +166,17 @@ def test_a_process_that_is_killed_ends_the_other(outcome):
     codes, out, err = outcome("second is killed")
     assert (codes, out) == ([1, -9], "")
     assert err.startswith("Error: the connection to another process broke (") and err.count("\n") == 1
+
+
+def test_both_go_on_from_the_checkpoint_of_the_first_to_the_same_bytes(outcome, outcomes):
+    codes, _, err = outcome("interrupted")
+    assert codes == [130, 130] and err.strip().startswith("Interrupted. ")
+    codes, _, err = outcome("resumed")
+    assert codes == [0, 0] and "continues after epoch 1 of 2" in err
+    found = [
+        (outcomes[0] / name / "mine" / "search.safetensors").read_bytes() for name in ("plain", "interrupted")
+    ]
+    assert found[0] == found[1]
 
 
 def test_a_bad_option_is_told_once(outcome):
