@@ -64,7 +64,9 @@ def path(tmp_path):
 class Run:
     """Searches with checkpoints at `path`; `stop_at` is a number of steps, or of epochs if negative."""
 
-    def __init__(self, network, images, settings, path, engine="eager", stop_at=None, asked=SEARCH):
+    def __init__(
+        self, network, images, settings, path, engine="eager", stop_at=None, asked=SEARCH, device="cpu"
+    ):
         self.records, self.notes = [], []
         torch.manual_seed(5)
 
@@ -78,14 +80,13 @@ class Run:
                 raise Stop
 
         resumed = lambda *records: self.records.extend(records)  # noqa: E731
-        cpu = torch.device("cpu")
         with Checkpoints(path, asked, self.notes.append, resumed) as checkpoints:
             try:
                 self.masked = search(
                     copy.deepcopy(network),
                     images,
                     settings,
-                    cpu,
+                    torch.device(device),
                     on_epoch,
                     on_step,
                     self.notes.append,
@@ -167,6 +168,30 @@ def test_what_one_engine_left_the_other_goes_on_from(network, images, settings_w
         rest = Run(network, images, settings, path, engine)
         assert rest.notes == [f"continues after epoch 3 of {EPOCHS} ({path.name})"]
         assert len(rest.records) == EPOCHS
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("engine", ["eager", "captured"])
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_on_cuda_it_goes_on_from_exactly_what_was_left(
+    network, images, settings_with, path, changes, engine, monkeypatch
+):
+    """Sums are not repeatable there, so what follows is the same only about."""
+    settings = settings_with(**({"epochs": EPOCHS, "prune": 0.7} | changes))
+    Run(network, images, settings, path, engine, stop_at=STEPS * 3 + 1, device="cuda")
+    left, seen, resume = read_checkpoint(path).tensors, {}, Checkpoints.resume
+
+    def seeing(self, state, epochs):
+        records = resume(self, state, epochs)
+        seen.update({name: tensor.cpu() for name, tensor in state.tensors().items()})
+        return records
+
+    monkeypatch.setattr(Checkpoints, "resume", seeing)
+    rest = Run(network, images, settings, path, engine, device="cuda")
+    assert rest.notes == [f"continues after epoch 3 of {EPOCHS} ({path.name})"]
+    assert len(rest.records) == EPOCHS and seen.keys() == left.keys()
+    for name, tensor in left.items():
+        assert torch.equal(seen[name], tensor), name
 
 
 @pytest.fixture
