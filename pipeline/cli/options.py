@@ -180,7 +180,7 @@ RECIPE = section(
     click.option(
         "--learning-rate",
         type=float,
-        help="Peak, on the scores. [SGD 0.1 * batch size / 256, Adam 0.1]",
+        help="Peak, on the scores. [SGD 0.1 * global batch / 256, on digits twice that but for conv2-8; Adam 0.1]",
     ),
     click.option(
         "--schedule",
@@ -194,7 +194,7 @@ RECIPE = section(
     click.option(
         "--weight-decay",
         type=float,
-        help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4]",
+        help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4, on digits 5e-3]",
     ),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
     click.option(

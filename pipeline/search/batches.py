@@ -13,7 +13,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 class TrainingImages:
     """The training split of an image set on a device.
 
-    What is random (order, crops, flips) is drawn for a whole epoch at once into fixed tensors, so that a
+    What is random (order, crops, flips, noise) is drawn for a whole epoch at once into fixed tensors: a
     batch is a pure function of its positions in the epoch and may be part of a captured graph.
 
     Args:
@@ -36,6 +36,9 @@ class TrainingImages:
         self._order = torch.arange(count, device=device)
         self._shifts = torch.zeros(2, count, dtype=torch.int64, device=device)
         self._mirrored = torch.zeros(count, dtype=torch.bool, device=device)
+        self._noise_std = images.augmentation.noise
+        noisy = pixels.shape if self._noise_std else (0,)
+        self._noise = torch.zeros(noisy, device=device)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -61,11 +64,12 @@ class TrainingImages:
         return [batch_size * processes] * full + ([rest] if rest >= 2 * processes or full == 0 else [])
 
     def begin_epoch(self) -> None:
-        """Draws the order, the crops and the flips of the next epoch."""
+        """Draws the order, the crops, the flips and the noise of the next epoch."""
         count, device, generator = len(self), self._labels.device, self._generator
         self._order.copy_(torch.randperm(count, generator=generator, device=device))
         self._shifts.copy_(torch.randint(2 * self._pad + 1, (2, count), generator=generator, device=device))
         self._mirrored.copy_(torch.rand(count, generator=generator, device=device) < 0.5)
+        self._noise.normal_(generator=generator).mul_(self._noise_std)
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The images at these positions, (n,) int64, of the present epoch's order.
@@ -82,7 +86,8 @@ class TrainingImages:
         channels = torch.arange(self._padded.shape[1], device=positions.device)[None, :, None, None]
         down, across = (line + rows)[:, None, :, None], (across + columns)[:, None, None, :]
         pixels = self._padded[chosen[:, None, None, None], channels, down, across]
-        return self._normalise(pixels), self._labels[chosen]
+        noise = self._noise[positions] if self._noise_std else None
+        return self._normalise(pixels, noise), self._labels[chosen]
 
     def epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Draws an epoch and yields this process's shares of its batches."""
@@ -102,11 +107,12 @@ class TrainingImages:
 
 
 class Normalise:
-    """uint8 (n, C, S, S) to float32 (pixels / 255 - mean) / std of the data set."""
+    """uint8 (n, C, S, S), and perhaps noise like it, to float32 (pixels / 255 + noise - mean) / std."""
 
     def __init__(self, images: ImageSet, device: torch.device) -> None:
         self._mean = torch.tensor(images.mean, dtype=torch.float32, device=device).view(1, -1, 1, 1)
         self._std = torch.tensor(images.std, dtype=torch.float32, device=device).view(1, -1, 1, 1)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        return (pixels.to(torch.float32) / 255.0 - self._mean) / self._std
+    def __call__(self, pixels: Tensor, noise: Tensor | None = None) -> Tensor:
+        shares = pixels.to(torch.float32) / 255.0
+        return ((shares if noise is None else shares + noise) - self._mean) / self._std

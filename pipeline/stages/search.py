@@ -43,8 +43,8 @@ def _work(context: Context) -> dict[str, Any]:
     context.folder.root.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
     context.reporter.stage("search", _plan(config, images.name, len(images.train_labels), device))
-    scalars = ScalarLog(context.folder, config.tensorboard)
     context.reporter.search_begins(settings.epochs, len(images.train_labels), config.prune)
+    scalars = ScalarLog(context.folder, config.tensorboard)
     try:
         with context.folder.live_metrics.open("w", encoding="utf-8") as live:
 
@@ -52,17 +52,21 @@ def _work(context: Context) -> dict[str, Any]:
                 records.extend(done)
                 live.writelines(json.dumps(dataclasses.asdict(record)) + "\n" for record in done)
                 live.flush()
+                scalars.add(*map(dataclasses.asdict, done))
 
             def on_epoch(record: EpochRecord) -> None:
                 keep(record)
-                scalars.add(dataclasses.asdict(record))
                 context.reporter.search_epoch(record)
+
+            def on_resume(*done: EpochRecord) -> None:
+                keep(*done)
+                context.reporter.search_resumed(done)
 
             def on_note(note: str) -> None:
                 context.reporter.stage("search", note)
 
             belongs_to = _belongs_to(context, device.type)
-            with Checkpoints(context.folder.checkpoint, belongs_to, on_note, keep) as checkpoints:
+            with Checkpoints(context.folder.checkpoint, belongs_to, on_note, on_resume) as checkpoints:
                 masked = search(
                     network,
                     images,

@@ -91,7 +91,7 @@ def test_reconstruct_gives_a_network_that_classifies_as_the_searched_one_did(fin
     images = load("digits")
     logits = network(torch.from_numpy(normalised(images.test_images, images.mean, images.std)))
     accuracy = float(np.mean(logits.argmax(1).numpy() == images.test_labels))
-    assert accuracy == finished.facts("search")["test_accuracy"] > 0.5
+    assert accuracy == finished.facts("search")["test_accuracy"] > 0.25
 
 
 def test_reconstruct_takes_a_run_folder_or_a_ticket_as_text_or_path(finished):

@@ -247,13 +247,20 @@ def test_the_choices_are_those_of_the_search():
 
 
 @pytest.mark.parametrize(("batch", "rate"), [(256, 0.1), (128, 0.05), (64, 0.025)])
-def test_the_learning_rate_is_linear_in_the_batch(batch, rate):
-    assert resolved(batch_size=batch).learning_rate == pytest.approx(rate, rel=1e-15)
+def test_the_learning_rate_is_linear_in_the_batch_and_twice_as_high_on_digits(batch, rate):
+    assert resolved(batch_size=batch, data="cifar10").learning_rate == pytest.approx(rate, rel=1e-15)
+    assert resolved(batch_size=batch, data="digits").learning_rate == pytest.approx(2 * rate, rel=1e-15)
+    assert resolved(batch_size=batch, data="digits", arch="conv4").learning_rate == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)])
 def test_the_weight_decay_follows_the_published_family(arch, decay):
     assert resolved(arch=arch, data="cifar10").weight_decay == decay
+
+
+@pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("resnet18", 5e-3)])
+def test_on_digits_networks_with_batch_norm_decay_ten_times_as_fast(arch, decay):
+    assert resolved(arch=arch, data="digits").weight_decay == decay
 
 
 def test_a_custom_arch_has_the_weight_decay_of_others_whatever_its_module_is_called():
@@ -301,7 +308,7 @@ def test_resolve_twice_is_resolve_once():
 def test_resolve_leaves_open_only_what_may_stay_open():
     values = dataclasses.asdict(RunConfig().resolve())
     unset = {name for name, value in values.items() if value is None}
-    free = {"data_root", "image_size", "min_agreement", "min_top1", "max_slowdown", "output_dir"}
+    free = {"data_root", "image_size", "min_agreement", "min_top1", "max_slowdown", "output_dir", "processes"}
     assert unset == free | {"preset", "processes", "reuse_period_steps"}
 
 

@@ -50,6 +50,8 @@ FIELDS = {
     "label_smoothing": st.none() | st.floats(0, 1, exclude_max=True),
     "seed": st.integers(0, 2**63 - 1),
     "device": st.sampled_from(("auto", "cpu", "cuda", "cuda:3")),
+    "processes": st.none() | COUNT,
+    "tensorboard": st.booleans(),
     "export": st.just(("onnx",)),
     "embed_preprocessing": st.booleans(),
     "provider": st.sampled_from(settings.PROVIDERS),

@@ -80,9 +80,9 @@ def test_the_help_of_init_and_decay_follows_the_config():
     cases = (("binary", "cifar10", "kaiming_normal"), ("continuous", "cifar10", "signed_constant"))
     for subnetwork, data, init in (*cases, ("binary", "digits", "signed_constant")):
         assert RunConfig(subnetwork=subnetwork, data=data).resolve().init == init
-    assert said["weight_decay"].endswith("[conv2-8: 1e-4, others 5e-4]")
+    assert said["weight_decay"].endswith("[conv2-8: 1e-4, others 5e-4, on digits 5e-3]")
     for arch, decay in (("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)):
-        assert RunConfig(arch=arch).resolve().weight_decay == decay
+        assert RunConfig(arch=arch, data="cifar10").resolve().weight_decay == decay
 
 
 def test_the_help_of_arch_and_of_the_gates_of_signs_follows_the_code():

@@ -102,10 +102,10 @@ def test_a_result_of_an_older_model_is_not_shown_for_the_new_one(command, run_co
 
 
 def test_verify_takes_its_gates(command, run_copy):
-    assert command("verify", "mine", "--min-top1", "0.5", "--provider", "cpu").code == 0
+    assert command("verify", "mine", "--min-top1", "0.25", "--provider", "cpu").code == 0
     assert "min_top1" not in (run_copy / "config.toml").read_text()  # a gate holds for one call
     verdicts = json.loads((run_copy / "verify.json").read_text())["verdicts"]
-    assert [v["limit"] for v in verdicts if v["name"] == "min_top1"] == [0.5]
+    assert [v["limit"] for v in verdicts if v["name"] == "min_top1"] == [0.25]
 
 
 def test_a_single_stage_of_a_bad_setting_is_refused(command, run_copy, tree):
