@@ -205,7 +205,7 @@ class RunConfig:
         if self.optimizer == "adam":
             return 0.1
         twice = self.data == "digits" and self.arch not in CONV_NETS
-        return (0.2 if twice else 0.1) * batch_size / 256
+        return min(LARGEST_STEP, (0.2 if twice else 0.1) * batch_size / 256)
 
     def _usual_decay(self) -> float:
         if self.optimizer == "adam":

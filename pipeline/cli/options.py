@@ -180,7 +180,8 @@ RECIPE = section(
     click.option(
         "--learning-rate",
         type=float,
-        help="Peak, on the scores. [SGD 0.1 * global batch / 256, on digits twice that but for conv2-8; Adam 0.1]",
+        help="Peak, on the scores. [SGD 0.1 * global batch / 256, on digits twice that but for conv2-8; "
+        "Adam 0.1]",
     ),
     click.option(
         "--schedule",
