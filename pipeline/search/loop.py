@@ -76,6 +76,8 @@ def search(
         PeerLost: another process of `world` is gone.
         UsageFault: more reuse events than a ticket can number, or fewer images than processes can share.
     """
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # graphs and their streams belong to the current device
     network.to(device)
     fast = engine in ("captured", "compiled") or (engine == "auto" and device.type == "cuda")
     plain = copy.deepcopy(network) if fast else None
@@ -149,16 +151,19 @@ def _engine(
     if plain is not None and not world.graphs and masked.scores[0].is_cuda:
         on_note("processes that share a GPU cannot use CUDA graphs; the search is slower")
     elif plain is not None:
-        steps: Steps | None = None
-        try:
-            steps = CapturedSteps(masked, plain, training, images, settings, compiled=compiled, world=world)
-        except (torch.OutOfMemoryError, PeerLost):
-            raise
-        except Exception as error:  # a user's network may do anything that a graph cannot hold
-            reason = str(error).partition("\n")[0]
-            on_note(f"this network cannot be captured in a CUDA graph ({reason}); the search is slower")
-        if world.all_true(steps is not None) and steps is not None:
-            return steps
+        for fused in (True, False) if compiled else (False,):
+            steps: Steps | None = None
+            try:
+                own = copy.deepcopy(plain)
+                steps = CapturedSteps(masked, own, training, images, settings, compiled=fused, world=world)
+            except (torch.OutOfMemoryError, PeerLost):
+                raise
+            except Exception as error:  # a user's network may do anything that a graph cannot hold
+                what = "compiled" if fused else "captured in a CUDA graph"
+                reason = str(error).partition("\n")[0]
+                on_note(f"this network cannot be {what} ({reason}); the search is slower")
+            if world.all_true(steps is not None) and steps is not None:
+                return steps
     return EagerSteps(masked, training, images, settings, world)
 
 

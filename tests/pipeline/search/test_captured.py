@@ -130,3 +130,20 @@ def test_more_images_than_one_evaluation_batch_are_all_counted(
     images = image_set(train=24, test=23)
     (_, expected), (_, records) = both(network, images, settings_with(epochs=3), cpu)
     assert [r.test_accuracy for r in records] == [r.test_accuracy for r in expected]
+
+
+def test_where_nothing_compiles_the_search_is_captured_all_the_same(
+    image_set, settings_with, network, cpu, monkeypatch
+):
+    """Compiling takes a C compiler, which many machines lack."""
+
+    def refuse(function, **options):
+        raise RuntimeError("Failed to find C compiler.")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    images, settings = image_set(), settings_with()
+    _, expected = next(both(network, images, settings, cpu))
+    notes, records = [], []
+    search(network, images, settings, cpu, records.append, on_note=notes.append, engine="compiled")
+    assert notes == ["this network cannot be compiled (Failed to find C compiler.); the search is slower"]
+    assert [r.loss for r in records] == pytest.approx([r.loss for r in expected], rel=1e-4)
