@@ -2,6 +2,9 @@
 """How fast a search trains beside dense training of the same network, and beside a straightforward search.
 
     python benchmarks/search_speed.py --record benchmarks/records/NAME.json
+    python benchmarks/search_speed.py --arms dense,compiled --widths 0.25 0.5 1 2 4 --no-epochs --record ...
+    python benchmarks/search_speed.py --arms dense,compiled --batch-sizes 64 256 1024 --no-epochs --record ...
+    python benchmarks/search_speed.py --arms compiled --profile --record ...
 
 Each arm runs in a process of its own, one after the other on one GPU, on images of CIFAR-10's shape:
 
@@ -15,6 +18,7 @@ epochs with evaluation, as `recycle-pipeline search` runs them. Printed: median 
 
 import argparse
 import copy
+import itertools
 import json
 import statistics
 import subprocess
@@ -31,6 +35,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
@@ -163,9 +168,12 @@ def engine_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchS
     steps = CapturedSteps(masked, plain, training, images, settings, compiled=arm == "compiled")
     launch = steps.launches[settings.batch_size]
 
+    per_epoch = len(images.train_labels) // settings.batch_size
+
     def work() -> None:
-        steps.rewind()
-        for _ in range(STEPS):
+        for step in range(STEPS):
+            if step % per_epoch == 0:
+                steps.rewind()
             launch()
 
     return work
@@ -173,9 +181,12 @@ def engine_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchS
 
 def run_arm(args: argparse.Namespace) -> dict[str, Any]:
     images = random_images(args.images, args.side)
-    config = RunConfig(arch=args.arch, data="cifar10", batch_size=args.batch_size, epochs=8).resolve()
+    config = RunConfig(
+        arch=args.arch, width=args.width, data="cifar10", batch_size=args.batch_size, epochs=8
+    ).resolve()
     settings = settings_of(config)
-    network = build(args.arch, classes=10, channels=3, image_size=args.side).to("cuda")
+    network = build(args.arch, classes=10, channels=3, image_size=args.side, options=config.options)
+    network.to("cuda")
     torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     make = plain_arm if args.arm in ("straightforward", "dense") else engine_arm
@@ -183,14 +194,31 @@ def run_arm(args: argparse.Namespace) -> dict[str, Any]:
     work = make(args.arm, network, few, settings)
     work()
     torch.cuda.synchronize()
-    row: dict[str, Any] = {"arm": args.arm, "batch_size": args.batch_size, "arch": args.arch}
+    row: dict[str, Any] = {"arm": args.arm, "arch": args.arch}
+    row |= {"width": args.width, "batch_size": args.batch_size}
     row["seconds_until_ready"] = round(time.perf_counter() - started, 1)
     row |= timed(work, STEPS * args.batch_size)
     row["peak_memory_mb"] = round(torch.cuda.max_memory_allocated() / 1e6)
     row["reserved_memory_mb"] = round(torch.cuda.max_memory_reserved() / 1e6)
+    if args.profile:
+        row["kernels"] = profiled(work)
     if args.epochs and args.arm in ("captured", "compiled"):
         row["epochs"] = whole_epochs(args, images, settings)
     return row
+
+
+def profiled(work: Work) -> list[dict[str, Any]]:
+    """Where the GPU's time goes: the kernels that take most of it, in microseconds per step."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        work()
+        torch.cuda.synchronize()
+    events = sorted(recorded.key_averages(), key=lambda event: -event.self_device_time_total)
+    return [
+        {"kernel": e.key[:100], "us": round(e.self_device_time_total / STEPS, 1), "calls": e.count / STEPS}
+        for e in events[:40]
+    ]
 
 
 def whole_epochs(args: argparse.Namespace, images: ImageSet, settings: SearchSettings) -> dict[str, float]:
@@ -199,7 +227,8 @@ def whole_epochs(args: argparse.Namespace, images: ImageSet, settings: SearchSet
     The last epoch's exact evaluation in float32 happens once per search and is left out.
     """
     ends: list[float] = []
-    network = build(args.arch, classes=10, channels=3, image_size=args.side)
+    options = ArchOptions(width=args.width)
+    network = build(args.arch, classes=10, channels=3, image_size=args.side, options=options)
     on_epoch = lambda record: ends.append(time.perf_counter())  # noqa: E731
     search(network, images, settings, torch.device("cuda"), on_epoch, engine=args.arm)
     seconds = np.diff(ends[:-1])
@@ -221,6 +250,10 @@ def main() -> None:
     parser.add_argument("--arm", help=argparse.SUPPRESS)
     parser.add_argument("--arch", default="resnet18")
     parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--widths", type=float, nargs="+")
+    parser.add_argument("--batch-sizes", type=int, nargs="+")
+    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--images", type=int, default=50000)
     parser.add_argument("--side", type=int, default=32)
     parser.add_argument("--epochs", action=argparse.BooleanOptionalAction, default=True)
@@ -229,10 +262,12 @@ def main() -> None:
         print(json.dumps(run_arm(args)))
         return
     rows = []
-    for arm in args.arms.split(","):
-        done = subprocess.run([sys.executable, *sys.argv, "--arm", arm], capture_output=True, text=True)
+    sizes = [(w, b) for w in args.widths or [args.width] for b in args.batch_sizes or [args.batch_size]]
+    for arm, (width, batch) in itertools.product(args.arms.split(","), sizes):
+        own = ["--arm", arm, "--width", str(width), "--batch-size", str(batch)]
+        done = subprocess.run([sys.executable, *sys.argv, *own], capture_output=True, text=True)
         if done.returncode:
-            print(arm, done.stderr[-3000:])
+            print(arm, width, batch, done.stderr[-3000:])
             continue
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1]), flush=True)

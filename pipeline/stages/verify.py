@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 BATCH_SIZE = 256
-LATENCY_SECONDS = 5.0
+LATENCY_SECONDS = 3.0
 # Two sessions with many threads each disturb one another by where their threads land: equal models
 # differed by 22 % on 16 cores, by 1 % with one thread.
 TIMED_THREADS = 1
