@@ -14,6 +14,7 @@ CODES = {
     "CorruptArtefact": 6,
     "Inconclusive": 7,
     "ProviderUnavailable": 8,
+    "PackageMissing": 8,
 }
 
 

@@ -132,7 +132,7 @@ def test_under_torchrun_one_clean_folder_results_and_the_others_are_silent(envir
     entry = read_manifest(RunFolder(tmp_path / "mine").manifest).stages["search"]
     assert (entry.facts["processes"], entry.facts["global_batch_size"]) == (2, 512)
     assert entry.config["processes"] == 2
-    assert entry.config["learning_rate"] == RunConfig(batch_size=512).resolve().learning_rate
+    assert entry.config["learning_rate"] == RunConfig(arch="conv2", batch_size=512).resolve().learning_rate
     assert len((tmp_path / "mine" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
