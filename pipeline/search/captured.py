@@ -35,6 +35,9 @@ from recycle_pipeline.pipeline.search.twin import twin_of
 
 EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
+EXACT_EVERY = (
+    10  # epochs at whose beginning thresholds, and what follows from the spread of scores, are exact
+)
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -101,7 +104,7 @@ class CapturedSteps:
         self._twin.train()
         plain: tuple[Batch, Forward, Update] = (self._training.batch, self._loss, self.flat.update)
         fused = tuple(torch.compile(part, dynamic=False) for part in plain) if compiled else plain
-        recorder = Recorder(self._device, together=self._world.size > 1)
+        self._recorder = recorder = Recorder(self._device, together=self._world.size > 1)
         small = [*self._twin.buffers(), *self._masked.others]
         undo = partial(self._undo, [(tensor, tensor.clone()) for tensor in small])
         self.launches = {
@@ -129,7 +132,7 @@ class CapturedSteps:
     def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
         """See `Steps`. Masks are exact at the epoch's beginning and end, close to it between."""
         self._twin.train()
-        if (prune, self._masked.events) != self._loaded:
+        if (prune, self._masked.events) != self._loaded or epoch % EXACT_EVERY == 0:
             self._load(prune)
         self._training.begin_epoch()
         first = epoch * len(self._sizes)
@@ -181,6 +184,8 @@ class CapturedSteps:
 
     def carried(self) -> dict[str, Tensor]:
         """See `Steps`: thresholds, and the rate and the number of events at which they were last exact."""
+        if self._loaded == NOT_LOADED:
+            return {}
         return carried_by(self.flat) | {"loaded": torch.tensor(self._loaded, dtype=torch.float64)}
 
     @torch.no_grad()

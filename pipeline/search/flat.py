@@ -141,7 +141,7 @@ class FlatScores:
         unit = self.weight
         if self._binary:
             unit = self.weight.sign()
-            sums = torch.stack([(kept * self.weight.abs()).sum(1), kept.float().sum(1)], 1)  # (rows, 2)
+            sums = torch.stack([(kept * self.weight.abs()).sum(1), self._count(keys, threshold)], 1)
             magnitude, count = (self._rows_of_layer @ sums).unbind(1)
             self.gain.copy_(magnitude / count.clamp(min=1))
         self.effective.copy_(torch.where(kept, unit * self._by_row(self.gain * self.correction), 0.0))
@@ -149,6 +149,11 @@ class FlatScores:
     def _by_row(self, values: Tensor) -> Tensor:
         """A value per layer, (layers,), as one per row, (rows, 1)."""
         return values[self.layout.layer_of_row][:, None]
+
+    def _count(self, keys: Tensor, above: Tensor) -> Tensor:
+        """(rows,): keys of weights above their layer's value; padding is 0 and no weight."""
+        value = self._by_row(above)
+        return (keys > value).float().sum(1) - self.layout.padding_of_row * (value[:, 0] < 0)
 
     def _descend(self, gradient: Tensor, rate: Tensor) -> None:
         if self.square is not None:
@@ -165,8 +170,8 @@ class FlatScores:
     def _move_thresholds(self, keys: Tensor) -> None:
         """Linear between two counts, limited for counts that are far off or equal; exact for small layers."""
         low, high = ((self.threshold + side * self.probe)[self._group_of_layer] for side in (-1, 1))
-        sums = [(keys > self._by_row(value)).float().sum(1) for value in (low, high)]
-        counts = self._rows_of_layer @ torch.stack(sums, 1)  # (layers, 2)
+        sums = torch.stack([self._count(keys, low), self._count(keys, high)], 1)
+        counts = self._rows_of_layer @ sums  # (layers, 2)
         if len(self.threshold) == 1:
             counts = counts.sum(0, keepdim=True)
         above_low, above_high = counts.unbind(1)

@@ -1,6 +1,7 @@
 """CUDA graphs: a piece of work recorded once and launched as one; on the CPU the work itself."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
@@ -35,17 +36,24 @@ class Recorder:
         if self._device.type == "cpu":
             return work
         graph = torch.cuda.CUDAGraph()
-        try:
-            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(REHEARSALS):
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        # The outer context brings the present stream back where a capture that failed does not.
+        with torch.cuda.stream(torch.cuda.current_stream()):
+            try:
+                with torch.cuda.stream(stream):
+                    for _ in range(REHEARSALS):
+                        work()
+                torch.cuda.current_stream().wait_stream(stream)
+                with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=self._mode):
                     work()
-            torch.cuda.current_stream().wait_stream(stream)
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=self._mode):
-                work()
-        finally:
-            undo()
+            except BaseException:
+                with suppress(RuntimeError):
+                    graph.reset()
+                raise
+            finally:
+                torch.cuda.current_stream().wait_stream(stream)
+                undo()
         self._alive.append(work)  # a graph holds addresses, not tensors
         return graph.replay
 

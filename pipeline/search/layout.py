@@ -44,6 +44,10 @@ class Layout:
             self.places.append(Place(shape, len(layer_of_row) * BLOCK, size))
             layer_of_row += [number] * -(-size // BLOCK)
         self.rows = len(layer_of_row)
+        padding = torch.zeros(self.rows)
+        for place in self.places:
+            padding[(place.start + place.size) // BLOCK if place.size % BLOCK else 0] += -place.size % BLOCK
+        self.padding_of_row = padding.to(device)
         self.layer_of_row = torch.tensor(layer_of_row, device=device)
         self._padding = [torch.zeros(-p.size % BLOCK, device=device) for p in self.places]
 
@@ -83,5 +87,7 @@ class SmallLayers:
         """Sets their thresholds, in `threshold`, to the highest key that is not kept."""
         own = keys.view(-1)[self._where].masked_fill(self._beyond, -math.inf)
         ranked = own.sort(dim=1, descending=True).values
-        first_out = wanted[self._numbers].long().clamp(max=ranked.shape[1] - 1)[:, None]
-        threshold.index_copy_(0, self._numbers, ranked.gather(1, first_out)[:, 0])
+        first_out = wanted[self._numbers].long()[:, None]
+        last = ranked.shape[1] - 1
+        out = ranked.gather(1, first_out.clamp(max=last)).masked_fill(first_out > last, -math.inf)
+        threshold.index_copy_(0, self._numbers, out[:, 0])

@@ -5,6 +5,7 @@ kept is the last epoch.
 """
 
 import copy
+import gc
 import time
 from collections.abc import Callable
 
@@ -78,9 +79,9 @@ def search(
     """
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # graphs and their streams belong to the current device
-    network.to(device)
     fast = engine in ("captured", "compiled") or (engine == "auto" and device.type == "cuda")
-    plain = copy.deepcopy(network) if fast else None
+    plain = copy.deepcopy(network) if fast else None  # where it was built: not in the device's memory
+    network.to(device)
     masked = MaskedNetwork(network, settings.recipe)
     training = TrainingImages(images, device, settings.recipe.seed, world)
     steps_per_epoch = len(training.batch_sizes(settings.batch_size))
@@ -154,7 +155,7 @@ def _engine(
         for fused in (True, False) if compiled else (False,):
             steps: Steps | None = None
             try:
-                own = copy.deepcopy(plain)
+                own = copy.deepcopy(plain).to(masked.scores[0].device)
                 steps = CapturedSteps(masked, own, training, images, settings, compiled=fused, world=world)
             except (torch.OutOfMemoryError, PeerLost):
                 raise
@@ -162,6 +163,7 @@ def _engine(
                 what = "compiled" if fused else "captured in a CUDA graph"
                 reason = str(error).partition("\n")[0]
                 on_note(f"this network cannot be {what} ({reason}); the search is slower")
+            gc.collect()  # of an attempt that failed, nothing stays in the device's memory
             if world.all_true(steps is not None) and steps is not None:
                 return steps
     return EagerSteps(masked, training, images, settings, world)

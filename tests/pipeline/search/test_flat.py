@@ -27,7 +27,7 @@ def network():
 @pytest.fixture
 def masked_with(settings_with, network):
     def make(**changes):
-        recipe = settings_with(prune=0.9, **changes).recipe
+        recipe = settings_with(**({"prune": 0.9} | changes)).recipe
         masked = MaskedNetwork(network, recipe)
         masked.refresh()
         return masked
@@ -137,9 +137,10 @@ def test_carried_masks_stay_close_to_exact_ones(masked_with, monkeypatch, kind, 
 
 
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
-@pytest.mark.parametrize("scores", ["magnitude", "signed"])
-def test_small_layers_have_exact_masks_and_gains_in_every_step(masked_with, kind, scores):
-    masked = masked_with(kind=kind, scores=scores)
+@pytest.mark.parametrize(("scores", "prune"), [("magnitude", 0.9), ("signed", 0.9), ("signed", 0.3)])
+def test_small_layers_have_exact_masks_and_gains_in_every_step(masked_with, kind, scores, prune):
+    """Signed scores at 0.3 removed have thresholds below 0, the key of padding."""
+    masked = masked_with(kind=kind, scores=scores, prune=prune)
     flat = flat_of(masked)
     for step in range(5):
         flat.update(gradients_of(masked, step), torch.tensor(1.0))
@@ -147,6 +148,28 @@ def test_small_layers_have_exact_masks_and_gains_in_every_step(masked_with, kind
         masked.refresh()
         for view, layer in zip(flat.views(), masked.layers, strict=True):
             torch.testing.assert_close(view, layer.weight.effective, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_padding_is_not_counted_where_thresholds_are_below_it(masked_with, monkeypatch, scope):
+    monkeypatch.setattr(layout_module, "SMALL", 0)
+    masked = masked_with(kind="binary", scores="signed", prune=0.3, scope=scope)
+    flat = flat_of(masked)
+    for step in range(10):
+        flat.update(gradients_of(masked, step), torch.tensor(0.01))
+    gains = flat.gain.tolist()
+    flat.store()
+    masked.refresh()
+    assert (flat.threshold < 0).all()
+    assert gains == pytest.approx([layer.weight.gain.item() for layer in masked.layers], rel=0.02)
+
+
+def test_a_layer_that_keeps_all_is_kept_whole(masked_with):
+    """The widest of the small layers, whose ranking has no score beyond the kept ones."""
+    masked = masked_with(kind="binary", prune=1e-6)
+    flat = flat_of(masked)
+    flat.update(gradients_of(masked, 0), torch.tensor(0.1))
+    assert all((view != 0).all() for view in flat.views())
 
 
 @pytest.mark.parametrize("minimum", [0.0, 0.5])
@@ -159,17 +182,6 @@ def test_global_scope_leaves_each_layer_its_promised_minimum(masked_with, minimu
     flat.update([0 * gradient for gradient in gradients_of(masked, 0)], torch.tensor(0.0))
     kept = (flat.views()[0] != 0).sum().item()
     assert kept == masked.layers[0].weight.mask.sum().item() == (54 if minimum else 0)
-
-
-def test_padding_is_never_kept(masked_with):
-    masked = masked_with(kind="binary")
-    flat = flat_of(masked)
-    for step in range(5):
-        flat.update(gradients_of(masked, step), torch.tensor(5.0))
-    weights = torch.zeros_like(flat.effective)
-    for place in flat.layout.places:
-        place.view(weights).fill_(1)
-    assert flat.effective[weights == 0].count_nonzero() == 0
 
 
 def test_far_off_thresholds_come_back(masked_with, monkeypatch):
