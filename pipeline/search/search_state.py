@@ -63,12 +63,14 @@ class SearchState:
         provenance = {
             layer.name: p for layer in self._masked.layers if (p := self._provenance(tensors, layer.name))
         }
-        memory = _under("memory.", tensors)
+        memory, carried = _under("memory.", tensors), _under("carried.", tensors)
         check_memory(memory, self._masked)
+        for name, mine in self._steps.carried().items() if carried else ():
+            _check(tensors, f"carried.{name}", mine.shape, mine.dtype)
         for name, mine in fixed.items():
             mine.copy_(tensors[name])
         self._masked.restore(provenance, events)
-        self._steps.remember(memory, _under("carried.", tensors))
+        self._steps.remember(memory, carried)
         self._training.set_random_state(tensors["random.batches"])
         torch.set_rng_state(tensors["random.torch"])
         if self._device.type == "cuda":

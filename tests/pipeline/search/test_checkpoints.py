@@ -269,6 +269,27 @@ def test_a_spoilt_checkpoint_is_not_used_and_changes_nothing(
     assert_same(run, whole)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"carried.threshold": torch.ones(3)}, "holds carried.threshold as torch.float32 (3,), not "),
+        ({"carried.threshold": None}, "lacks carried.threshold"),
+    ],
+)
+def test_carried_thresholds_of_another_network_are_not_used_and_change_nothing(
+    network, images, settings_with, path, tmp_path, change, reason
+):
+    settings = settings_with(epochs=EPOCHS, prune=0.7)
+    whole = Run(network, images, settings, tmp_path / "other.safetensors", "captured")
+    Run(network, images, settings, path, "captured", stop_at=STEPS * 3 + 1)
+    found = read_checkpoint(path)
+    tensors = {name: t for name, t in (found.tensors | change).items() if t is not None}
+    write_checkpoint(dataclasses.replace(found, tensors=tensors), path)
+    run = Run(network, images, settings, path, "captured")
+    assert run.notes[0].startswith(f"checkpoint.safetensors {reason}")
+    assert_same(run, whole)
+
+
 def test_what_a_killed_write_left_is_removed(network, images, left, path):
     litter = path.with_name(f".{path.name}.partial-0a1b2c3d")
     litter.write_bytes(b"half")
