@@ -35,9 +35,7 @@ from recycle_pipeline.pipeline.search.twin import twin_of
 
 EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
-EXACT_EVERY = (
-    10  # epochs at whose beginning thresholds, and what follows from the spread of scores, are exact
-)
+EXACT_EVERY = 10  # epochs: at the beginning of each such, thresholds and their probes are exact anew
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
