@@ -24,18 +24,30 @@ from recycle_pipeline.pipeline.environment import describe_environment
 
 
 def on_device(tensor: MaskedTensor, seed: int, device: torch.device) -> "np.ndarray[Any, Any]":
-    """The effective weight from draws made on the device; sign-only and never-reused tensors."""
-    shape = tuple(tensor.mask.shape)
-    drawn = draw_weights(stream_key(seed, tensor.name), shape, tensor.init, tensor.scale, device)
+    """The effective weight from draws made on the device."""
     mask = torch.from_numpy(tensor.mask).to(device)
-    kept = drawn[mask]
+    if tensor.sources is None or tensor.draws is None:
+        kept = drawn(tensor, seed, 0, device)[mask]
+    else:
+        sources = torch.from_numpy(tensor.sources.astype(np.int64)).to(device)
+        draws = torch.from_numpy(tensor.draws.copy()).to(device)
+        kept = torch.zeros(len(sources), device=device)
+        for number in draws.unique().tolist():
+            here = draws == number
+            kept[here] = drawn(tensor, seed, number, device).reshape(-1)[sources[here]]
     if tensor.gain is not None:
         kept = kept.sign() * float(tensor.gain)
     if tensor.flips is not None:
         kept = torch.where(torch.from_numpy(tensor.flips.copy()).to(device), -kept, kept)
-    effective = torch.zeros(shape, device=device)
+    effective = torch.zeros(tensor.mask.shape, device=device)
     effective[mask] = kept
     return effective.cpu().numpy()
+
+
+def drawn(tensor: MaskedTensor, seed: int, number: int, device: torch.device) -> torch.Tensor:
+    """A whole draw of the layer."""
+    key = stream_key(seed, tensor.name, number)
+    return draw_weights(key, tuple(tensor.mask.shape), tensor.init, tensor.scale, device)
 
 
 def check(path: Path, device: torch.device) -> dict[str, Any]:
@@ -43,18 +55,22 @@ def check(path: Path, device: torch.device) -> dict[str, Any]:
     subnetwork, digests = load_ticket(path), stored_digests(path)
     arrays = subnetwork.arrays()
     equal = sum(array_digest(array) == digests[name] for name, array in arrays.items())
-    drawn = sum(
+    redrawn = sum(
         array_digest(on_device(t, subnetwork.seed, device)) == digests[f"{t.name}.weight"]
         for t in subnetwork.tensors
     )
     return {
-        "ticket": path.name,
+        "ticket": f"{path.parent.name}/{path.name}",
         "arch": subnetwork.arch,
+        "kind": subnetwork.kind,
+        "reuse": subnetwork.recipe.get("reuse"),
         "weights": subnetwork.size,
+        "kept": subnetwork.kept,
+        "moved": sum(t.moved for t in subnetwork.tensors),
         "arrays": len(arrays),
         "equal_in_numpy": equal,
         "layers": len(subnetwork.tensors),
-        "equal_on_device": drawn,
+        "equal_on_device": redrawn,
     }
 
 

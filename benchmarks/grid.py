@@ -5,7 +5,7 @@
     python benchmarks/grid.py --show benchmarks/records/confound.jsonl
 
 Each line of the record is one finished search: its settings, the accuracy of the last epoch and of the
-best, time and hardware. Searches run `--jobs` at a time on one GPU, in processes that live on; when the
+best, time and hardware. Searches run `--jobs` at a time on each GPU, in processes that live on; when the
 minutes are over none is begun. Accuracy is on the test split, or with `--hold-out` on that many images
 held out of the train split, by which choices are made.
 """
@@ -14,83 +14,21 @@ import argparse
 import json
 import math
 import multiprocessing
+import os
 import statistics
+import subprocess
 import time
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-SEEDS = (0, 1, 2)
-Settings = dict[str, Any]
-CONV = {"data": "cifar10", "batch_size": 128, "learning_rate": 0.1, "weight_decay": 1e-4, "epochs": 100}
-RESNET = {"data": "cifar10", "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "epochs": 100}
+from grids import GRIDS
 
 
-def confound() -> Iterator[tuple[str, Settings]]:
-    """{no reuse, recycle, IteRand} x {scale none, keep, published} x {edge-popup, Biprop}.
-
-    Both kinds draw Kaiming normals, so that the scale is the only thing that differs between two arms of
-    a pair; edge-popup with signed constants has no scale rule as published and stands beside.
-    """
-    nets = [("conv6", 0.9, CONV, SEEDS), ("resnet18", 0.95, RESNET, SEEDS[:1])]
-    for arch, prune, base, seeds in nets:
-        for seed in seeds:
-            for kind in ("continuous", "binary"):
-                for scale in ("none", "keep", "published"):
-                    for reuse in ("none", "recycle", "rerandomize"):
-                        key = f"{arch}-{kind}-{scale}-{reuse}"
-                        method = {"subnetwork": kind, "scale_fan": scale, "reuse": reuse}
-                        yield (
-                            key,
-                            {**base, **method, "arch": arch, "prune": prune, "seed": seed}
-                            | {"init": "kaiming_normal"},
-                        )
-
-
-def reproduction() -> Iterator[tuple[str, Settings]]:
-    """The presets at 90 % removed, and ResNet-18 at 95, 98 and 99 %, as published (250 epochs)."""
-    for seed in SEEDS:
-        for arch in ("conv2", "conv4", "conv6", "conv8"):
-            for name in (f"edge-popup-{arch}", f"iwr-{arch}-edge-popup", f"biprop-{arch}"):
-                yield name, {"preset": name, "prune": 0.9, "seed": seed}
-            for name in (f"iwr-{arch}-biprop", f"iterand-{arch}"):
-                yield name, {"preset": name, "prune": 0.9, "seed": seed}
-        for prune in (0.95, 0.98, 0.99):
-            for name in ("edge-popup-resnet18", "biprop-resnet18", "iterand-resnet18", "iwr-resnet18-biprop"):
-                yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
-
-
-def short() -> Iterator[tuple[str, Settings]]:
-    """30 epochs: what is on by default, and the default without it."""
-    arms: dict[str, Settings] = {
-        "default": {},
-        "no-reuse": {"reuse": "none"},
-        "signed-constant": {"init": "signed_constant"},
-        "continuous": {"subnetwork": "continuous"},
-        "rerandomize": {"reuse": "rerandomize"},
-        "global": {"scope": "global"},
-        "warm-up": {"warmup": 2.0},
-    }
-    for seed in SEEDS:
-        for arch, prune in (("resnet18", 0.9), ("resnet18", 0.98), ("conv6", 0.9)):
-            for name, options in arms.items():
-                yield (
-                    f"{arch}-{prune:g}-{name}",
-                    {"arch": arch, "prune": prune, "seed": seed}
-                    | options
-                    | {
-                        "data": "cifar10",
-                        "epochs": 30,
-                    },
-                )
-
-
-GRIDS = {"confound": confound, "reproduction": reproduction, "short": short}
-
-
-def work(todo: Any, done: Any, data_root: str, hold_out: int, until: float) -> None:
-    """Searches until nothing is left or the time is over."""
+def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: float) -> None:
+    """Searches until nothing is left or the time is over, on the GPU of this number if there is one."""
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch looks
     import torch
 
     from recycle_pipeline.models.registry import build
@@ -114,7 +52,11 @@ def work(todo: Any, done: Any, data_root: str, hold_out: int, until: float) -> N
             images = load(config.data, data_root=Path(data_root) if data_root else None)
             images = held_out(images, hold_out) if hold_out else images
         network = build(
-            config.arch, classes=len(images.classes), channels=images.channels, image_size=images.image_size
+            config.arch,
+            classes=len(images.classes),
+            channels=images.channels,
+            image_size=images.image_size,
+            options=config.options,
         )
         records: list[Any] = []
         notes: list[str] = []
@@ -125,8 +67,8 @@ def work(todo: Any, done: Any, data_root: str, hold_out: int, until: float) -> N
             done.put({"key": key, "options": options, "error": f"{type(error).__name__}: {error}"[:400]})
             continue
         row = {"key": key, "options": options, "epochs": config.epochs}
-        row |= {"last": records[-1].test_accuracy, "best": max(r.test_accuracy for r in records)}
-        row |= {"last_five": statistics.mean(r.test_accuracy for r in records[-5:])}
+        row |= {"last": records[-1].accuracy, "best": max(r.accuracy for r in records)}
+        row |= {"last_five": statistics.mean(r.accuracy for r in records[-5:])}
         row |= {"loss": records[-1].loss, "seconds": round(time.perf_counter() - started, 1)}
         row |= {"split": f"held out {hold_out}" if hold_out else "test", "date": date.today().isoformat()}
         row |= {
@@ -143,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     arms = [
         (key, options | ({"epochs": args.epochs} if args.epochs else {}))
         for key, options in GRIDS[args.grid]()
-        if (key, options["seed"]) not in there and args.only in key
+        if (key, options["seed"]) not in there and any(part in key for part in args.only or [""])
     ]
     print(f"{len(there)} in the record, {len(arms)} to do")
     context = multiprocessing.get_context("spawn")
@@ -151,8 +93,12 @@ def run(args: argparse.Namespace) -> None:
     for arm in arms:
         todo.put(arm)
     until = time.time() + 60 * args.minutes
-    parts = (todo, done, args.data_root, args.hold_out, until)
-    workers = [context.Process(target=work, args=parts, daemon=True) for _ in range(args.jobs)]
+    parts = (args.data_root, args.hold_out, until)
+    workers = [
+        context.Process(target=work, args=(todo, done, gpu, *parts), daemon=True)
+        for _ in range(args.jobs)
+        for gpu in gpus()
+    ]
     for worker in workers:
         worker.start()
     args.record.parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +118,17 @@ def run(args: argparse.Namespace) -> None:
             if "error" not in row:
                 out.write(json.dumps(row) + "\n")
                 out.flush()
+
+
+def gpus() -> list[str]:
+    """The numbers of the GPUs that may be used; one empty name where there is none."""
+    if "CUDA_VISIBLE_DEVICES" in os.environ:
+        return os.environ["CUDA_VISIBLE_DEVICES"].split(",")
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return [""]
+    return [str(number) for number in range(listed.count("UUID"))] or [""]
 
 
 def read(record: Path) -> list[dict[str, Any]]:
@@ -203,10 +160,10 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     parser.add_argument("--data-root", default="")
     parser.add_argument("--hold-out", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--jobs", type=int, default=4, help="per GPU")
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--epochs", type=int, help="other than the grid's, for a trial")
-    parser.add_argument("--only", default="", help="arms whose name holds this")
+    parser.add_argument("--only", nargs="+", help="arms whose name holds one of these")
     args = parser.parse_args()
     if args.show:
         show(args.show)

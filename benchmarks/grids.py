@@ -1,0 +1,96 @@
+"""The grids that grid.py runs: arms by name, each the settings of one search."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+SEEDS = (0, 1, 2)
+Settings = dict[str, Any]
+Grid = Callable[[], Iterator[tuple[str, Settings]]]
+CONV = {"data": "cifar10", "batch_size": 128, "learning_rate": 0.1, "weight_decay": 1e-4, "epochs": 100}
+RESNET = {"data": "cifar10", "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "epochs": 100}
+
+
+def confound() -> Iterator[tuple[str, Settings]]:
+    """{no reuse, recycle, IteRand} x {scale none, keep, published} x {edge-popup, Biprop}.
+
+    Both kinds draw Kaiming normals, so that the scale is the only thing that differs between two arms of
+    a pair; edge-popup with signed constants has no scale rule as published and stands beside.
+    """
+    nets = [("conv6", 0.9, CONV, SEEDS), ("resnet18", 0.95, RESNET, SEEDS[:1])]
+    for arch, prune, base, seeds in nets:
+        for seed in seeds:
+            for kind in ("continuous", "binary"):
+                for scale in ("none", "keep", "published"):
+                    for reuse in ("none", "recycle", "rerandomize"):
+                        key = f"{arch}-{kind}-{scale}-{reuse}"
+                        method = {"subnetwork": kind, "scale_fan": scale, "reuse": reuse}
+                        common = {**base, "arch": arch, "prune": prune, "seed": seed}
+                        yield key, common | method | {"init": "kaiming_normal"}
+
+
+def reproduction() -> Iterator[tuple[str, Settings]]:
+    """The presets at 90 % removed, and ResNet-18 at 95, 98 and 99 %, as published (250 epochs)."""
+    for seed in SEEDS:
+        for arch in ("conv2", "conv4", "conv6", "conv8"):
+            for name in (f"edge-popup-{arch}", f"iwr-{arch}-edge-popup", f"biprop-{arch}"):
+                yield name, {"preset": name, "prune": 0.9, "seed": seed}
+            for name in (f"iwr-{arch}-biprop", f"iterand-{arch}"):
+                yield name, {"preset": name, "prune": 0.9, "seed": seed}
+        for prune in (0.95, 0.98, 0.99):
+            for name in ("edge-popup-resnet18", "biprop-resnet18", "iterand-resnet18", "iwr-resnet18-biprop"):
+                yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
+
+
+def short() -> Iterator[tuple[str, Settings]]:
+    """30 epochs: what is on by default, and the default without it."""
+    arms: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "signed-constant": {"init": "signed_constant"},
+        "continuous": {"subnetwork": "continuous"},
+        "rerandomize": {"reuse": "rerandomize"},
+        "global": {"scope": "global"},
+        "warm-up": {"warmup": 2.0},
+    }
+    for seed in SEEDS:
+        for arch, prune in (("resnet18", 0.9), ("resnet18", 0.98), ("conv6", 0.9)):
+            common = {"arch": arch, "prune": prune, "seed": seed, "data": "cifar10", "epochs": 30}
+            for name, options in arms.items():
+                yield f"{arch}-{prune:g}-{name}", common | options
+
+
+def ablation() -> Iterator[tuple[str, Settings]]:
+    """The default recipe and what it might be, one change at a time. For choices: run it with --hold-out."""
+    changes: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "rate-x2": {"learning_rate": 0.2},
+        "rate-x5": {"learning_rate": 0.5},
+        "rate-x10": {"learning_rate": 1.0},
+        "rate-half": {"learning_rate": 0.05},
+        "decay-0": {"weight_decay": 0.0},
+        "decay-x4": {"weight_decay": 2e-3},
+        "learned-norm": {"batch_norm": "learned"},
+        "global": {"scope": "global"},
+        "signed-scores": {"scores": "signed"},
+        "smoothing": {"label_smoothing": 0.1},
+        "batch-128": {"batch_size": 128},
+        "signed-constant": {"init": "signed_constant"},
+        "continuous": {"subnetwork": "continuous"},
+        "rerandomize": {"reuse": "rerandomize"},
+    }
+    nets = (("resnet18", 0.95, 30), ("resnet18", 0.99, 30), ("conv6", 0.9, 60), ("conv2", 0.9, 60))
+    for arch, prune, epochs in nets:
+        base = RESNET if arch == "resnet18" else CONV | {"weight_decay": 5e-4}
+        common = base | {"arch": arch, "prune": prune, "seed": 0, "epochs": epochs}
+        for name, change in changes.items():
+            if arch == "resnet18" or name not in ("learned-norm", "batch-128"):
+                yield f"{arch}-{prune:g}-{epochs}-{name}", common | change
+
+
+GRIDS: Mapping[str, Grid] = {
+    "confound": confound,
+    "reproduction": reproduction,
+    "short": short,
+    "ablation": ablation,
+}
