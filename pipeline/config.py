@@ -67,6 +67,7 @@ class RunConfig:
     data_root: str | None = None
     download: bool = False
     image_size: int | None = None
+    hold_out: int = 0
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -120,6 +121,7 @@ class RunConfig:
         _at_least("reuse_period", self.reuse_period, 1)
         _at_least("reuse_period_steps", self.reuse_period_steps, 1)
         _at_least("image_size", self.image_size, 1)
+        _at_least("hold_out", self.hold_out, 0)
         _between("learning_rate", self.learning_rate, 0, LARGEST_STEP, low_open=True)
         _between("momentum", self.momentum, 0, 1, high_open=True)
         _between("weight_decay", self.weight_decay, 0, LARGEST_STEP)

@@ -105,6 +105,7 @@ NO_REUSE: Settings = {"reuse": "none"}
 # hidden-networks and its descendants: SGD, cosine per epoch, magnitude scores, layers ranked alone.
 _LINEAGE: Settings = {
     "data": "cifar10",
+    "hold_out": 0,
     "scope": "layer",
     "scores": "magnitude",
     "rounding": "edge-popup",
@@ -244,7 +245,8 @@ def _iterand_paper(arch: str, prune: float, rate: float, decay: float, top1: flo
         "reuse_period_steps": 300,
     }
     differs = (
-        "trains on all 50,000 images, 391 steps an epoch; the source on 45,000, 352 steps, 117 events in all",
+        "trains on all 50,000 images, 391 steps an epoch; the source on 45,000, 352 steps, 117 events in all "
+        "(as --hold-out 5000 would)",
         "crops after padding by 4; the source then crops and resizes at random too (RandomResizedCrop)",
         "normalised by CIFAR-10's mean and deviation; the source by ImageNet's",
         "signed constants; the source also has Kaiming uniform and its figure does not say which",

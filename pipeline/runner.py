@@ -163,7 +163,7 @@ def _check_network(context: Context) -> None:
     from recycle_pipeline.models.maskable import check_network
     from recycle_pipeline.models.registry import build
 
-    images = context.images
+    images = context.searched_images
     network = build(
         context.config.arch,
         classes=len(images.classes),

@@ -9,10 +9,11 @@ from recycle_pipeline.pipeline.environment import installed_version
 from recycle_pipeline.pipeline.run_folder import RunFolder
 
 Values = Mapping[str, Any]  # an `EpochRecord` by names, as in metrics.jsonl
-SCALARS: dict[str, Callable[[Values], float]] = {
+SCALARS: dict[str, Callable[[Values], float | None]] = {
     "loss": lambda values: values["loss"],
     "accuracy/train": lambda values: values["train_accuracy"],
-    "accuracy/test": lambda values: values["test_accuracy"],
+    "accuracy/test": lambda values: values.get("test_accuracy"),
+    "accuracy/held_out": lambda values: values.get("held_out_accuracy"),
     "kept": lambda values: 1.0 - values["prune"],
     "reuse/written": lambda values: values["written"],
     "reuse/changed": lambda values: values["changed"],
@@ -52,7 +53,8 @@ class ScalarLog:
             return
         for values in epochs:
             for name, value_of in SCALARS.items():
-                self._writer.add_scalar(name, value_of(values), values["epoch"])
+                if (value := value_of(values)) is not None:
+                    self._writer.add_scalar(name, value, values["epoch"])
         self._writer.flush()
 
     def _begin(self) -> None:

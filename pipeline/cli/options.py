@@ -114,6 +114,12 @@ DATA = section(
     ),
     click.option("--download/--no-download", **FLAG, help="Fetch the data set if it is missing."),
     click.option("--image-size", type=int, help="Side in pixels to bring a folder's images to."),
+    click.option(
+        "--hold-out",
+        type=int,
+        help="Train images to keep from training and measure each epoch on, in place of the test images, "
+        "which `verify` alone then sees. [0]",
+    ),
 )
 SEARCH = section(
     "Search",

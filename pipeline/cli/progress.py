@@ -60,7 +60,7 @@ class SearchProgress:
         words = [
             f"kept {self.kept:.1%}",
             f"loss {self._last.loss:.3f}",
-            f"test {self._last.test_accuracy:.1%}",
+            f"{self._last.measured_on} {self._last.accuracy:.1%}",
         ]
         return [*words, f"reused {short(self.written)}"] if self.written else words
 
@@ -72,7 +72,7 @@ def epoch_line(record: EpochRecord, progress: SearchProgress) -> str:
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}",
         f"loss {record.loss:.3f}",
         f"train {record.train_accuracy:.1%}",
-        f"test {record.test_accuracy:.2%}",
+        f"{record.measured_on} {record.accuracy:.2%}",
         f"{record.images_per_second:,.0f} images/s",
         *progress.state(),
     ]

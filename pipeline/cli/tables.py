@@ -74,12 +74,17 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
 
 
 def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple[str, str]]:
-    if not verify:
-        if not search:
-            return []
+    rows = []
+    if search and "held_out_accuracy" in search:
+        on = f"on {search['held_out_images']:,} images held out of training"
+        rows.append(("held out", f"{search['held_out_accuracy']:.2%} at the end of the search, {on}"))
+    elif search and not verify:
         on = f"on {search['test_images']:,} test images"
-        return [("accuracy", f"{search['test_accuracy']:.2%} at the end of the search, {on}")]
+        rows.append(("accuracy", f"{search['test_accuracy']:.2%} at the end of the search, {on}"))
+    if not verify:
+        return rows
     return [
+        *rows,
         (
             "accuracy",
             f"{verify['ort_accuracy']:.2%} in ONNX Runtime, {verify['torch_accuracy']:.2%} in torch, "

@@ -1,7 +1,7 @@
 """The search loop: train scores, reuse weights between epochs, keep the last epoch's subnetwork.
 
-The test split is evaluated after each epoch for the reader's eyes; nothing is chosen by it. What is
-kept is the last epoch.
+The test split, or what is held out in its place, is evaluated after each epoch for the reader's eyes; nothing
+is chosen by it here. What is kept is the last epoch.
 """
 
 import copy
@@ -105,19 +105,20 @@ def search(
         last = epoch == settings.epochs - 1
         world.level(network)
         world.check_masks(masked, epoch + 1)
-        test_accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
+        accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
         reuses.after(epoch)
         record = EpochRecord(
             epoch + 1,
             sums.loss,
             sums.accuracy,
-            test_accuracy,
+            None if images.held_out else accuracy,
             learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
             prune,
             reuses.written,
             reuses.changed,
             len(images.train_labels) / trained,
             time.perf_counter() - started,
+            accuracy if images.held_out else None,
         )
         records.append(record)
         on_epoch(record)

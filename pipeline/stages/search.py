@@ -9,6 +9,7 @@ from typing import Any
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.data import ImageSet
 from recycle_pipeline.pipeline.device import device_among, find_device
 from recycle_pipeline.pipeline.manifest import stage_key
 from recycle_pipeline.pipeline.presets import find_preset
@@ -33,7 +34,7 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.pipeline.search.loop import search
     from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
-    config, images = context.config, context.images
+    config, images = context.config, context.searched_images
     if context.together:
         context.together.announce(_identity(context))
         _fetch(context)
@@ -42,7 +43,7 @@ def _work(context: Context) -> dict[str, Any]:
     records: list[EpochRecord] = []
     context.folder.root.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
-    context.reporter.stage("search", _plan(config, images.name, len(images.train_labels), device))
+    context.reporter.stage("search", _plan(config, images, device))
     context.reporter.search_begins(settings.epochs, len(images.train_labels), config.prune)
     scalars = ScalarLog(context.folder, config.tensorboard)
     try:
@@ -50,9 +51,10 @@ def _work(context: Context) -> dict[str, Any]:
 
             def keep(*done: EpochRecord) -> None:
                 records.extend(done)
-                live.writelines(json.dumps(dataclasses.asdict(record)) + "\n" for record in done)
+                lines = [record.to_json() for record in done]
+                live.writelines(json.dumps(line) + "\n" for line in lines)
                 live.flush()
-                scalars.add(*map(dataclasses.asdict, done))
+                scalars.add(*lines)
 
             def on_epoch(record: EpochRecord) -> None:
                 keep(record)
@@ -82,7 +84,8 @@ def _work(context: Context) -> dict[str, Any]:
         scalars.close()
         context.reporter.search_over()
     recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
-    recipe |= {"tool": VERSION, "data_sha256": images.digest()}  # `data` is the setting: a name or a path
+    # `data` is the setting, a name or a path; the digest is of the whole, held out or not.
+    recipe |= {"tool": VERSION, "data_sha256": context.images.digest()}
     subnetwork = subnetwork_of(masked, images, config.arch, recipe, config.options)
     arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
     arrays.update(subnetwork.state)
@@ -95,12 +98,17 @@ def _work(context: Context) -> dict[str, Any]:
         "kept": subnetwork.kept,
         "weights": subnetwork.size,
         "moved": sum(tensor.moved for tensor in subnetwork.tensors),
-        "test_accuracy": records[-1].test_accuracy,
-        "best_test_accuracy": max(record.test_accuracy for record in records),
-        "test_images": len(images.test_labels),
+        **_accuracy_facts(records, len(images.test_labels)),
         "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
         **_preset_facts(config),
     }
+
+
+def _accuracy_facts(records: list[EpochRecord], count: int) -> dict[str, Any]:
+    """The last and the best accuracy and of how many images, under names that say of which."""
+    name = records[-1].measured_on.replace(" ", "_")
+    last, best = records[-1].accuracy, max(record.accuracy for record in records)
+    return {f"{name}_accuracy": last, f"best_{name}_accuracy": best, f"{name}_images": count}
 
 
 def _belongs_to(context: Context, device: str) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def search_along(context: Context, word: str) -> None:
             "than process 0; start all with one command, on machines that hold the same"
         )
     world, device = _world(context)
-    search(_network(context), context.images, settings_of(context.config), device, world=world)
+    search(_network(context), context.searched_images, settings_of(context.config), device, world=world)
 
 
 def _identity(context: Context) -> str:
@@ -201,11 +209,12 @@ def settings_of(config: RunConfig) -> Any:
     return SearchSettings(recipe=recipe, **{name: values[name] for name in names})
 
 
-def _plan(config: RunConfig, data: str, images: int, device: object) -> str:
+def _plan(config: RunConfig, images: ImageSet, device: object) -> str:
+    held_out = f", {len(images.test_labels)} held out" if images.held_out else ""
     return (
         f"{config.arch}{config.options.described()}, {config.prune:.4g} removed, {config.subnetwork}, "
         f"reuse {config.reuse}; "
-        f"{data} ({images} images), {config.epochs} epochs on {device}"
+        f"{images.name} ({len(images.train_labels)} images{held_out}), {config.epochs} epochs on {device}"
     )
 
 
@@ -246,6 +255,7 @@ SEARCH = Stage(
         "optimizer",
         "schedule",
         "processes",
+        "hold_out",
     ),
     unsaid={
         "width": 1.0,
@@ -260,6 +270,7 @@ SEARCH = Stage(
         "optimizer": "sgd",
         "schedule": "cosine",
         "processes": None,
+        "hold_out": 0,
     },
     inputs=_inputs,
     outputs=_outputs,

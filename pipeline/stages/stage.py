@@ -13,6 +13,7 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import find_builder, is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet, load
+from recycle_pipeline.pipeline.data.hold_out import held_out
 from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.manifest import (
     Manifest,
@@ -58,6 +59,11 @@ class Context:
         config = self.config
         root = Path(config.data_root) if config.data_root else None
         return load(config.data, data_root=root, download=config.download, image_size=config.image_size)
+
+    @cached_property
+    def searched_images(self) -> ImageSet:
+        """What the search sees: the data set, or the parts of its train split where some is held out."""
+        return held_out(self.images, self.config.hold_out) if self.config.hold_out else self.images
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ REFUSALS = [
     ({"batch_size": 1}, "--batch-size 1: expected at least 2"),
     ({"reuse_period": 0}, "--reuse-period 0: expected at least 1"),
     ({"image_size": 0}, "--image-size 0: expected at least 1"),
+    ({"hold_out": -1}, "--hold-out -1: expected at least 0"),
     ({"learning_rate": 0.0}, "--learning-rate 0: expected more than 0"),
     ({"learning_rate": math.inf}, "--learning-rate inf: expected more than 0"),
     ({"learning_rate": math.nan}, "--learning-rate nan: expected more than 0"),

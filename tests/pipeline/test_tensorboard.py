@@ -49,9 +49,16 @@ def written(folder, *epochs, **options):
 def test_each_epoch_is_a_step_of_every_scalar(folder):
     written(folder, values(1), values(2, loss=0.25))
     scalars = read(folder)
-    assert list(scalars) == list(SCALARS)
+    assert list(scalars) == [name for name in SCALARS if name != "accuracy/held_out"]
     assert scalars["loss"] == [(1, 0.5), (2, 0.25)]
     assert scalars["kept"] == [(1, 0.25), (2, 0.25)]
+
+
+def test_the_accuracy_bears_the_name_of_what_it_was_measured_on(folder):
+    held_out = {name: value for name, value in values(1).items() if name != "test_accuracy"}
+    written(folder, held_out | {"held_out_accuracy": 0.625})
+    scalars = read(folder)
+    assert scalars["accuracy/held_out"] == [(1, 0.625)] and "accuracy/test" not in scalars
 
 
 def test_a_new_search_replaces_the_scalars_of_the_old(folder):

@@ -35,6 +35,12 @@ def test_an_epoch_is_one_line_of_words():
     assert after({})[1] == ("epoch  1/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  0:01:50 left")
 
 
+def test_a_line_says_what_the_accuracy_was_measured_on():
+    progress, line = after({"test_accuracy": None, "held_out_accuracy": 0.96})
+    assert "  held out 96.00%" in line and "test" not in line
+    assert "held out 96.0%" in progress.brief()
+
+
 def test_what_was_reused_adds_up():
     event = {"written": 1_000_000, "changed": 400_000}
     progress, line = after({}, {"epoch": 2, **event}, {"epoch": 3, **event}, {"epoch": 4})

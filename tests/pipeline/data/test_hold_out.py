@@ -42,7 +42,24 @@ def test_the_choice_does_not_follow_the_order_of_the_images(image_set):
     assert all(76 < share < 257 for share in thirds)
 
 
+def test_what_is_held_out_says_so(image_set):
+    images = image_set(train=60)
+    assert held_out(images, 15).held_out and not images.held_out
+
+
 @pytest.mark.parametrize("count", [0, -1, 24, 25])
 def test_a_count_that_leaves_a_split_empty_is_refused(image_set, count):
-    with pytest.raises(UsageFault, match=f"{count} of 24 train images cannot be held out; expected 1 to 23"):
+    with pytest.raises(UsageFault, match=f"--hold-out {count}: noise has 24 train images; expected 1 to 23"):
         held_out(image_set(train=24), count)
+
+
+def test_a_count_that_takes_all_images_of_a_class_is_refused_by_its_name(image_set):
+    message = "--hold-out 23 of 24 train images of noise leaves none of class 'class[012]' to train with"
+    with pytest.raises(UsageFault, match=message):
+        held_out(image_set(train=24), 23)
+
+
+def test_a_class_without_train_images_is_none_that_holding_out_loses(image_set):
+    images = image_set(train=60)
+    images.train_labels[images.train_labels == 2] = 1
+    assert len(held_out(images, 15).test_labels) == 15
