@@ -104,7 +104,7 @@ class CapturedSteps:
         fused = tuple(torch.compile(part, dynamic=False) for part in plain) if compiled else plain
         self._recorder = recorder = Recorder(self._device, together=self._world.size > 1)
         small = [*self._twin.buffers(), *self._masked.others]
-        undo = partial(self._undo, [(tensor, tensor.clone()) for tensor in small])
+        undo = partial(self._undo, [(tensor, tensor.detach().clone()) for tensor in small])
         self.launches = {
             # A last, smaller batch is not worth a second compilation.
             size: recorder.record(partial(self._train, size, *(fused if number == 0 else plain)), undo)

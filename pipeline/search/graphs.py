@@ -36,6 +36,8 @@ class Recorder:
         if self._device.type == "cpu":
             return work
         graph = torch.cuda.CUDAGraph()
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        seeded, fresh = generator.get_state(), generator.clone_state()
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         # The outer context brings the present stream back where a capture that failed does not.
@@ -50,9 +52,12 @@ class Recorder:
             except BaseException:
                 with suppress(RuntimeError):
                     graph.reset()
+                # A capture that failed may leave the generator's state as if it went on.
+                generator.graphsafe_set_state(fresh)
                 raise
             finally:
                 torch.cuda.current_stream().wait_stream(stream)
+                generator.set_state(seeded)  # a network's dropout has drawn from it
                 undo()
         self._alive.append(work)  # a graph holds addresses, not tensors
         return graph.replay
