@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
 
 class Reporter(Protocol):
@@ -12,14 +12,14 @@ class Reporter(Protocol):
     def stage(self, name: str, text: str) -> None:
         """A line about a stage: it starts, was skipped, or finished."""
 
-    def search_begins(self, epochs: int, images: int, prune: float) -> None:
-        """A search prepares: so many epochs of so many images, to end with this fraction removed."""
+    def search_begins(self, epochs: int, images: int) -> None:
+        """A search prepares: so many epochs of so many images."""
 
     def search_resumed(self, records: Sequence[EpochRecord]) -> None:
         """It goes on after these epochs of an interrupted search."""
 
-    def search_step(self, done: int, total: int) -> None:
-        """The search has done `done` of `total` steps."""
+    def search_step(self, done: int, total: int, so_far: EpochSoFar) -> None:
+        """The search has done `done` of `total` steps; its present epoch so far."""
 
     def search_epoch(self, record: EpochRecord) -> None:
         """An epoch of the search is over."""
@@ -34,13 +34,13 @@ class Silent:
     def stage(self, name: str, text: str) -> None:
         """Ignores it."""
 
-    def search_begins(self, epochs: int, images: int, prune: float) -> None:
+    def search_begins(self, epochs: int, images: int) -> None:
         """Ignores it."""
 
     def search_resumed(self, records: Sequence[EpochRecord]) -> None:
         """Ignores it."""
 
-    def search_step(self, done: int, total: int) -> None:
+    def search_step(self, done: int, total: int, so_far: EpochSoFar) -> None:
         """Ignores it."""
 
     def search_epoch(self, record: EpochRecord) -> None:

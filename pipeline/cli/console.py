@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,9 +19,9 @@ from rich.text import Text
 
 from recycle_pipeline.pipeline.cli.progress import SearchProgress, epoch_line, fitting
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
-BESIDE = 55  # columns that all but the words of the bar take, with a short bar
+INDENT = 8  # columns: the name of a stage and a space
 
 
 def reporter_for(quiet: bool) -> Reporter:
@@ -37,19 +37,19 @@ class PlainReporter:
     """A line per stage and epoch."""
 
     def __init__(self) -> None:
-        self._progress = SearchProgress(0, 0.0)
+        self._progress = SearchProgress(0)
 
     def stage(self, name: str, text: str) -> None:
         self._line(name, text)
 
-    def search_begins(self, epochs: int, images: int, prune: float) -> None:
-        self._progress = SearchProgress(epochs, prune)
+    def search_begins(self, epochs: int, images: int) -> None:
+        self._progress = SearchProgress(epochs)
 
     def search_resumed(self, records: Sequence[EpochRecord]) -> None:
         for record in records:
             self._progress.add(record)
 
-    def search_step(self, done: int, total: int) -> None:
+    def search_step(self, done: int, total: int, so_far: EpochSoFar) -> None:
         """Too often for lines."""
 
     def search_epoch(self, record: EpochRecord) -> None:
@@ -77,17 +77,28 @@ class TimeLeft(TimeRemainingColumn):
         return Text("") if task.time_remaining is None else super().render(task) + Text(" left")
 
 
+class Bar(Progress):
+    """A bar, and a line of words under it."""
+
+    words = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if self.words:
+            yield Text(" " * INDENT + self.words, no_wrap=True, overflow="ellipsis")
+
+
 class RichReporter(PlainReporter):
     """The same lines, with a bar under them while the search runs. rich honours NO_COLOR."""
 
     def __init__(self) -> None:
         super().__init__()
         self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         self._images = 0  # of all epochs
 
-    def search_begins(self, epochs: int, images: int, prune: float) -> None:
-        super().search_begins(epochs, images, prune)
+    def search_begins(self, epochs: int, images: int) -> None:
+        super().search_begins(epochs, images)
         self._images = epochs * images
         columns = (
             TextColumn("[bold]search[/]"),
@@ -97,23 +108,20 @@ class RichReporter(PlainReporter):
             ImagesPerSecond(Column(no_wrap=True)),
             TimeLeft(table_column=Column(no_wrap=True)),
         )
-        self._bar = Progress(*columns, console=self._console, transient=True)
+        self._bar = Bar(*columns, console=self._console, transient=True)
         self._bar.add_task("preparing", total=None)
         self._bar.start()
 
-    def search_step(self, done: int, total: int) -> None:
+    def search_step(self, done: int, total: int, so_far: EpochSoFar) -> None:
         if self._bar is None:
             return
         task = self._bar.tasks[0]
         if task.total is None:  # the first step to be heard of may be one in the middle: no speed from it
             self._bar.reset(task.id, total=self._images)
-        images = done * self._images / total
-        self._bar.update(task.id, completed=images, description=self._description(done, total))
-
-    def _description(self, done: int, total: int) -> str:
-        epochs = self._progress.epochs
+        epochs, images = self._progress.epochs, done * self._images / total
         epoch = min(epochs, done * epochs // total + 1)
-        return fitting([f"epoch {epoch}/{epochs}", *self._progress.brief()], self._console.width - BESIDE)
+        self._bar.words = fitting(self._progress.live(so_far), self._console.width - INDENT)
+        self._bar.update(task.id, completed=images, description=f"epoch {epoch}/{epochs}")
 
     def search_over(self) -> None:
         if self._bar is not None:

@@ -1,6 +1,6 @@
 """How far a search is, and how that reads on a line."""
 
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
 
 class SearchProgress:
@@ -8,28 +8,20 @@ class SearchProgress:
 
     Args:
         epochs: of the search.
-        prune: fraction removed that it ends with.
 
     Attributes:
-        kept: fraction kept in the last epoch; None before the first.
-        scheduled: whether an epoch has kept another fraction than the search ends with.
-        written, changed: positions that reuse wrote so far, and values it changed.
+        written, changed: positions that reuse wrote in the epochs so far, and values it changed.
     """
 
-    def __init__(self, epochs: int, prune: float) -> None:
+    def __init__(self, epochs: int) -> None:
         self.epochs = epochs
-        self.kept: float | None = None
-        self.scheduled = False
         self.written = self.changed = 0
-        self._prune = prune
         self._first: EpochRecord | None = None
         self._last: EpochRecord | None = None
 
     def add(self, record: EpochRecord) -> None:
         """Takes the next epoch's record."""
         self._first, self._last = self._first or record, record
-        self.kept = 1.0 - record.prune
-        self.scheduled = self.scheduled or record.prune != self._prune
         self.written += record.written
         self.changed += record.changed
 
@@ -44,37 +36,31 @@ class SearchProgress:
             each = (last.seconds - first.seconds) / (last.epoch - first.epoch)
         return each * (self.epochs - last.epoch)
 
-    def state(self) -> list[str]:
-        """Kept fraction, where a schedule moves it, and what was reused so far, in words."""
-        words = []
-        if self.scheduled and self.kept is not None:
-            words.append(f"kept {self.kept:.2%}")
-        if self.written:
-            words.append(f"reused {short(self.written)}, {short(self.changed)} changed")
-        return words
-
-    def brief(self) -> list[str]:
-        """The last epoch in words, the most important first."""
-        if self._last is None or self.kept is None:
-            return []
-        words = [
-            f"kept {self.kept:.1%}",
-            f"loss {self._last.loss:.3f}",
-            f"{self._last.measured_on} {self._last.accuracy:.1%}",
-        ]
-        return [*words, f"reused {short(self.written)}"] if self.written else words
+    def live(self, so_far: EpochSoFar) -> list[str]:
+        """The epoch under way in words, the most important first; its loss once known, or the last one's."""
+        loss, train = so_far.loss, so_far.train_accuracy
+        if loss is None and self._last is not None:
+            loss, train = self._last.loss, self._last.train_accuracy
+        words = [] if loss is None or train is None else [f"loss {loss:.3f}", f"train {train:.1%}"]
+        if self._last is not None:
+            words.append(f"{self._last.measured_on} {self._last.accuracy:.1%}")
+        return [*words, kept(so_far.prune), f"reused {short(self.written + so_far.written)}"]
 
 
 def epoch_line(record: EpochRecord, progress: SearchProgress) -> str:
     """An epoch, which `progress` has taken already, as a line of text."""
     epochs = progress.epochs
+    reused = f"reused {short(progress.written)}"
+    if progress.written:
+        reused += f", {short(progress.changed)} changed"
     words = [
         f"epoch {record.epoch:>{len(str(epochs))}}/{epochs}",
         f"loss {record.loss:.3f}",
         f"train {record.train_accuracy:.1%}",
         f"{record.measured_on} {record.accuracy:.2%}",
+        kept(record.prune),
+        reused,
         f"{record.images_per_second:,.0f} images/s",
-        *progress.state(),
     ]
     if progress.seconds_left:
         words.append(f"{clock(progress.seconds_left)} left")
@@ -89,6 +75,11 @@ def fitting(words: list[str], room: int) -> str:
             break
         line += f"  {word}"
     return line
+
+
+def kept(prune: float) -> str:
+    """The kept fraction, with as many digits as it needs: 10%, 37.5%, 0.1%."""
+    return f"kept {100 * (1 - prune):.3g}%"
 
 
 def short(count: float) -> str:

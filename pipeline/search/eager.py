@@ -11,6 +11,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
+from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remind, score_names
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
@@ -51,6 +52,7 @@ class EagerSteps:
         sizes, world = self._training.batch_sizes(settings.batch_size), self._world
         steps = len(sizes)
         sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, correct, images
+        glimpse = Glimpse(sums)
         bad = torch.full((), NEVER, device=self._device)
         for index, (batch, labels) in enumerate(self._training.epoch(settings.batch_size)):
             step = epoch * steps + index
@@ -69,6 +71,8 @@ class EagerSteps:
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)
             bad = torch.where(loss.detach().isfinite(), bad, bad.clamp(max=step))
+            if seen := glimpse.look():
+                hooks.seen(seen)
             hooks.done(step + 1)
         masked.refresh(prune)
         return epoch_sums(world.sum(sums), world.least(bad))

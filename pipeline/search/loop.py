@@ -20,20 +20,15 @@ from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
-from recycle_pipeline.pipeline.search.events import reuse_weights
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.epoch import EpochUnderWay
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 from recycle_pipeline.pipeline.search.search_state import SearchState
 from recycle_pipeline.pipeline.search.settings import (
     SearchSettings,
     check_event_numbers,
-    event_number_after,
-    event_number_before_step,
     learning_rate_at,
-    prune_at,
-    reuse_event_after,
-    reuse_event_before_step,
 )
-from recycle_pipeline.pipeline.search.steps import StepHooks, Steps, not_finite
+from recycle_pipeline.pipeline.search.steps import Steps, not_finite
 
 COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 
@@ -44,7 +39,7 @@ def search(
     settings: SearchSettings,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
-    on_step: Callable[[int, int], None] = lambda done, total: None,
+    on_step: Callable[[int, int, EpochSoFar], None] = lambda done, total, so_far: None,
     on_note: Callable[[str], None] = lambda note: None,
     engine: str = "auto",
     world: World = ALONE,
@@ -60,7 +55,7 @@ def search(
         settings: of the search.
         device: where to search.
         on_epoch: called with each epoch's record.
-        on_step: called with the number of steps done and of all steps.
+        on_step: called with the number of steps done and of all steps, and the epoch so far.
         on_note: called with what a user should know of how the search runs.
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
             kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
@@ -94,11 +89,9 @@ def search(
     records = _as_first_process(state, records, world)
     started = time.perf_counter() - (records[-1].seconds if records else 0.0)
     for epoch in range(len(records), settings.epochs):
-        prune = prune_at(settings, epoch)
         epoch_started = time.perf_counter()
-        reuses = _Reuses(masked, settings)
-        hooks = StepHooks(reuses.due_before, reuses.before, lambda done: on_step(done, total))
-        sums = steps.train_epoch(epoch, prune, hooks)
+        now = EpochUnderWay(masked, settings, epoch, lambda done, so_far: on_step(done, total, so_far))
+        sums = steps.train_epoch(epoch, now.prune, now.hooks)
         if sums.bad_step is not None or not masked.is_finite():
             raise not_finite(sums, settings, steps_per_epoch, checkpoints.kept() if checkpoints else "")
         trained = time.perf_counter() - epoch_started
@@ -106,16 +99,16 @@ def search(
         world.level(network)
         world.check_masks(masked, epoch + 1)
         accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
-        reuses.after(epoch)
+        now.reuse_after()
         record = EpochRecord(
             epoch + 1,
             sums.loss,
             sums.accuracy,
             None if images.held_out else accuracy,
             learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
-            prune,
-            reuses.written,
-            reuses.changed,
+            now.prune,
+            now.written,
+            now.changed,
             len(images.train_labels) / trained,
             time.perf_counter() - started,
             accuracy if images.held_out else None,
@@ -168,27 +161,3 @@ def _engine(
             if world.all_true(steps is not None) and steps is not None:
                 return steps
     return EagerSteps(masked, training, images, settings, world)
-
-
-class _Reuses:
-    """The reuse events of one epoch: those before steps and the one after it, and what they did."""
-
-    def __init__(self, masked: MaskedNetwork, settings: SearchSettings) -> None:
-        self._masked, self._settings = masked, settings
-        self.written = self.changed = 0
-
-    def due_before(self, step: int) -> bool:
-        return reuse_event_before_step(self._settings, step)
-
-    def before(self, step: int) -> None:
-        self._reuse(event_number_before_step(self._settings, step))
-
-    def after(self, epoch: int) -> None:
-        """Ranked by the masks just evaluated."""
-        if reuse_event_after(self._settings, epoch):
-            self._reuse(event_number_after(self._settings, epoch))
-
-    def _reuse(self, number: int) -> None:
-        event = reuse_weights(self._masked, self._settings, number)
-        self.written += event.written
-        self.changed += event.changed

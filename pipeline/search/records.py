@@ -8,6 +8,23 @@ TEST, HELD_OUT = "test", "held out"
 
 
 @dataclass(frozen=True)
+class EpochSoFar:
+    """An epoch under way.
+
+    Attributes:
+        loss, train_accuracy: means over its images so far, or a moment ago; of several processes, over the
+            images of the one that tells. None before any are known.
+        prune: rate in force.
+        written: positions that reuse events within it wrote so far.
+    """
+
+    loss: float | None
+    train_accuracy: float | None
+    prune: float
+    written: int
+
+
+@dataclass(frozen=True)
 class EpochRecord:
     """One line of metrics.jsonl. Exactly one of `test_accuracy` and `held_out_accuracy` is there.
 

@@ -1,6 +1,6 @@
 """What trains the scores for an epoch: the interface that the loop sees, and what it returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,12 +31,15 @@ class StepHooks:
     Attributes:
         event_due: whether a reuse event comes before this step (from 0 over the whole search).
         event: does it, on the masked network, whose masks are exact by then.
-        done: told the number of steps done.
+        done: told the number of steps done, of the whole search.
+        seen: told now and then, before `done`, sums over the epoch's steps so far: of losses times images,
+            of correct answers, of images.
     """
 
     event_due: Callable[[int], bool]
     event: Callable[[int], None]
     done: Callable[[int], None]
+    seen: Callable[[Sequence[float]], None] = lambda sums: None
 
 
 class Steps(Protocol):

@@ -44,7 +44,7 @@ def _work(context: Context) -> dict[str, Any]:
     context.folder.root.mkdir(parents=True, exist_ok=True)
     settings = settings_of(config)
     context.reporter.stage("search", _plan(config, images, device))
-    context.reporter.search_begins(settings.epochs, len(images.train_labels), config.prune)
+    context.reporter.search_begins(settings.epochs, len(images.train_labels))
     scalars = ScalarLog(context.folder, config.tensorboard)
     try:
         with context.folder.live_metrics.open("w", encoding="utf-8") as live:

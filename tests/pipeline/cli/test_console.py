@@ -12,7 +12,7 @@ from rich.console import Console
 
 from recycle_pipeline.pipeline.cli.console import PlainReporter, RichReporter, reporter_for
 from recycle_pipeline.pipeline.reporter import Silent
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
 RECORD = EpochRecord(
     epoch=3,
@@ -26,6 +26,7 @@ RECORD = EpochRecord(
     images_per_second=2154.6,
     seconds=9.0,
 )
+SO_FAR = EpochSoFar(loss=0.25, train_accuracy=0.5, prune=0.9, written=0)
 COLOUR = re.compile(r"\x1b\[[0-9;]*?(3[0-8]|9[0-7])[0-9;]*m")
 
 
@@ -68,9 +69,9 @@ def test_the_reporter_suits_where_stderr_goes(stderr, monkeypatch, terminal, ci,
 def report(reporter):
     """A short search, as a stage reports it."""
     reporter.stage("search", "conv2, [bold]0.9[/] removed")
-    reporter.search_begins(epochs=12, images=100, prune=0.9)
+    reporter.search_begins(epochs=12, images=100)
     for step in range(4):
-        reporter.search_step(step + 1, 4)
+        reporter.search_step(step + 1, 4, SO_FAR)
     reporter.search_epoch(RECORD)
     reporter.search_over()
     reporter.stage("pack", "unchanged, skipped")
@@ -78,8 +79,8 @@ def report(reporter):
 
 LINES = [
     "search  conv2, [bold]0.9[/] removed",
-    "search  epoch  3/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  reused 1.23M, 1.0k changed"
-    "  0:00:27 left",
+    "search  epoch  3/12  loss 0.512  train 98.8%  test 97.53%  kept 10%  reused 1.23M, 1.0k changed"
+    "  2,155 images/s  0:00:27 left",
     "pack    unchanged, skipped",
 ]
 
@@ -116,50 +117,54 @@ def test_the_bar_is_gone_after_the_search_and_a_second_search_has_its_own():
     reporter.search_over()
 
 
-def bar_after(width, *told):
-    """What the bar says at the end, without colours."""
+def screen_after(width, *told):
+    """The lines that were drawn, the last ones last, without colours."""
     reporter = RichReporter()
     screen = Terminal()
     reporter._console = Console(file=screen, force_terminal=True, width=width, color_system=None)
-    reporter.search_begins(epochs=12, images=100, prune=0.9)
+    reporter.search_begins(epochs=12, images=100)
     for name, argument in told:
         getattr(reporter, name)(*argument)
     reporter._bar.refresh()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     reporter.search_over()
-    return re.split(r"[\r\n]+", text.strip())[-1].strip()
+    return re.split(r"[\r\n]+", text.rstrip())
 
 
 def test_before_the_first_step_the_bar_says_that_the_search_prepares():
-    words = bar_after(100).split()
+    words = screen_after(100)[-1].split()
     assert words[0] == "search" and words[-1] == "preparing"
 
 
-def test_a_wide_bar_tells_the_last_epoch_too():
-    told = [("search_step", (1, 48)), ("search_epoch", (RECORD,)), ("search_step", (12, 48))]
-    line = bar_after(140, *told)
-    assert "25% epoch 4/12  kept 10.0%  loss 0.512  test 97.5%  reused 1.23M" in line
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_bar_tells_all_of_the_epoch_under_way_and_fits_its_terminal(width):
+    told = [("search_epoch", (RECORD,)), ("search_step", (1, 48, SO_FAR)), ("search_step", (12, 48, SO_FAR))]
+    bar, words = screen_after(width, *told)[-2:]
+    assert re.search(r"^search +\S+ +25% epoch 4/12 +[\d,]+ images/s +\d:\d\d:\d\d left *$", bar)
+    assert words.rstrip() == "        loss 0.250  train 50.0%  test 97.5%  kept 10%  reused 1.23M"
+    assert len(bar) <= width and len(words) <= width
 
 
-@pytest.mark.parametrize("width", [80, 100])
-def test_a_bar_fits_its_terminal_and_never_loses_the_epoch(width):
-    told = [("search_epoch", (RECORD,)), ("search_step", (1, 48)), ("search_step", (12, 48))]
-    line = bar_after(width, *told)
-    assert "epoch 4/12" in line and "images/s" in line and len(line) <= width
+def test_a_narrow_terminal_loses_the_last_words_first():
+    told = [("search_epoch", (RECORD,)), ("search_step", (1, 48, SO_FAR)), ("search_step", (12, 48, SO_FAR))]
+    bar, words = screen_after(60, *told)[-2:]
+    assert "epoch 4/12" in bar and "images/s" in bar
+    assert words.rstrip() == "        loss 0.250  train 50.0%  test 97.5%  kept 10%"
 
 
 def test_a_search_that_goes_on_from_the_middle_takes_no_speed_from_what_it_skipped():
-    assert "images/s" not in bar_after(100, ("search_step", (40, 48)))
+    assert "images/s" not in "".join(screen_after(100, ("search_step", (40, 48, SO_FAR))))
 
 
 def test_what_an_interrupted_search_reused_is_counted_when_it_goes_on(stderr):
     written = stderr(terminal=False)
     reporter = reporter_for(quiet=False)
-    reporter.search_begins(epochs=12, images=100, prune=0.9)
+    reporter.search_begins(epochs=12, images=100)
     reporter.search_resumed([RECORD])
     assert written.getvalue() == ""
     reporter.search_epoch(dataclasses.replace(RECORD, epoch=4, written=0, changed=0, seconds=12.0))
-    assert written.getvalue().endswith("reused 1.23M, 1.0k changed  0:00:24 left\n")
+    assert "  reused 1.23M, 1.0k changed  " in written.getvalue()
+    assert written.getvalue().endswith("  0:00:24 left\n")
 
 
 def test_silence_is_silent(stderr):

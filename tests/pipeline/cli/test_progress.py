@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_line, fitting, short
-from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_line, fitting, kept, short
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
 RECORD = EpochRecord(
     epoch=1,
@@ -21,9 +21,13 @@ RECORD = EpochRecord(
 )
 
 
+BEFORE = EpochSoFar(loss=None, train_accuracy=None, prune=0.9, written=0)
+UNDER_WAY = EpochSoFar(loss=0.25, train_accuracy=0.5, prune=0.5, written=2000)
+
+
 def after(*changes, epochs=12):
     """Progress, and the last line, after records that differ from RECORD as said."""
-    progress, line = SearchProgress(epochs, prune=0.9), ""
+    progress, line = SearchProgress(epochs), ""
     for change in changes:
         record = dataclasses.replace(RECORD, **change)
         progress.add(record)
@@ -32,13 +36,15 @@ def after(*changes, epochs=12):
 
 
 def test_an_epoch_is_one_line_of_words():
-    assert after({})[1] == ("epoch  1/12  loss 0.512  train 98.8%  test 97.53%  2,155 images/s  0:01:50 left")
+    assert after({})[1] == (
+        "epoch  1/12  loss 0.512  train 98.8%  test 97.53%  kept 10%  reused 0  2,155 images/s  0:01:50 left"
+    )
 
 
 def test_a_line_says_what_the_accuracy_was_measured_on():
     progress, line = after({"test_accuracy": None, "held_out_accuracy": 0.96})
     assert "  held out 96.00%" in line and "test" not in line
-    assert "held out 96.0%" in progress.brief()
+    assert "held out 96.0%" in progress.live(BEFORE)
 
 
 def test_what_was_reused_adds_up():
@@ -48,14 +54,22 @@ def test_what_was_reused_adds_up():
     assert "  reused 2.00M, 800.0k changed" in line
 
 
-def test_without_reuse_nothing_is_said_of_it():
-    assert "reused" not in after({}, {"epoch": 2})[1]
+def test_the_live_words_are_of_the_epoch_under_way_once_something_is_known_of_it():
+    progress, _ = after()
+    assert progress.live(BEFORE) == ["kept 10%", "reused 0"]
+    assert progress.live(UNDER_WAY) == ["loss 0.250", "train 50.0%", "kept 50%", "reused 2.0k"]
+    progress, _ = after({"written": 1000})
+    last = ["loss 0.512", "train 98.8%", "test 97.5%"]
+    assert progress.live(BEFORE) == [*last, "kept 10%", "reused 1.0k"]
+    assert progress.live(UNDER_WAY) == ["loss 0.250", "train 50.0%", "test 97.5%", "kept 50%", "reused 3.0k"]
 
 
-def test_the_kept_fraction_is_told_where_a_schedule_moves_it_and_from_then_on():
-    assert "kept" not in after({}, {"epoch": 2})[1]
-    assert "  kept 50.00%" in after({"prune": 0.5})[1]
-    assert "  kept 10.00%" in after({"prune": 0.5}, {"epoch": 2})[1]
+@pytest.mark.parametrize(
+    ("prune", "words"),
+    [(0.9, "kept 10%"), (0.95, "kept 5%"), (0.999, "kept 0.1%"), (0.6254, "kept 37.5%"), (0.5, "kept 50%")],
+)
+def test_the_kept_fraction_has_the_digits_it_needs(prune, words):
+    assert kept(prune) == words and f"  {words}  " in after({"prune": prune})[1]
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ class Run:
         self.records, self.notes = [], []
         torch.manual_seed(5)
 
-        def on_step(done, total):
+        def on_step(done, total, so_far):
             if done == stop_at:
                 raise Stop
 
@@ -174,10 +174,11 @@ def test_what_one_engine_left_the_other_goes_on_from(network, images, settings_w
 @pytest.mark.parametrize("engine", ["eager", "captured"])
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_on_cuda_it_goes_on_from_exactly_what_was_left(
-    network, images, settings_with, path, changes, engine, monkeypatch
+    network, images, settings_with, tmp_path, path, changes, engine, monkeypatch
 ):
     """Sums are not repeatable there, so what follows is the same only about."""
     settings = settings_with(**({"epochs": EPOCHS, "prune": 0.7} | changes))
+    whole = Run(network, images, settings, tmp_path / "other.safetensors", engine, device="cuda")
     Run(network, images, settings, path, engine, stop_at=STEPS * 3 + 1, device="cuda")
     left, seen, resume = read_checkpoint(path).tensors, {}, Checkpoints.resume
 
@@ -192,6 +193,7 @@ def test_on_cuda_it_goes_on_from_exactly_what_was_left(
     assert len(rest.records) == EPOCHS and seen.keys() == left.keys()
     for name, tensor in left.items():
         assert torch.equal(seen[name], tensor), name
+    assert rest.records[3].loss == pytest.approx(whole.records[3].loss, rel=0.3, abs=0.1)
 
 
 @pytest.fixture

@@ -87,9 +87,8 @@ def test_loss_and_accuracy_are_means_over_images_not_batches(
 def test_records_count_epochs_steps_and_time(image_set, settings_with, small_network, cpu):
     steps, records = [], []
     settings = settings_with(epochs=3)
-    search(
-        small_network(), image_set(train=20), settings, cpu, records.append, lambda *done: steps.append(done)
-    )
+    on_step = lambda done, total, so_far: steps.append((done, total))  # noqa: E731
+    search(small_network(), image_set(train=20), settings, cpu, records.append, on_step)
     assert [record.epoch for record in records] == [1, 2, 3]
     assert steps == [(step, 9) for step in range(1, 10)]
     assert all(record.images_per_second > 0 for record in records)
