@@ -108,11 +108,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--record", type=Path)
+    parser.add_argument("--devices", nargs="+", choices=("cpu", "cuda"), help="all there are, unless said")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
     results = []
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+    for device in args.devices or (["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]):
         print(f"{device}: ResNet-18, {args.epochs} epochs, {args.repeats} times each")
         result = measure(device, args.epochs, args.repeats)
         results.append(result)
