@@ -33,9 +33,9 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
 
     from recycle_pipeline.models.registry import build
     from recycle_pipeline.pipeline.api import merge
-    from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.data import load
     from recycle_pipeline.pipeline.data.hold_out import held_out
+    from recycle_pipeline.pipeline.given import config_from
     from recycle_pipeline.pipeline.search.loop import search
     from recycle_pipeline.pipeline.stages.search import settings_of
 

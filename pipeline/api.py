@@ -31,8 +31,8 @@ def run(
     Raises:
         RecycleError: a subclass tells what went wrong; its `exit_code` is the command's.
     """
-    from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.config_file import read_config_file
+    from recycle_pipeline.pipeline.given import config_from
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import execute, plan_run
 
@@ -63,7 +63,7 @@ def reconstruct(ticket: str | Path, *, arch: str | None = None) -> "nn.Module":
 
 def merge(from_file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
     """Options over file values; `keep` given in one place replaces `prune` given in the other, and so on."""
-    from recycle_pipeline.pipeline.config import over
+    from recycle_pipeline.pipeline.given import over
 
     given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
     base = {name.replace("-", "_"): value for name, value in from_file.items()}

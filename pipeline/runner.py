@@ -11,9 +11,10 @@ from typing import Any
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import check_options, find_builder, is_custom
-from recycle_pipeline.pipeline.config import RunConfig, config_from
+from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config
 from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import Together, check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent

@@ -50,8 +50,8 @@ def search(**given: Any) -> None:
 
 def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     from recycle_pipeline.pipeline.api import merge
-    from recycle_pipeline.pipeline.config import config_from
     from recycle_pipeline.pipeline.config_file import as_toml, read_config_file
+    from recycle_pipeline.pipeline.given import config_from
     from recycle_pipeline.pipeline.processes import ranks_here
     from recycle_pipeline.pipeline.runner import plan_run
 

@@ -16,7 +16,9 @@ from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.reuse import RECYCLE_FROM
 from recycle_pipeline.models.topk import ROUNDINGS
 from recycle_pipeline.pipeline import config as config_module
-from recycle_pipeline.pipeline.config import RunConfig, check_prune, prune_of_keep
+from recycle_pipeline.pipeline.checks import check_prune
+from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.given import prune_of_keep
 from recycle_pipeline.pipeline.search.settings import OPTIMIZERS, REUSES, SCHEDULES
 
 REFUSALS = [

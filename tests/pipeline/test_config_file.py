@@ -10,8 +10,9 @@ from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline import config as settings
-from recycle_pipeline.pipeline.config import RunConfig, config_from
+from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import as_toml, read_config_file, read_run_config, write_config
+from recycle_pipeline.pipeline.given import config_from
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
@@ -39,6 +40,7 @@ FIELDS = {
     "data_root": st.none() | TEXT,
     "download": st.booleans(),
     "image_size": st.none() | COUNT,
+    "hold_out": st.just(0) | COUNT,
     "epochs": st.none() | COUNT,
     "batch_size": st.none() | COUNT,
     "learning_rate": st.none() | st.floats(0, 1e6, exclude_min=True),

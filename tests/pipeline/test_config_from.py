@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.api import merge
-from recycle_pipeline.pipeline.config import RunConfig, config_from, forms_of
+from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.given import config_from, forms_of
 
 
 def test_nothing_given_is_the_defaults():

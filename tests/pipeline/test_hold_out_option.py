@@ -5,9 +5,10 @@ import json
 import pytest
 
 from recycle_pipeline.exporters.ticket.reader import load_ticket
-from recycle_pipeline.pipeline.config import RunConfig, config_from
+from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.hold_out import held_out
+from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.run_folder import RunFolder

@@ -8,7 +8,8 @@ import pytest
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.init_scale import init_scale
 from recycle_pipeline.pipeline.cli.tables import _published
-from recycle_pipeline.pipeline.config import RunConfig, config_from
+from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.presets import PRESETS, find_preset
 from recycle_pipeline.pipeline.published_figures import conv_figures
 from recycle_pipeline.pipeline.search.settings import (
