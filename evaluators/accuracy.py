@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recycle_pipeline.evaluators.arrays import Array, Logits, Predict
+from recycle_pipeline.evaluators.arrays import Array, Logits, Predict, Split
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
@@ -21,7 +21,7 @@ class Accuracy:
     high: float
 
 
-def predict_all(predict: Predict, images: Array, batch_size: int) -> Logits:
+def predict_all(predict: Predict, images: Split, batch_size: int) -> Logits:
     """Run a model over a split, batch by batch.
 
     Args:

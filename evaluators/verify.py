@@ -8,7 +8,7 @@ import numpy as np
 
 from recycle_pipeline.evaluators import gates, machine
 from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
-from recycle_pipeline.evaluators.arrays import Array, Predict
+from recycle_pipeline.evaluators.arrays import Array, Predict, Split
 from recycle_pipeline.evaluators.gates import Limits, Verdict
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
 from recycle_pipeline.evaluators.onnx_model import OnnxModel
@@ -45,7 +45,7 @@ class LatencySettings:
 def verify(
     model: OnnxModel,
     reference: Array | Predict,
-    images: Array,
+    images: Split,
     labels: Array,
     *,
     batch_size: int,
@@ -113,7 +113,7 @@ def _judge(
     )
 
 
-def _time(model: OnnxModel, baseline: OnnxModel | None, images: Array, settings: LatencySettings) -> Latency:
+def _time(model: OnnxModel, baseline: OnnxModel | None, images: Split, settings: LatencySettings) -> Latency:
     """Time the model, and the baseline if there is one, on the first images."""
     batch = _fixed_batch(model) or 1
     some = np.ascontiguousarray(images[:batch])
@@ -135,7 +135,7 @@ def _fixed_batch(model: OnnxModel) -> int | None:
 
 def _require_consistent(
     model: OnnxModel,
-    images: Array,
+    images: Split,
     labels: Array,
     baseline: OnnxModel | None,
     latency: LatencySettings | None,

@@ -1,4 +1,4 @@
-"""Image data sets held in memory as uint8: digits, CIFAR, MNIST, Fashion-MNIST and folders of images.
+"""Image data sets as uint8, in memory or large in a file: digits, CIFAR, MNIST, Fashion-MNIST, folders.
 
 Importing this package imports numpy and nothing heavier; torchvision and scikit-learn are imported
 when a data set of theirs is loaded.

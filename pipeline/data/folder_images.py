@@ -36,11 +36,11 @@ def read_headers(paths: Sequence[str]) -> list[Header]:
             MAX_IMAGE_PIXELS (an image bomb). If any header is bad, the others' pixels are decoded too, so
             that one message names all.
     """
-    headers, problems = _attempt(_header, paths, paths)
+    headers, problems = attempt(_header, paths, paths)
     if problems:
         opened = [header.path for header in headers]
-        _, damaged = _attempt(lambda path: _square(path, True, 1), opened, opened)
-        raise _unreadable({**problems, **damaged}, len(paths))
+        _, damaged = attempt(lambda path: square(path, True, 1), opened, opened)
+        raise unreadable({**problems, **damaged}, len(paths))
     return headers
 
 
@@ -62,11 +62,11 @@ def read_pixels(headers: Sequence[Header], gray: bool, side: int) -> NDArray[np.
     paths = [header.path for header in headers]
 
     def fill(row: int) -> None:
-        pixels[row] = _square(paths[row], gray, side)
+        pixels[row] = square(paths[row], gray, side)
 
-    _, problems = _attempt(fill, paths, range(len(paths)))
+    _, problems = attempt(fill, paths, range(len(paths)))
     if problems:
-        raise _unreadable(problems, len(headers))
+        raise unreadable(problems, len(headers))
     return pixels
 
 
@@ -81,7 +81,7 @@ def _header(path: str) -> Header:
         return Header(path, image.size, image.mode)
 
 
-def _square(path: str, gray: bool, side: int) -> NDArray[np.uint8]:
+def square(path: str, gray: bool, side: int) -> NDArray[np.uint8]:
     """Decodes one image: the shorter side is brought to `side`, the longer cropped around the centre.
 
     The central square is resampled in one step. That is torchvision's Resize and CenterCrop without their
@@ -102,8 +102,8 @@ def _square(path: str, gray: bool, side: int) -> NDArray[np.uint8]:
     return np.asarray(square).reshape(side, side, -1).transpose(2, 0, 1)
 
 
-def _attempt(
-    action: Callable[[_T], _R], paths: Sequence[str], items: Sequence[_T]
+def attempt(
+    action: Callable[[_T], _R], paths: Sequence[str], items: Sequence[_T], threads: int = _THREADS
 ) -> tuple[list[_R], dict[str, str]]:
     """Applies `action` to every item, on several threads.
 
@@ -119,7 +119,7 @@ def _attempt(
             return None, _reason(error)
 
     results, problems = [], {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(_THREADS) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")  # remarks on odd metadata; the pixels decide
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for path, (result, problem) in zip(paths, pool.map(one, items), strict=True):
@@ -141,7 +141,7 @@ def _reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
-def _unreadable(problems: dict[str, str], number: int) -> UsageFault:
+def unreadable(problems: dict[str, str], number: int) -> UsageFault:
     shown = [f"{path} ({reason})" for path, reason in sorted(problems.items())[:_PROBLEMS_SHOWN]]
     more = f", and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
     return UsageFault(

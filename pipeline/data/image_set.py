@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.data.stored_images import StoredImages
+
+Images = NDArray[np.uint8] | StoredImages
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class ImageSet:
 
     Attributes:
         name: What the user asked for, e.g. `cifar10`; appears in messages and manifests.
-        train_images: uint8 pixels, shape (N, C, S, S).
+        train_images: uint8 pixels, shape (N, C, S, S); in memory, or of a large set in a file.
         train_labels: Class indices in [0, len(classes)), shape (N,).
         test_images: uint8 pixels, shape (M, C, S, S), with the C and S of `train_images`.
         test_labels: Class indices, shape (M,).
@@ -59,9 +62,9 @@ class ImageSet:
     """
 
     name: str
-    train_images: NDArray[np.uint8]
+    train_images: Images
     train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
+    test_images: Images
     test_labels: NDArray[np.int64]
     classes: tuple[str, ...]
     mean: tuple[float, ...]
@@ -104,10 +107,20 @@ class ImageSet:
     def _digest(self) -> str:
         hasher = hashlib.sha256(json.dumps(self.classes).encode())  # ASCII; quotes keep names apart
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-            hasher.update(f"{little.dtype.str}{little.shape}".encode())  # fixes how many bytes follow
-            hasher.update(little.data)
+            little = array.dtype.newbyteorder("<")
+            hasher.update(f"{little.str}{array.shape}".encode())  # fixes how many bytes follow
+            for part in array.chunks() if isinstance(array, StoredImages) else (array,):
+                hasher.update(np.ascontiguousarray(part, dtype=little).data)
         return hasher.hexdigest()
+
+    @property
+    def streams(self) -> bool:
+        """Whether the pixels stay in a file, to be read in parts."""
+        return isinstance(self.train_images, StoredImages)
+
+    def take_digest(self, digest: str) -> None:
+        """Sets what `digest` returns, where it was computed of the same contents before."""
+        self.__dict__["_digest"] = digest  # as cached_property does
 
     def _check_classes(self) -> None:
         if len(self.classes) < 2:
@@ -116,7 +129,7 @@ class ImageSet:
         if len(set(self.classes)) < len(self.classes):
             raise self._fault(f"class names repeat: {list(self.classes)}", "distinct names", "rename one")
 
-    def _check_split(self, split: str, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    def _check_split(self, split: str, images: Images, labels: NDArray[np.int64]) -> None:
         shape = images.shape
         if images.dtype != np.uint8 or len(shape) != 4 or shape[2] != shape[3] or 0 in shape[1:]:
             given = f"{split} images are {images.dtype} of shape {shape}"

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from recycle_pipeline.models.errors import UsageFault
@@ -21,9 +22,14 @@ KNOWN: tuple[str, ...] = (*FIXED_SIZES, f"{FOLDER_PREFIX}PATH")
 
 
 def load(
-    data: str, *, data_root: Path | None = None, download: bool = False, image_size: int | None = None
+    data: str,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    image_size: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> ImageSet:
-    """Reads a whole data set into memory.
+    """Reads a data set: into memory, but for a large folder, see `folder.load_folder`.
 
     Args:
         data: One of `KNOWN`; `folder:PATH` reads a folder of images.
@@ -32,6 +38,7 @@ def load(
         download: Whether missing files of CIFAR and MNIST may be fetched.
         image_size: Side in pixels to which a folder's images are brought. The other data sets take their
             own size or None.
+        say: Told how far the decoding of a large folder is.
 
     Returns:
         The data set.
@@ -40,7 +47,7 @@ def load(
         UsageFault: If the name is unknown, the files are missing or damaged, or `image_size` does not fit.
     """
     if data.startswith(FOLDER_PREFIX):
-        return load_folder(data.removeprefix(FOLDER_PREFIX), image_size)
+        return load_folder(data.removeprefix(FOLDER_PREFIX), image_size, say)
     if data not in FIXED_SIZES:
         raise UsageFault(_unknown(data))
     if image_size not in (None, FIXED_SIZES[data]):

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 _CHUNK_PIXELS = 1 << 24  # bincount widens uint8 to int64; chunks bound that copy to 128 MiB
 
 
+Counts = NDArray[np.int64]
+
+
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and population standard deviation of pixels / 255, per channel.
 
@@ -17,17 +20,27 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tu
     Returns:
         C means and C standard deviations. A channel in which all pixels are equal has std exactly 0.
     """
-    moments = [_moments(_histogram(images[:, channel])) for channel in range(images.shape[1])]
+    return statistics_of(histogram(images))
+
+
+def histogram(images: NDArray[np.uint8]) -> Counts:
+    """How often each value 0..255 occurs in (N, C, H, W), per channel: (C, 256). Of parts they add up."""
+    return np.stack([_counts(images[:, channel]) for channel in range(images.shape[1])])
+
+
+def statistics_of(counts: Counts) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The means and standard deviations of `channel_statistics` from a `histogram`."""
+    moments = [_moments(row) for row in counts.tolist()]  # exact Python integers
     return tuple(mean for mean, _ in moments), tuple(std for _, std in moments)
 
 
-def _histogram(plane: NDArray[np.uint8]) -> list[int]:
-    """Counts of the values 0..255 in one channel, shape (N, H, W), as exact Python integers."""
-    step = max(1, _CHUNK_PIXELS // max(1, plane[0].size))
+def _counts(plane: NDArray[np.uint8]) -> Counts:
+    """Counts in one channel, shape (N, H, W): (256,)."""
     counts = np.zeros(256, dtype=np.int64)
+    step = max(1, _CHUNK_PIXELS // max(1, plane[:1].size))
     for start in range(0, len(plane), step):
         counts += np.bincount(plane[start : start + step].ravel(), minlength=256)
-    return [int(count) for count in counts]
+    return counts
 
 
 def _moments(counts: list[int]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Images that stay on the device: shuffled, cropped, flipped and normalised there."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -25,11 +26,10 @@ class TrainingImages:
 
     def __init__(self, images: ImageSet, device: torch.device, seed: int, world: World = ALONE) -> None:
         self._world = world
-        pad = images.augmentation.pad
-        pixels = torch.from_numpy(images.train_images).to(device)
-        self._padded = torch.nn.functional.pad(pixels, (pad, pad, pad, pad))  # (N, C, S + 2 pad, S + 2 pad)
         self._labels = torch.from_numpy(images.train_labels).to(device)
-        self._pad, self._flip, self._side = pad, images.augmentation.flip, images.image_size
+        self._pad, self._flip = images.augmentation.pad, images.augmentation.flip
+        self._channels, self._side = images.channels, images.image_size
+        self._hold(images)
         self._normalise = Normalise(images, device)
         self._generator = torch.Generator(device).manual_seed(seed)
         count = len(self._labels)
@@ -37,8 +37,12 @@ class TrainingImages:
         self._shifts = torch.zeros(2, count, dtype=torch.int64, device=device)
         self._mirrored = torch.zeros(count, dtype=torch.bool, device=device)
         self._noise_std = images.augmentation.noise
-        noisy = pixels.shape if self._noise_std else (0,)
+        noisy = images.train_images.shape if self._noise_std else (0,)
         self._noise = torch.zeros(noisy, device=device)
+
+    def _hold(self, images: ImageSet) -> None:
+        pixels = torch.from_numpy(images.train_images).to(self._labels.device)
+        self._padded = torch.nn.functional.pad(pixels, (self._pad,) * 4)  # (N, C, S + 2 pad, S + 2 pad)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -83,20 +87,34 @@ class TrainingImages:
         across = line
         if self._flip:
             across = torch.where(self._mirrored[positions, None], self._side - 1 - line, line)
-        channels = torch.arange(self._padded.shape[1], device=positions.device)[None, :, None, None]
+        channels = torch.arange(self._channels, device=positions.device)[None, :, None, None]
         down, across = (line + rows)[:, None, :, None], (across + columns)[:, None, None, :]
-        pixels = self._padded[chosen[:, None, None, None], channels, down, across]
+        padded, which = self._padded_rows(chosen)
+        pixels = padded[which[:, None, None, None], channels, down, across]
         noise = self._noise[positions] if self._noise_std else None
         return self._normalise(pixels, noise), self._labels[chosen]
+
+    def _padded_rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded images, and where among them those of the present batch are: (n,)."""
+        return self._padded, chosen
+
+    def feeding(self) -> AbstractContextManager[None]:
+        """An epoch's steps are done within it; see `streamed.StreamedImages`."""
+        return nullcontext()
+
+    def stage(self) -> None:
+        """Call it before each step of an epoch, in order; nothing to do where all images are there."""
 
     def epoch(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Draws an epoch and yields this process's shares of its batches."""
         self.begin_epoch()
         positions = torch.arange(len(self), device=self._labels.device)
         start = 0
-        for size in self.batch_sizes(batch_size):
-            yield self.batch(positions[start : start + size][self._world.share(size).slice])
-            start += size
+        with self.feeding():
+            for size in self.batch_sizes(batch_size):
+                self.stage()
+                yield self.batch(positions[start : start + size][self._world.share(size).slice])
+                start += size
 
     def random_state(self) -> Tensor:
         """Of the generator, (n,) uint8 on the CPU: what the next epoch's draws follow from."""

@@ -31,6 +31,7 @@ from recycle_pipeline.pipeline.search.memory import (
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
+from recycle_pipeline.pipeline.search.streamed import evaluated_images
 from recycle_pipeline.pipeline.search.twin import twin_of
 
 EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
@@ -83,7 +84,7 @@ class CapturedSteps:
         self._bad = torch.full((), NEVER, device=device)
         self._tested = world.share(len(images.test_labels))
         part = self._tested.slice if self._tested.count else slice(1)  # a graph needs an image to look at
-        self._test_pixels = torch.from_numpy(images.test_images[part]).to(device)
+        self._test_images = evaluated_images(images.test_images[part], device, EVALUATION_BATCH)
         self._test_labels = torch.from_numpy(images.test_labels[part]).to(device)
         self._normalise = Normalise(images, device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -137,12 +138,14 @@ class CapturedSteps:
         self.rewind(first)
         self._sums.zero_()
         pace = Pace(self._device)
-        for step, size in enumerate(self._sizes, start=first):
-            if hooks.event_due(step):
-                self._event(step, prune, hooks)
-            self.launches[size]()
-            if done := pace.launched():
-                hooks.done(first + done)
+        with self._training.feeding():
+            for step, size in enumerate(self._sizes, start=first):
+                if hooks.event_due(step):
+                    self._event(step, prune, hooks)
+                self._training.stage()
+                self.launches[size]()
+                if done := pace.launched():
+                    hooks.done(first + done)
         self.flat.store()
         self._masked.refresh(prune)
         sums = epoch_sums(self._world.sum(self._sums), self._world.least(self._bad))
@@ -171,8 +174,10 @@ class CapturedSteps:
         self.flat.load_effective()
         self._cursor.zero_()
         self._correct.zero_()
-        for _ in range(-(-self._tested.count // EVALUATION_BATCH)):
-            self._test_launch()
+        with self._test_images.feeding():
+            for _ in range(-(-self._tested.count // EVALUATION_BATCH)):
+                self._test_images.stage()
+                self._test_launch()
         return int(self._world.sum(self._correct)) / self._tested.whole
 
     def memory(self) -> dict[str, Tensor]:
@@ -247,6 +252,6 @@ class CapturedSteps:
         positions = self._cursor + torch.arange(EVALUATION_BATCH, device=self._device)
         chosen = positions.clamp(max=len(self._test_labels) - 1)
         with mixed_precision(self._device):
-            logits = self._twin(laid_out(self._normalise(self._test_pixels[chosen])))
+            logits = self._twin(laid_out(self._normalise(self._test_images.pixels(chosen))))
         self._correct += ((logits.argmax(1) == self._test_labels[chosen]) & (positions < total)).sum()
         self._cursor += EVALUATION_BATCH

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -104,7 +105,7 @@ def evaluate(network: nn.Module, images: ImageSet, device: torch.device, world: 
         mine = world.share(len(images.test_labels)).slice
         for start in range(mine.start, mine.stop, EVALUATION_BATCH):
             part = slice(start, min(start + EVALUATION_BATCH, mine.stop))
-            pixels = torch.from_numpy(images.test_images[part]).to(device)
+            pixels = torch.from_numpy(np.asarray(images.test_images[part])).to(device)
             labels = torch.from_numpy(images.test_labels[part]).to(device)
             correct += (network(normalise(pixels)).argmax(1) == labels).sum()
     return int(world.sum(correct)) / len(images.test_labels)

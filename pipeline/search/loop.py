@@ -29,6 +29,7 @@ from recycle_pipeline.pipeline.search.settings import (
     learning_rate_at,
 )
 from recycle_pipeline.pipeline.search.steps import Steps, not_finite
+from recycle_pipeline.pipeline.search.streamed import training_images
 
 COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 
@@ -78,7 +79,7 @@ def search(
     plain = copy.deepcopy(network) if fast else None  # where it was built: not in the device's memory
     network.to(device)
     masked = MaskedNetwork(network, settings.recipe)
-    training = TrainingImages(images, device, settings.recipe.seed, world)
+    training = training_images(images, device, settings.recipe.seed, settings.batch_size, world)
     steps_per_epoch = len(training.batch_sizes(settings.batch_size))
     check_event_numbers(settings, steps_per_epoch)
     total = settings.epochs * steps_per_epoch

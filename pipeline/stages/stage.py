@@ -58,7 +58,13 @@ class Context:
         """The data set, loaded at first use."""
         config = self.config
         root = Path(config.data_root) if config.data_root else None
-        return load(config.data, data_root=root, download=config.download, image_size=config.image_size)
+        return load(
+            config.data,
+            data_root=root,
+            download=config.download,
+            image_size=config.image_size,
+            say=lambda text: self.reporter.stage("data", text),
+        )
 
     @cached_property
     def searched_images(self) -> ImageSet:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.registry import is_custom
+from recycle_pipeline.pipeline.data.prepared import Prepared
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ def _work(context: Context) -> dict[str, Any]:
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
     rebuilt = rebuild(folder.ticket, arch=custom)
     check_data(context, rebuilt.subnetwork)
-    pixels = normalised(images.test_images, rebuilt.subnetwork.mean, rebuilt.subnetwork.std)
+    statistics = rebuilt.subnetwork.mean, rebuilt.subnetwork.std
+    pixels = Prepared(images.test_images, lambda part: normalised(part, *statistics))
     reference = _torch_logits(rebuilt.network, pixels)
-    fed = images.test_images if model.input_dtype == np.uint8 else pixels
+    fed = Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels
     with tempfile.TemporaryDirectory() as scratch:
         twin_path = Path(scratch) / "dense-twin.onnx"
         write_dense_twin(model_path, twin_path)
@@ -133,12 +135,13 @@ def normalised(
     return (pixels.astype(np.float32) / np.float32(255) - centres) / spreads
 
 
-def _torch_logits(network: "nn.Module", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _torch_logits(network: "nn.Module", pixels: Prepared) -> NDArray[np.float32]:
     """Logits of the rebuilt network, batch norm not folded, on the CPU: (N, K)."""
     import torch
 
+    starts = range(0, len(pixels), BATCH_SIZE)
     with torch.inference_mode():
-        parts = [network(part) for part in torch.split(torch.from_numpy(pixels), BATCH_SIZE)]
+        parts = [network(torch.from_numpy(pixels[start : start + BATCH_SIZE])) for start in starts]
     logits: NDArray[np.float32] = torch.cat(parts).numpy()
     return logits
 

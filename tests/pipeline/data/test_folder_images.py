@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.pipeline.data import Augmentation, ImageSet, folder, load
+from recycle_pipeline.pipeline.data import Augmentation, ImageSet, load
 
 Writer = Callable[..., Path]
 
@@ -187,26 +187,6 @@ def test_an_image_bomb_is_refused(
         warnings.simplefilter("ignore")  # the guard must not depend on the caller's filters
         message = refusal(tmp_path, image_size=8)
     assert f"{bomb} (more than 1000 pixels, Pillow's limit" in message
-
-
-def test_a_set_that_exceeds_the_memory_limit_is_refused_before_decoding(
-    tmp_path: Path, write_images: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_images("a", 2, (32, 32))
-    write_images("b", 2, (32, 32))
-    monkeypatch.setattr(folder, "MEMORY_LIMIT", 4 * 3 * 20 * 20)
-    monkeypatch.setattr(folder, "read_pixels", None)
-    assert "pass --image-size 20 or smaller" in refusal(tmp_path)
-    assert "channels of 21x21 pixels" in refusal(tmp_path, image_size=21)
-    monkeypatch.setattr(folder, "MEMORY_LIMIT", 11)
-    assert "use fewer images" in refusal(tmp_path, image_size=1)
-
-
-def test_8_gib_is_the_limit(tmp_path: Path, write_images: Writer) -> None:
-    write_images("a", 2)
-    write_images("b", 2)
-    message = refusal(tmp_path, image_size=30_000)
-    assert "would take 10.1 GiB" in message and "at most 8.0 GiB" in message
 
 
 def test_images_without_contrast_are_refused(tmp_path: Path, write_images: Writer) -> None:
