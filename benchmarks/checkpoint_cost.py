@@ -29,6 +29,7 @@ from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.stages.search import settings_of
 
@@ -61,10 +62,10 @@ def one_search(images: ImageSet, device: torch.device, epochs: int, path: Path |
         marks.append(time.perf_counter())
 
     if path is None:
-        search(network, images, settings_of(config), device, on_epoch)
+        search(network, images, settings_of(config), device, Listeners(on_epoch))
         return time.perf_counter() - marks[0], 0.0
     with Timed(path, {}, print) as checkpoints:
-        search(network, images, settings_of(config), device, on_epoch, checkpoints=checkpoints)
+        search(network, images, settings_of(config), device, Listeners(on_epoch), checkpoints=checkpoints)
     return time.perf_counter() - marks[0], checkpoints.spent
 
 

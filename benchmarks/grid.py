@@ -36,6 +36,7 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
     from recycle_pipeline.pipeline.data import load
     from recycle_pipeline.pipeline.data.hold_out import held_out
     from recycle_pipeline.pipeline.given import config_from
+    from recycle_pipeline.pipeline.search.listeners import Listeners
     from recycle_pipeline.pipeline.search.loop import search
     from recycle_pipeline.pipeline.stages.search import settings_of
 
@@ -62,7 +63,7 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
         notes: list[str] = []
         started = time.perf_counter()
         try:
-            search(network, images, settings_of(config), device, records.append, on_note=notes.append)
+            search(network, images, settings_of(config), device, Listeners(records.append, note=notes.append))
         except Exception as error:
             done.put({"key": key, "options": options, "error": f"{type(error).__name__}: {error}"[:400]})
             continue

@@ -31,6 +31,7 @@ from recycle_pipeline.pipeline.device import device_among
 from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.processes import Together, leave, ranks_here
 from recycle_pipeline.pipeline.search.distributed import ALONE, form_world
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search import settings_of
@@ -70,7 +71,9 @@ def one_process(args: argparse.Namespace) -> None:
         world = form_world(together, device, own=own) if together else ALONE
         network = build(args.arch, classes=10, channels=3, image_size=32)
         notes: list[str] = []
-        search(network, images, settings_of(config), device, on_epoch, on_note=notes.append, world=world)
+        search(
+            network, images, settings_of(config), device, Listeners(on_epoch, note=notes.append), world=world
+        )
     if ranks.rank == 0:
         rates = args.images / np.diff(ends[:-1])
         row: dict[str, Any] = {"processes": ranks.size, "batch_size": args.batch_size, "arch": args.arch}

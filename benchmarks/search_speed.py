@@ -43,6 +43,7 @@ from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.eager import EagerSteps
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.settings import SearchSettings
 from recycle_pipeline.pipeline.search.steps import StepHooks
@@ -230,7 +231,7 @@ def whole_epochs(args: argparse.Namespace, images: ImageSet, settings: SearchSet
     options = ArchOptions(width=args.width)
     network = build(args.arch, classes=10, channels=3, image_size=args.side, options=options)
     on_epoch = lambda record: ends.append(time.perf_counter())  # noqa: E731
-    search(network, images, settings, torch.device("cuda"), on_epoch, engine=args.arm)
+    search(network, images, settings, torch.device("cuda"), Listeners(on_epoch), engine=args.arm)
     seconds = np.diff(ends[:-1])
     rates = len(images.train_labels) / seconds
     return {

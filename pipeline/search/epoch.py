@@ -1,19 +1,22 @@
 """An epoch of a search besides its training: reuse events before steps and after it, and what is told."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.events import reuse_weights
-from recycle_pipeline.pipeline.search.records import EpochSoFar
+from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 from recycle_pipeline.pipeline.search.settings import (
     SearchSettings,
     event_number_after,
     event_number_before_step,
+    learning_rate_at,
     prune_at,
     reuse_event_after,
     reuse_event_before_step,
 )
-from recycle_pipeline.pipeline.search.steps import StepHooks
+from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 
 
 class EpochUnderWay:
@@ -23,7 +26,8 @@ class EpochUnderWay:
         masked: the network under search.
         settings: of the search.
         epoch: from 0.
-        on_step: called with the number of steps done, of the whole search, and the epoch so far.
+        steps: of an epoch.
+        on_step: called with the number of steps done and of all steps of the search, and the epoch so far.
 
     Attributes:
         prune: rate in force.
@@ -35,10 +39,12 @@ class EpochUnderWay:
         masked: MaskedNetwork,
         settings: SearchSettings,
         epoch: int,
-        on_step: Callable[[int, EpochSoFar], None],
+        steps: int,
+        on_step: Callable[[int, int, EpochSoFar], None],
     ) -> None:
         self._masked, self._settings, self._epoch = masked, settings, epoch
-        self._on_step = on_step
+        self._steps, self._on_step = steps, on_step
+        self._began = time.perf_counter()
         self._loss: float | None = None
         self._accuracy: float | None = None
         self.prune = prune_at(settings, epoch)
@@ -49,10 +55,37 @@ class EpochUnderWay:
         """What an engine calls while it trains."""
         return StepHooks(self._due_before, self._before, self._done, self._seen)
 
+    def trained(self, sums: EpochSums) -> None:
+        """Its training is over; what follows does not count in images per second."""
+        self._sums, self._seconds = sums, time.perf_counter() - self._began
+
     def reuse_after(self) -> None:
         """The event after the epoch, if there is one; ranked by the masks just evaluated."""
         if reuse_event_after(self._settings, self._epoch):
             self._reuse(event_number_after(self._settings, self._epoch))
+
+    def record(self, accuracy: float, images: ImageSet, seconds: float) -> EpochRecord:
+        """The finished epoch, trained and with its reuse done.
+
+        Args:
+            accuracy: top-1 fraction on the test split of `images`.
+            images: the data.
+            seconds: since the search began.
+        """
+        last_step = (self._epoch + 1) * self._steps - 1
+        return EpochRecord(
+            epoch=self._epoch + 1,
+            loss=self._sums.loss,
+            train_accuracy=self._sums.accuracy,
+            test_accuracy=None if images.held_out else accuracy,
+            learning_rate=learning_rate_at(self._settings, last_step, self._steps),
+            prune=self.prune,
+            written=self.written,
+            changed=self.changed,
+            images_per_second=len(images.train_labels) / self._seconds,
+            seconds=seconds,
+            held_out_accuracy=accuracy if images.held_out else None,
+        )
 
     def _due_before(self, step: int) -> bool:
         return reuse_event_before_step(self._settings, step)
@@ -70,4 +103,5 @@ class EpochUnderWay:
         self._loss, self._accuracy = loss / count, correct / count
 
     def _done(self, steps: int) -> None:
-        self._on_step(steps, EpochSoFar(self._loss, self._accuracy, self.prune, self.written))
+        so_far = EpochSoFar(self._loss, self._accuracy, self.prune, self.written)
+        self._on_step(steps, self._settings.epochs * self._steps, so_far)

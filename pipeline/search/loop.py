@@ -21,13 +21,10 @@ from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
 from recycle_pipeline.pipeline.search.epoch import EpochUnderWay
-from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
+from recycle_pipeline.pipeline.search.listeners import NOBODY, Listeners
+from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.search_state import SearchState
-from recycle_pipeline.pipeline.search.settings import (
-    SearchSettings,
-    check_event_numbers,
-    learning_rate_at,
-)
+from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers
 from recycle_pipeline.pipeline.search.steps import Steps, not_finite
 from recycle_pipeline.pipeline.search.streamed import training_images
 
@@ -39,9 +36,7 @@ def search(
     images: ImageSet,
     settings: SearchSettings,
     device: torch.device,
-    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
-    on_step: Callable[[int, int, EpochSoFar], None] = lambda done, total, so_far: None,
-    on_note: Callable[[str], None] = lambda note: None,
+    tell: Listeners = NOBODY,
     engine: str = "auto",
     world: World = ALONE,
     checkpoints: Checkpoints | None = None,
@@ -55,14 +50,12 @@ def search(
         images: the data.
         settings: of the search.
         device: where to search.
-        on_epoch: called with each epoch's record.
-        on_step: called with the number of steps done and of all steps, and the epoch so far.
-        on_note: called with what a user should know of how the search runs.
+        tell: who hears of it.
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
             kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
             auto is eager; captured does the same steps without a graph, for tests.
         world: the processes that search together, each of which calls this with the same arguments, but
-            for `device` and what it wants to hear.
+            for `device` and who hears of it.
         checkpoints: where to go on from after an interruption, and what to leave for the next one.
 
     Returns:
@@ -84,38 +77,24 @@ def search(
     check_event_numbers(settings, steps_per_epoch)
     total = settings.epochs * steps_per_epoch
     compiled = engine == "compiled" or (engine == "auto" and total >= COMPILE_FROM)
-    steps = _engine(masked, plain, training, images, settings, compiled, on_note, world)
+    steps = _engine(masked, plain, training, images, settings, compiled, tell.note, world)
     state = SearchState(masked, training, steps)
     records = checkpoints.resume(state, settings.epochs) if checkpoints else []
     records = _as_first_process(state, records, world)
     started = time.perf_counter() - (records[-1].seconds if records else 0.0)
     for epoch in range(len(records), settings.epochs):
-        epoch_started = time.perf_counter()
-        now = EpochUnderWay(masked, settings, epoch, lambda done, so_far: on_step(done, total, so_far))
+        now = EpochUnderWay(masked, settings, epoch, steps_per_epoch, tell.step)
         sums = steps.train_epoch(epoch, now.prune, now.hooks)
         if sums.bad_step is not None or not masked.is_finite():
             raise not_finite(sums, settings, steps_per_epoch, checkpoints.kept() if checkpoints else "")
-        trained = time.perf_counter() - epoch_started
-        last = epoch == settings.epochs - 1
+        now.trained(sums)
         world.level(network)
         world.check_masks(masked, epoch + 1)
+        last = epoch == settings.epochs - 1
         accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
         now.reuse_after()
-        record = EpochRecord(
-            epoch + 1,
-            sums.loss,
-            sums.accuracy,
-            None if images.held_out else accuracy,
-            learning_rate_at(settings, (epoch + 1) * steps_per_epoch - 1, steps_per_epoch),
-            now.prune,
-            now.written,
-            now.changed,
-            len(images.train_labels) / trained,
-            time.perf_counter() - started,
-            accuracy if images.held_out else None,
-        )
-        records.append(record)
-        on_epoch(record)
+        records.append(now.record(accuracy, images, time.perf_counter() - started))
+        tell.epoch(records[-1])
         if checkpoints and not last:
             checkpoints.take(state, records)
     network.eval()

@@ -1,10 +1,9 @@
 """Stage `search`: data and settings to search.safetensors and metrics.jsonl."""
 
 import dataclasses
-import json
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
@@ -14,9 +13,13 @@ from recycle_pipeline.pipeline.device import device_among, find_device
 from recycle_pipeline.pipeline.manifest import stage_key
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
+from recycle_pipeline.pipeline.stages.search_log import SearchLog
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
-from recycle_pipeline.pipeline.tensorboard import ScalarLog
 from recycle_pipeline.pipeline.version import VERSION
+
+if TYPE_CHECKING:
+    from recycle_pipeline.models.masked_network import MaskedNetwork
+    from recycle_pipeline.models.subnetwork import Subnetwork
 
 
 def _inputs(context: Context) -> dict[str, str]:
@@ -28,80 +31,61 @@ def _outputs(context: Context) -> list[Path]:
 
 
 def _work(context: Context) -> dict[str, Any]:
-    from recycle_pipeline.exporters.ticket.writer import write_ticket
-    from recycle_pipeline.models.subnetwork import array_digest
-    from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
-    from recycle_pipeline.pipeline.search.loop import search
-    from recycle_pipeline.pipeline.search.outcome import subnetwork_of
-
-    config, images = context.config, context.searched_images
     if context.together:
         context.together.announce(_identity(context))
         _fetch(context)
     world, device = _world(context)
-    network = _network(context)
-    records: list[EpochRecord] = []
+    masked, records = _searched(context, world, device)
+    subnetwork = _stored(context, masked)
+    context.folder.live_metrics.replace(context.folder.metrics)
+    return {
+        "device": str(device),
+        **_facts_of_processes(context.config, world),
+        "kept": subnetwork.kept,
+        "weights": subnetwork.size,
+        "moved": sum(tensor.moved for tensor in subnetwork.tensors),
+        **_accuracy_facts(records, len(context.searched_images.test_labels)),
+        "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
+        **_preset_facts(context.config),
+    }
+
+
+def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork, list[EpochRecord]]":
+    """Searches, with progress told and kept, from a checkpoint where there is one."""
+    from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
+    from recycle_pipeline.pipeline.search.loop import search
+
+    images, settings = context.searched_images, settings_of(context.config)
+    network, reporter = _network(context), context.reporter
+    reporter.stage("search", _plan(context.config, images, device))
     context.folder.root.mkdir(parents=True, exist_ok=True)
-    settings = settings_of(config)
-    context.reporter.stage("search", _plan(config, images, device))
-    context.reporter.search_begins(settings.epochs, len(images.train_labels))
-    scalars = ScalarLog(context.folder, config.tensorboard)
-    try:
-        with context.folder.live_metrics.open("w", encoding="utf-8") as live:
+    belongs_to, path = _belongs_to(context, device.type), context.folder.checkpoint
+    with (
+        SearchLog(context.folder, reporter, tensorboard=context.config.tensorboard) as log,
+        Checkpoints(path, belongs_to, log.note, log.resumed) as checkpoints,
+    ):
+        reporter.search_begins(settings.epochs, len(images.train_labels))
+        tell = log.listeners
+        masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
+    return masked, log.records
 
-            def keep(*done: EpochRecord) -> None:
-                records.extend(done)
-                lines = [record.to_json() for record in done]
-                live.writelines(json.dumps(line) + "\n" for line in lines)
-                live.flush()
-                scalars.add(*lines)
 
-            def on_epoch(record: EpochRecord) -> None:
-                keep(record)
-                context.reporter.search_epoch(record)
+def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":
+    """Writes search.safetensors, with digests of what the search computed with."""
+    from recycle_pipeline.exporters.ticket.writer import write_ticket
+    from recycle_pipeline.models.subnetwork import array_digest
+    from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
-            def on_resume(*done: EpochRecord) -> None:
-                keep(*done)
-                context.reporter.search_resumed(done)
-
-            def on_note(note: str) -> None:
-                context.reporter.stage("search", note)
-
-            belongs_to = _belongs_to(context, device.type)
-            with Checkpoints(context.folder.checkpoint, belongs_to, on_note, on_resume) as checkpoints:
-                masked = search(
-                    network,
-                    images,
-                    settings,
-                    device,
-                    on_epoch,
-                    context.reporter.search_step,
-                    on_note,
-                    world=world,
-                    checkpoints=checkpoints,
-                )
-    finally:
-        scalars.close()
-        context.reporter.search_over()
+    config = context.config
     recipe = {key: value for key, value in SEARCH.settings(config).items() if value is not None}
     # `data` is the setting, a name or a path; the digest is of the whole, held out or not.
     recipe |= {"tool": VERSION, "data_sha256": context.images.digest()}
-    subnetwork = subnetwork_of(masked, images, config.arch, recipe, config.options)
+    subnetwork = subnetwork_of(masked, context.searched_images, config.arch, recipe, config.options)
     arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
     arrays.update(subnetwork.state)
     digests = {name: array_digest(array) for name, array in arrays.items()}
     write_ticket(subnetwork, context.folder.searched, digests)
-    context.folder.live_metrics.replace(context.folder.metrics)
-    return {
-        "device": str(device),
-        **_facts_of_processes(config, world),
-        "kept": subnetwork.kept,
-        "weights": subnetwork.size,
-        "moved": sum(tensor.moved for tensor in subnetwork.tensors),
-        **_accuracy_facts(records, len(images.test_labels)),
-        "images_per_second": round(statistics.median(r.images_per_second for r in records), 1),
-        **_preset_facts(config),
-    }
+    return subnetwork
 
 
 def _accuracy_facts(records: list[EpochRecord], count: int) -> dict[str, Any]:

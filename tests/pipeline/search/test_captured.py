@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from recycle_pipeline.pipeline.search import captured, loop
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
 VARIANTS = [
@@ -38,8 +39,7 @@ def both(network, images, settings, device):
             images,
             settings,
             device,
-            records.append,
-            on_note=notes.append,
+            Listeners(records.append, note=notes.append),
             engine=engine,
         )
         assert notes == []
@@ -84,7 +84,14 @@ def test_on_cuda_the_captured_engine_learns_as_the_eager_one(
 def test_on_cuda_a_compiled_search_learns(image_set, settings_with, network):
     records = []
     settings = settings_with(epochs=20, prune=0.5, kind="binary", learning_rate=0.5)
-    search(network, image_set(train=48), settings, torch.device("cuda"), records.append, engine="compiled")
+    search(
+        network,
+        image_set(train=48),
+        settings,
+        torch.device("cuda"),
+        Listeners(records.append),
+        engine="compiled",
+    )
     assert records[-1].loss < 0.7 * records[0].loss
 
 
@@ -101,7 +108,11 @@ def test_on_cuda_a_network_that_no_graph_can_hold_is_searched_all_the_same(image
 
     notes, records = [], []
     search(
-        Undecided(), image_set(), settings_with(), torch.device("cuda"), records.append, on_note=notes.append
+        Undecided(),
+        image_set(),
+        settings_with(),
+        torch.device("cuda"),
+        Listeners(records.append, note=notes.append),
     )
     assert len(notes) == 1 and notes[0].startswith("this network cannot be captured in a CUDA graph (")
     assert len(records) == 1
@@ -118,7 +129,7 @@ def test_a_network_that_the_fast_engine_refuses_is_searched_eagerly_from_the_sam
     _, expected = next(both(network, images, settings, cpu))
     monkeypatch.setattr(loop, "CapturedSteps", Refusing)
     notes, records = [], []
-    search(network, images, settings, cpu, records.append, on_note=notes.append, engine="captured")
+    search(network, images, settings, cpu, Listeners(records.append, note=notes.append), engine="captured")
     assert notes == ["this network cannot be captured in a CUDA graph (no graph); the search is slower"]
     assert [r.loss for r in records] == [r.loss for r in expected]
 
@@ -144,6 +155,6 @@ def test_where_nothing_compiles_the_search_is_captured_all_the_same(
     images, settings = image_set(), settings_with()
     _, expected = next(both(network, images, settings, cpu))
     notes, records = [], []
-    search(network, images, settings, cpu, records.append, on_note=notes.append, engine="compiled")
+    search(network, images, settings, cpu, Listeners(records.append, note=notes.append), engine="compiled")
     assert notes == ["this network cannot be compiled (Failed to find C compiler.); the search is slower"]
     assert [r.loss for r in records] == pytest.approx([r.loss for r in expected], rel=1e-4)

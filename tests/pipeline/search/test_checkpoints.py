@@ -15,6 +15,7 @@ from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.search import checkpoints as module
 from recycle_pipeline.pipeline.search.checkpoint import read_checkpoint, write_checkpoint
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
 VARIANTS = [
@@ -87,9 +88,7 @@ class Run:
                     images,
                     settings,
                     torch.device(device),
-                    on_epoch,
-                    on_step,
-                    self.notes.append,
+                    Listeners(on_epoch, on_step, self.notes.append),
                     engine,
                     checkpoints=checkpoints,
                 )

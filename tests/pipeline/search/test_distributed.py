@@ -17,6 +17,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.distributed import World, mask_digests
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
 TESTS = Path(__file__).parents[1]
@@ -66,7 +67,9 @@ def found_by(network, images, settings, engine, world=None):
     """What a search found and reported, as plain values."""
     records, also = [], {} if world is None else {"world": world}
     network = copy.deepcopy(network)
-    masked = search(network, images, settings, torch.device("cpu"), records.append, engine=engine, **also)
+    masked = search(
+        network, images, settings, torch.device("cpu"), Listeners(records.append), engine=engine, **also
+    )
     return {
         "masks": [layer.weight.mask.numpy() for layer in masked.layers],
         "weights": [layer.weight.weight.numpy() for layer in masked.layers],

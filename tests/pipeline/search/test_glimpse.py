@@ -7,6 +7,7 @@ import torch
 
 from recycle_pipeline.pipeline.search import glimpse
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
 CUDA = pytest.param(
@@ -45,7 +46,9 @@ def told_by(network, images, settings, engine, device="cpu"):
     """What is told at each step, the records, and the masks of the end."""
     records, told = [], []
     on_step = lambda done, total, so_far: told.append((done, so_far))  # noqa: E731
-    masked = search(network, images, settings, torch.device(device), records.append, on_step, engine=engine)
+    masked = search(
+        network, images, settings, torch.device(device), Listeners(records.append, on_step), engine=engine
+    )
     return told, records, [layer.weight.mask.clone() for layer in masked.layers]
 
 

@@ -13,6 +13,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.search import eager, loop
 from recycle_pipeline.pipeline.search.batches import Normalise
 from recycle_pipeline.pipeline.search.eager import evaluate
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.settings import learning_rate_at
 
@@ -23,7 +24,7 @@ def searched(small_network, cpu):
 
     def run(images, settings, network=None):
         records = []
-        masked = search(network or small_network(), images, settings, cpu, records.append)
+        masked = search(network or small_network(), images, settings, cpu, Listeners(records.append))
         return masked, records
 
     return run
@@ -88,7 +89,7 @@ def test_records_count_epochs_steps_and_time(image_set, settings_with, small_net
     steps, records = [], []
     settings = settings_with(epochs=3)
     on_step = lambda done, total, so_far: steps.append((done, total))  # noqa: E731
-    search(small_network(), image_set(train=20), settings, cpu, records.append, on_step)
+    search(small_network(), image_set(train=20), settings, cpu, Listeners(records.append, on_step))
     assert [record.epoch for record in records] == [1, 2, 3]
     assert steps == [(step, 9) for step in range(1, 10)]
     assert all(record.images_per_second > 0 for record in records)

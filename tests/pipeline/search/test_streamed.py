@@ -17,6 +17,7 @@ from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import World
 from recycle_pipeline.pipeline.search.feeder import SLOTS, Feeder
+from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.streamed import StreamedImages, training_images
 
@@ -55,7 +56,7 @@ def found_by(network, images, settings, engine, device, **options):
     """All that a search found and reported, as values that can be compared to the bit."""
     records = []
     masked = search(
-        copy.deepcopy(network), images, settings, device, records.append, engine=engine, **options
+        copy.deepcopy(network), images, settings, device, Listeners(records.append), engine=engine, **options
     )
     tensors = [tensor for layer in masked.layers for tensor in (layer.weight.mask, layer.scores.detach())]
     facts = [(r.loss, r.train_accuracy, r.test_accuracy, r.written, r.changed) for r in records]
@@ -135,7 +136,7 @@ def test_pixels_that_cannot_be_read_end_the_search_with_their_name(
         os.truncate(tmp_path / "pixels", 100)
 
     with pytest.raises(CorruptArtefact, match=f"cannot be read from {tmp_path}/pixels: it ends too early"):
-        search(network, images, settings_with(epochs=3), cpu, damage, engine=engine)
+        search(network, images, settings_with(epochs=3), cpu, Listeners(damage), engine=engine)
 
 
 def test_the_device_holds_some_batches_whatever_the_number_of_images(image_set, cpu, on_disk):
@@ -207,7 +208,7 @@ def test_on_cuda_graphs_see_the_same_batches_streamed_as_resident(
 def found_by_on_cuda(network, images, settings, engine):
     records, notes = [], []
     device = torch.device("cuda")
-    options = {"engine": engine, "on_note": notes.append}
-    search(copy.deepcopy(network), images, settings, device, records.append, **options)
+    tell = Listeners(records.append, note=notes.append)
+    search(copy.deepcopy(network), images, settings, device, tell, engine=engine)
     assert notes == []
     return [record.loss for record in records]
