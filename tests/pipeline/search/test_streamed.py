@@ -17,7 +17,7 @@ from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import World
 from recycle_pipeline.pipeline.search.feeder import SLOTS, Feeder
-from recycle_pipeline.pipeline.search.listeners import Listeners
+from recycle_pipeline.pipeline.search.listeners import NOBODY, Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.streamed import StreamedImages, training_images
 
@@ -52,12 +52,11 @@ def no_thread_stays():
     assert threading.active_count() == before
 
 
-def found_by(network, images, settings, engine, device, **options):
+def found_by(network, images, settings, engine, device, on_step=NOBODY.step, **options):
     """All that a search found and reported, as values that can be compared to the bit."""
     records = []
-    masked = search(
-        copy.deepcopy(network), images, settings, device, Listeners(records.append), engine=engine, **options
-    )
+    tell = Listeners(records.append, on_step)
+    masked = search(copy.deepcopy(network), images, settings, device, tell, engine=engine, **options)
     tensors = [tensor for layer in masked.layers for tensor in (layer.weight.mask, layer.scores.detach())]
     facts = [(r.loss, r.train_accuracy, r.test_accuracy, r.written, r.changed) for r in records]
     return facts, [tensor.numpy().tobytes() for tensor in tensors], masked.state()
