@@ -18,6 +18,7 @@ from recycle_pipeline.pipeline.data.statistics import channel_statistics
 
 STREAM_ABOVE = 2 << 30  # bytes of pixels, both splits: 14,266 images of 224 px; more stays on the disk
 _SIZES_SHOWN = 5
+_MANY = 20_000  # images: from here on, looking at them takes seconds
 
 
 def load_folder(
@@ -57,6 +58,8 @@ def load_folder(
     about = entry_path(paths, len(listing.train_paths), image_size)
     entry = find(about)
     if entry is None or entry.nbytes <= limit:
+        if len(paths) >= _MANY:
+            say(f"looks at {len(paths):,} images")
         headers = read_headers(paths)
         gray = all(header.mode in ("L", "1") for header in headers)
         side = _common_side(root, headers) if image_size is None else image_size
@@ -69,6 +72,7 @@ def load_folder(
     if entry.digest:
         images.take_digest(entry.digest)
     else:
+        say("takes the digest of the decoded images")
         entry.keep_digest(images.digest())
     return images
 

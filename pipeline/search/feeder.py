@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recycle_pipeline.pipeline.data.stored_images import StoredImages
 
-SLOTS = 6  # batches under way; as many threads read, which a cold disk needs more than the processor does
+SLOTS = 6  # batches under way; as many threads read: a cold disk needs them, not the processor
 
 
 class Feeder:
@@ -27,22 +27,23 @@ class Feeder:
         images: (N, C, S, S).
         device: where batches go.
         capacity: images in the largest batch.
+        slots: batches that may be under way.
 
     Attributes:
         staged: (capacity, C, S, S) uint8 on the device; the present batch is in its beginning.
     """
 
-    def __init__(self, images: StoredImages, device: torch.device, capacity: int) -> None:
+    def __init__(self, images: StoredImages, device: torch.device, capacity: int, slots: int = SLOTS) -> None:
         shape = (capacity, *images.shape[1:])
         self._images = images
         self.staged = torch.zeros(shape, dtype=torch.uint8, device=device)
         self._slots: list[_HostSlot] | list[_CudaSlot]
         if device.type == "cuda":
             stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-            self._slots = [_CudaSlot(shape, device, stream) for _ in range(SLOTS)]
+            self._slots = [_CudaSlot(shape, device, stream) for _ in range(slots)]
             stream.wait_stream(torch.cuda.current_stream(device))  # slots may lie in memory that is in use
         else:
-            self._slots = [_HostSlot(shape) for _ in range(SLOTS)]
+            self._slots = [_HostSlot(shape) for _ in range(slots)]
         self._under_way: deque[Future[None]] = deque()
 
     @contextmanager
@@ -53,9 +54,9 @@ class Feeder:
             batches: positions of the images, (n,) each, n at most the capacity.
         """
         self._batches, self._staged, self._under_way = batches, 0, deque()
-        self._pool = ThreadPoolExecutor(SLOTS, "images")
+        self._pool = ThreadPoolExecutor(len(self._slots), "images")
         try:
-            for number in range(min(SLOTS, len(batches))):
+            for number in range(min(len(self._slots), len(batches))):
                 self._start(number)
             yield
         finally:
@@ -70,14 +71,17 @@ class Feeder:
         """
         number = self._staged
         self._under_way.popleft().result()
-        self._slots[number % SLOTS].move_to(self.staged, len(self._batches[number]))
+        self._slot(number).move_to(self.staged, len(self._batches[number]))
         self._staged += 1
-        if number + SLOTS < len(self._batches):
-            self._start(number + SLOTS)  # not before: the slot's present content had to be moved first
+        if (later := number + len(self._slots)) < len(self._batches):
+            self._start(later)  # not before: the slot's present content had to be moved first
 
     def _start(self, number: int) -> None:
-        slot, positions = self._slots[number % SLOTS], self._batches[number]
-        self._under_way.append(self._pool.submit(slot.fill, self._images, positions))
+        fill, positions = self._slot(number).fill, self._batches[number]
+        self._under_way.append(self._pool.submit(fill, self._images, positions))
+
+    def _slot(self, number: int) -> "_HostSlot | _CudaSlot":
+        return self._slots[number % len(self._slots)]
 
 
 class _HostSlot:

@@ -14,6 +14,8 @@ from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.feeder import Feeder
 
+EVALUATED_SLOTS = 3  # batches of the test split are larger, and take the device less time
+
 
 def training_images(
     images: ImageSet, device: torch.device, seed: int, batch_size: int, world: World = ALONE
@@ -113,7 +115,7 @@ class _StreamedSplit:
     """See `EvaluatedImages`."""
 
     def __init__(self, images: StoredImages, device: torch.device, batch_size: int) -> None:
-        self._feeder = Feeder(images, device, batch_size)
+        self._feeder = Feeder(images, device, batch_size, EVALUATED_SLOTS)
         starts = range(0, len(images), batch_size)
         self._batches = [np.arange(start, min(start + batch_size, len(images))) for start in starts]
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 from recycle_pipeline.pipeline.version import VERSION
@@ -65,7 +67,8 @@ def _real_batches(context: Context) -> "list[Tensor]":
     from recycle_pipeline.pipeline.search.batches import Normalise
 
     normalise = Normalise(context.images, torch.device("cpu"))
-    pixels = torch.from_numpy(context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE])
+    some = context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE]
+    pixels = torch.from_numpy(np.asarray(some))
     return [normalise(part) for part in torch.split(pixels, FOLD_BATCH_SIZE)]
 
 
