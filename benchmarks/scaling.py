@@ -29,12 +29,13 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.device import device_among
 from recycle_pipeline.pipeline.environment import describe_environment
-from recycle_pipeline.pipeline.processes import Together, leave, ranks_here
+from recycle_pipeline.pipeline.processes import leave, ranks_here
 from recycle_pipeline.pipeline.search.distributed import ALONE, form_world
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search import settings_of
+from recycle_pipeline.pipeline.together import Together
 
 
 def random_images(train: int, test: int) -> ImageSet:

@@ -16,7 +16,7 @@ from recycle_pipeline.pipeline.config_file import read_run_config, write_config
 from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
-from recycle_pipeline.pipeline.processes import Together, check_processes, ranks_here
+from recycle_pipeline.pipeline.processes import check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.stages.export import EXPORT
@@ -25,6 +25,7 @@ from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
 from recycle_pipeline.pipeline.stages.verify import VERIFY
 from recycle_pipeline.pipeline.tensorboard import check_tensorboard, write_missing
+from recycle_pipeline.pipeline.together import Together
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (SEARCH, PACK, EXPORT, VERIFY)}
 RUNS = Path("runs")

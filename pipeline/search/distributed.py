@@ -20,7 +20,7 @@ from torch.distributed.distributed_c10d import PrefixStore
 
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 from recycle_pipeline.models.masked_network import MaskedNetwork
-from recycle_pipeline.pipeline.processes import PeerLost, Together
+from recycle_pipeline.pipeline.together import PeerLost, Together
 
 Value = TypeVar("Value")
 TIMEOUT = timedelta(minutes=10)  # for a process that compiles or loads while others wait for its part

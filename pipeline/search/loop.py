@@ -14,7 +14,6 @@ from torch import nn
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
-from recycle_pipeline.pipeline.processes import PeerLost
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
@@ -27,6 +26,7 @@ from recycle_pipeline.pipeline.search.search_state import SearchState
 from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers
 from recycle_pipeline.pipeline.search.steps import Steps, not_finite
 from recycle_pipeline.pipeline.search.streamed import training_images
+from recycle_pipeline.pipeline.together import PeerLost
 
 COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 

@@ -23,10 +23,10 @@ from recycle_pipeline.pipeline.manifest import (
     stage_key,
     write_manifest,
 )
-from recycle_pipeline.pipeline.processes import Together
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.sources import sources_digest
+from recycle_pipeline.pipeline.together import Together
 from recycle_pipeline.pipeline.version import VERSION
 
 if TYPE_CHECKING:

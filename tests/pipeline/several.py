@@ -11,8 +11,9 @@ import torch._dynamo  # what an optimizer imports at its first step; before the 
 
 import recycle_pipeline.exporters.ticket.writer
 import recycle_pipeline.pipeline.search.loop  # noqa: F401 - the same
-from recycle_pipeline.pipeline.processes import Together, ranks_here
+from recycle_pipeline.pipeline.processes import ranks_here
 from recycle_pipeline.pipeline.search.distributed import form_world
+from recycle_pipeline.pipeline.together import Together
 
 SECONDS = 60  # a process that takes longer hangs
 

@@ -74,11 +74,11 @@ WORKS = {
 SCENARIOS = """
 import json, os, signal, sys
 from several import fork
-from recycle_pipeline.pipeline import processes
+from recycle_pipeline.pipeline import together
 from recycle_pipeline.pipeline.cli import main
 from recycle_pipeline.pipeline.data import load
 load("digits")
-processes.GRACE_SECONDS, processes.PRINTING_SECONDS = 2.0, 0.5
+together.GRACE_SECONDS, together.PRINTING_SECONDS = 2.0, 0.5
 line, results, terminal = sys.argv[2:], {}, os.dup(1)
 for name, text in json.loads(sys.argv[1]).items():
     os.makedirs(name)
