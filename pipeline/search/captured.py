@@ -18,6 +18,7 @@ from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
+from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
@@ -137,13 +138,15 @@ class CapturedSteps:
         first = epoch * len(self._sizes)
         self.rewind(first)
         self._sums.zero_()
-        pace = Pace(self._device)
+        pace, glimpse = Pace(self._device), Glimpse(self._sums)
         with self._training.feeding():
             for step, size in enumerate(self._sizes, start=first):
                 if hooks.event_due(step):
                     self._event(step, prune, hooks)
                 self._training.stage()
                 self.launches[size]()
+                if seen := glimpse.look():
+                    hooks.seen(seen)
                 if done := pace.launched():
                     hooks.done(first + done)
         self.flat.store()

@@ -52,11 +52,12 @@ def told_by(network, images, settings, engine, device="cpu"):
     return told, records, [layer.weight.mask.clone() for layer in masked.layers]
 
 
+@pytest.mark.parametrize("engine", ["eager", "captured"])
 def test_the_last_word_on_an_epoch_is_its_record_and_each_begins_anew(
-    always, image_set, settings_with, small_network
+    always, image_set, settings_with, small_network, engine
 ):
-    told, records, _ = told_by(small_network(), image_set(train=24), settings_with(epochs=3), "eager")
-    ends = [so_far for done, so_far in told if done % 3 == 0]
+    told, records, _ = told_by(small_network(), image_set(train=24), settings_with(epochs=3), engine)
+    ends = {done: so_far for done, so_far in told if done % 3 == 0}.values()
     assert [(end.loss, end.train_accuracy) for end in ends] == [(r.loss, r.train_accuracy) for r in records]
     firsts = [so_far for done, so_far in told if done % 3 == 1]
     assert all(first.train_accuracy * 8 % 1 == 0 for first in firsts)  # of 8 images, not of more
@@ -72,12 +73,29 @@ def test_it_tells_the_rate_in_force_and_what_events_by_steps_wrote(
     assert len({so_far.prune for _, so_far in told}) == 3 and told[-1][1].written > 0
 
 
-def test_looking_often_or_never_the_masks_are_the_same(monkeypatch, image_set, settings_with, small_network):
+@pytest.mark.parametrize("engine", ["eager", "captured"])
+def test_looking_often_or_never_the_masks_are_the_same(
+    monkeypatch, image_set, settings_with, small_network, engine
+):
     found = []
     for seconds in (0.0, 1e9):
         torch.manual_seed(1)
         monkeypatch.setattr(glimpse, "SECONDS", seconds)
-        found.append(told_by(small_network(), image_set(train=24), settings_with(epochs=4), "eager"))
+        found.append(told_by(small_network(), image_set(train=24), settings_with(epochs=4), engine))
     (_, often, masks), (_, never, others) = found
     assert [r.loss for r in often] == [r.loss for r in never]
     assert all(torch.equal(one, other) for one, other in zip(masks, others, strict=True))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.parametrize("engine", ["eager", "captured"])
+def test_on_cuda_the_loss_is_told_while_the_epoch_trains(always, image_set, settings_with, engine):
+    torch.manual_seed(0)
+    layers = torch.nn.Conv2d(1, 6, 3, bias=False), torch.nn.BatchNorm2d(6), torch.nn.Flatten()
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(216, 3, bias=False))
+    images, settings = image_set(train=24 * 100), settings_with(epochs=2)  # of 300 steps
+    told, records, _ = told_by(network, images, settings, engine, "cuda")
+    for epoch, record in enumerate(records):
+        losses = {so_far.loss for done, so_far in told if epoch * 300 < done < epoch * 300 + 300}
+        assert len(losses - {None}) > 2
+        assert all(0.1 * record.loss < loss < 10 * record.loss for loss in losses - {None})
