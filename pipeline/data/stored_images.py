@@ -94,6 +94,9 @@ class _File:
         self._number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._number)
 
+    def __reduce__(self) -> tuple[type["_File"], tuple[Path]]:
+        return _File, (self._path,)  # opened anew by the process that gets it
+
     def read(self, offset: int, into: memoryview) -> None:
         done = 0
         while done < len(into):

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import threading
@@ -260,6 +261,7 @@ def test_parts_are_read_in_the_order_asked_for(tmp_path: Path) -> None:
     assert np.array_equal(images[order][1:4], pixels[order][1:4])
     assert np.array_equal(np.concatenate(list(images[2:].chunks())), pixels[2:])
     assert (len(images[8:]), images[8:].nbytes, images[5:5].shape) == (2, 24, (0, 3, 2, 2))
+    assert np.array_equal(pickle.loads(pickle.dumps(images[order])), pixels[order])
     doubled = Prepared(images, lambda part: part * np.uint8(2))
     assert len(doubled) == 10 and np.array_equal(doubled[3:5], pixels[3:5] * 2)
 
