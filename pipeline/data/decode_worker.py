@@ -55,4 +55,7 @@ def main() -> None:
     file = os.open(path, os.O_WRONLY)
     for line in sys.stdin:
         counts, problems = decode(file, gray, side, train, *json.loads(line))
-        print(json.dumps([counts.tolist(), problems]), flush=True)
+        try:
+            print(json.dumps([counts.tolist(), problems]), flush=True)
+        except BrokenPipeError:  # who asked was killed
+            os._exit(1)

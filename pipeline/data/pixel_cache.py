@@ -117,6 +117,7 @@ def make(about: Path, job: Job, root: Path, say: Say) -> Cached:
     wanted = math.prod(job.shape)
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(about.parent)
         with _locked(about, say):
             if found := find(about):
                 return found
@@ -148,18 +149,23 @@ def _pixels(about: Path) -> Path:
 def _locked(about: Path, say: Say) -> Iterator[None]:
     """One process at a time; where the file system knows no locks, two do the same twice."""
     with about.with_suffix(".lock").open("ab") as lock:
-        alone = True
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             say("waits for another process that decodes the same images")
             fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError:
-            alone = False
-        if alone:
-            for left in about.parent.glob(f".{_pixels(about).name}{TEMPORARY_MARK}*"):
-                left.unlink(missing_ok=True)  # of a process that was killed
+            pass
         yield
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes left: files under way whose lock nobody holds."""
+    for left in folder.glob(f".*.pixels{TEMPORARY_MARK}*"):
+        key = left.name.split(".")[1]
+        with suppress(OSError), (folder / f"{key}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink(missing_ok=True)
 
 
 def _room(about: Path, wanted: int, root: Path) -> int:

@@ -175,8 +175,12 @@ def test_what_a_killed_process_left_is_removed(photos: Path, cache: Path) -> Non
     streamed(photos)
     pixels = next(cache.glob("*.pixels"))
     pixels.rename(cache / f".{pixels.name}.partial-0123")
-    streamed(photos)
-    assert files(cache) == [".json", ".lock", ".pixels"]
+    for key in ("free", "held"):
+        (cache / f".{key}.pixels.partial-4567").touch()
+    with (cache / "held.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        streamed(photos)
+    assert [path.name for path in cache.glob(".*")] == [".held.pixels.partial-4567"]
 
 
 @pytest.mark.usefixtures("at_once")
