@@ -75,6 +75,7 @@ def one_process(args: argparse.Namespace) -> None:
         search(
             network, images, settings_of(config), device, Listeners(on_epoch, note=notes.append), world=world
         )
+        world.close()
     if ranks.rank == 0:
         rates = args.images / np.diff(ends[:-1])
         row: dict[str, Any] = {"processes": ranks.size, "batch_size": args.batch_size, "arch": args.arch}

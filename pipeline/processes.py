@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -9,6 +10,7 @@ from typing import NoReturn
 from recycle_pipeline.models.errors import UsageFault
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+CLOSING = "closing"  # the thread that closes a connection
 HOW = "torchrun --nproc-per-node {} -m recycle_pipeline.pipeline ..."
 
 
@@ -57,11 +59,12 @@ def speaks(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def leave(code: int) -> NoReturn:
-    """Exits. Of several processes, one that failed does so at once.
+    """Exits. Of several processes, one that failed does so at once, or whose connection does not close.
 
     Python would first end libraries in order, and NCCL's end waits for the processes that are lost.
     """
-    if code and several():
+    closing = any(thread.name == CLOSING for thread in threading.enumerate())
+    if several() and (code or closing):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

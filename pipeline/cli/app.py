@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> Any:
             raise
         traceback.print_exc()  # from every process that has one: it says where to look
         leave(1)
-    sys.exit(0)
+    leave(0)
 
 
 def _complain(message: str) -> None:

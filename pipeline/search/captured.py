@@ -208,6 +208,11 @@ class CapturedSteps:
             value.copy_(carried[name])
         self._loaded = prune, int(events)
 
+    def release(self) -> None:
+        """See `Steps`: the graphs."""
+        self.launches.clear()
+        self._recorder.release()
+
     def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         with mixed_precision(self._device):
             logits = self._twin(laid_out(images))

@@ -6,11 +6,14 @@ is not summed is not equal by itself: batch-norm statistics, which are made equa
 masks, whose digests are compared then.
 """
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -20,10 +23,12 @@ from torch.distributed.distributed_c10d import PrefixStore
 
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.pipeline.processes import CLOSING
 from recycle_pipeline.pipeline.together import PeerLost, Together
 
 Value = TypeVar("Value")
 TIMEOUT = timedelta(minutes=10)  # for a process that compiles or loads while others wait for its part
+CLOSING_SECONDS = 10.0
 DIGEST_BYTES = 32
 BITS = (128, 64, 32, 16, 8, 4, 2, 1)  # numpy.packbits' order
 
@@ -139,6 +144,21 @@ class World:
         """Whether something holds on every process."""
         return here if self.size == 1 else bool(self.least(torch.tensor(int(here))))
 
+    def close(self) -> None:
+        """Ends the connection after a search that all processes finished; nothing is reduced afterwards.
+
+        NCCL waits for all of them, and for every CUDA graph that holds a reduction to be gone. Where it waits
+        for longer than `CLOSING_SECONDS`, as for a process that was killed just now, it is left waiting:
+        `processes.leave` ends this process all the same.
+        """
+        if self.size == 1:
+            return
+        gc.collect()  # graphs lie in cycles
+        device = torch.cuda.current_device() if self.graphs else None
+        closing = Thread(target=_destroy, args=(device,), name=CLOSING, daemon=True)
+        closing.start()
+        closing.join(CLOSING_SECONDS)
+
     def _reduced(self, tensor: Tensor, operation: Any) -> Tensor:
         if self.size > 1:
             _guarded(lambda: dist.all_reduce(tensor, operation))
@@ -190,6 +210,18 @@ def _packed(mask: Tensor) -> Tensor:
     bits = mask.reshape(-1).to(torch.uint8)
     bits = nn.functional.pad(bits, (0, -len(bits) % 8)).view(-1, 8)
     return (bits * torch.tensor(BITS, dtype=torch.uint8, device=bits.device)).sum(1, dtype=torch.uint8)
+
+
+def _destroy(device: int | None) -> None:
+    """Destroys the process group.
+
+    Args:
+        device: the number of this process's GPU, if it has one: a thread begins with the first.
+    """
+    if device is not None:
+        torch.cuda.set_device(device)
+    with suppress(RuntimeError):  # of a process that is gone, `Together` tells
+        dist.destroy_process_group()
 
 
 def _guarded(call: Callable[[], object]) -> None:

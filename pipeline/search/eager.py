@@ -94,6 +94,9 @@ class EagerSteps:
         """See `Steps`."""
         remind(self.optimizer, score_names(self._masked) | other_names(self._masked), memory)
 
+    def release(self) -> None:
+        """See `Steps`: nothing."""
+
 
 @torch.no_grad()
 def evaluate(network: nn.Module, images: ImageSet, device: torch.device, world: World = ALONE) -> float:

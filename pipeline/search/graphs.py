@@ -25,6 +25,7 @@ class Recorder:
         self._mode = "thread_local" if together else "global"
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._alive: list[object] = []
+        self._graphs: list[torch.cuda.CUDAGraph] = []
 
     def record(self, work: Work, undo: Work) -> Work:
         """What launches the work.
@@ -60,7 +61,15 @@ class Recorder:
                 generator.set_state(seeded)  # a network's dropout has drawn from it
                 undo()
         self._alive.append(work)  # a graph holds addresses, not tensors
+        self._graphs.append(graph)
         return graph.replay
+
+    def release(self) -> None:
+        """Destroys what was recorded, none of which is launched any more."""
+        for graph in self._graphs:
+            graph.reset()
+        self._graphs.clear()
+        self._alive.clear()
 
 
 class Pace:

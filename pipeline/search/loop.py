@@ -98,6 +98,7 @@ def search(
         if checkpoints and not last:
             checkpoints.take(state, records)
     network.eval()
+    steps.release()
     return masked
 
 

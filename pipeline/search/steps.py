@@ -65,6 +65,9 @@ class Steps(Protocol):
             carried: of this engine, or empty.
         """
 
+    def release(self) -> None:
+        """Gives back what the device holds for it alone. Nothing else is called afterwards."""
+
 
 def not_finite(sums: EpochSums, settings: SearchSettings, steps: int, kept: str) -> RecycleError:
     """The error for an epoch whose loss, or the scores after it, are NaN or infinite.

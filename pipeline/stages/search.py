@@ -36,6 +36,7 @@ def _work(context: Context) -> dict[str, Any]:
         _fetch(context)
     world, device = _world(context)
     masked, records = _searched(context, world, device)
+    world.close()
     subnetwork = _stored(context, masked)
     context.folder.live_metrics.replace(context.folder.metrics)
     return {
@@ -122,6 +123,7 @@ def search_along(context: Context, word: str) -> None:
         )
     world, device = _world(context)
     search(_network(context), context.searched_images, settings_of(context.config), device, world=world)
+    world.close()
 
 
 def _identity(context: Context) -> str:

@@ -5,6 +5,8 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from torch import nn
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
+from recycle_pipeline.pipeline.processes import CLOSING, leave
+from recycle_pipeline.pipeline.search import distributed
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.distributed import World, mask_digests
 from recycle_pipeline.pipeline.search.listeners import Listeners
@@ -39,6 +43,8 @@ def work(world):
     jobs, images = torch.load("jobs", weights_only=False)
     found = {key: found_by(net, images, s, key[0], world) for key, (net, s) in jobs.items()}
     torch.save((found, different_masks(world)), f"found{world.rank}")
+    world.close()
+    assert not torch.distributed.is_initialized()
 
 print(in_world(work))
 """
@@ -195,3 +201,28 @@ def test_one_differing_bit_stops_every_process_and_names_rank_and_layer(shared):
     assert (
         shared[2] == ["after epoch 2 the mask of layer 3 on rank 1 is not that of rank 0; all processes"] * 2
     )
+
+
+def test_a_connection_that_does_not_close_is_left_behind_and_the_process_ends_without_it(monkeypatch):
+    """As NCCL's may not, which waits for a process that was killed."""
+    killed, left = threading.Event(), []
+    monkeypatch.setattr(distributed, "CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", killed.wait)
+    monkeypatch.setattr(os, "_exit", left.append)
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    World(0, 2, graphs=False).close()
+    with pytest.raises(SystemExit):  # after os._exit, which does not return outside of tests
+        leave(0)
+    assert left == [0]
+    killed.set()
+    while any(thread.name == CLOSING for thread in threading.enumerate()):
+        time.sleep(0.01)
+    with pytest.raises(SystemExit):
+        leave(0)
+    assert left == [0]
+
+
+def test_a_process_alone_has_nothing_to_close(monkeypatch):
+    monkeypatch.delattr(torch.distributed, "destroy_process_group")
+    World().close()
