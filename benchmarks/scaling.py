@@ -72,9 +72,9 @@ def one_process(args: argparse.Namespace) -> None:
         world = form_world(together, device, own=own) if together else ALONE
         network = build(args.arch, classes=10, channels=3, image_size=32)
         notes: list[str] = []
-        search(
-            network, images, settings_of(config), device, Listeners(on_epoch, note=notes.append), world=world
-        )
+        engine = "compiled" if device.type == "cuda" else "auto"  # auto goes by the number of steps
+        tell = Listeners(on_epoch, note=notes.append)
+        search(network, images, settings_of(config), device, tell, engine, world)
         world.close()
     if ranks.rank == 0:
         rates = args.images / np.diff(ends[:-1])

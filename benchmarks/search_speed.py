@@ -117,6 +117,7 @@ def timed(work: Work, images: int) -> dict[str, float]:
 def plain_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchSettings) -> Work:
     """A function that trains for STEPS steps."""
     device = torch.device("cuda")
+    torch.backends.cudnn.benchmark = True  # as this project's engines have it
     training, batch = TrainingImages(images, device, 0), settings.batch_size
     positions = torch.arange(batch, device=device)
     training.begin_epoch()

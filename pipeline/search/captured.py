@@ -19,7 +19,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
-from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder
+from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder, tuned
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
     flat_memory,
@@ -89,7 +89,8 @@ class CapturedSteps:
         self._test_labels = torch.from_numpy(images.test_labels[part]).to(device)
         self._normalise = Normalise(images, device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        self._record(compiled)
+        with tuned():
+            self._record(compiled)
 
     def _optimizer_of_others(self) -> torch.optim.Optimizer | None:
         if not self._masked.others:

@@ -183,7 +183,7 @@ def test_on_cuda_it_goes_on_from_exactly_what_was_left(
 
     def seeing(self, state, epochs):
         records = resume(self, state, epochs)
-        seen.update({name: tensor.cpu() for name, tensor in state.tensors().items()})
+        seen.update({name: tensor.cpu().clone() for name, tensor in state.tensors().items()})
         return records
 
     monkeypatch.setattr(Checkpoints, "resume", seeing)
