@@ -21,7 +21,7 @@ SCORE_RULES = ("magnitude", "signed")
 ROUNDINGS = ("edge-popup", "iterand")
 REUSES = ("recycle", "rerandomize", "hybrid", "none")
 RECYCLE_FROM = ("top", "next-lowest")
-OPTIMIZERS = ("sgd", "adam")
+OPTIMIZERS = ("sgd", "adam", "lars")
 SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
 SCALE_FANS = ("keep", "none", "published")
@@ -61,6 +61,7 @@ class RunConfig:
     download: bool = False
     image_size: int | None = None
     hold_out: int = 0
+    cutout: int = 0
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -115,6 +116,7 @@ class RunConfig:
         check_at_least("reuse_period_steps", self.reuse_period_steps, 1)
         check_at_least("image_size", self.image_size, 1)
         check_at_least("hold_out", self.hold_out, 0)
+        check_at_least("cutout", self.cutout, 0)
         check_between("learning_rate", self.learning_rate, 0, LARGEST_STEP, low_open=True)
         check_between("momentum", self.momentum, 0, 1, high_open=True)
         check_between("weight_decay", self.weight_decay, 0, LARGEST_STEP)

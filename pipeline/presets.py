@@ -106,6 +106,7 @@ NO_REUSE: Settings = {"reuse": "none"}
 _LINEAGE: Settings = {
     "data": "cifar10",
     "hold_out": 0,
+    "cutout": 0,
     "scope": "layer",
     "scores": "magnitude",
     "rounding": "edge-popup",

@@ -120,6 +120,12 @@ DATA = section(
         help="Train images to keep from training and measure each epoch on, in place of the test images, "
         "which `verify` alone then sees. [0]",
     ),
+    click.option(
+        "--cutout",
+        type=int,
+        help="Side in pixels of a square that each training image loses at random; against overfitting in "
+        "long searches. [0]",
+    ),
 )
 SEARCH = section(
     "Search",
@@ -195,7 +201,9 @@ RECIPE = section(
         help="Of the learning rate: cosine to 0 by steps, or by epochs as published; or constant. [cosine]",
     ),
     click.option(
-        "--optimizer", type=click.Choice(OPTIMIZERS), help="Of the scores; Adam has no weight decay. [sgd]"
+        "--optimizer",
+        type=click.Choice(OPTIMIZERS),
+        help="Of the scores; Adam has no weight decay; LARS's rate is a share of the scores. [sgd]",
     ),
     click.option("--momentum", type=float, help="Of SGD. [0.9]"),
     click.option(

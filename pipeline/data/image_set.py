@@ -24,20 +24,27 @@ class Augmentation:
         flip: Whether half of the images are mirrored left to right.
         noise: Standard deviation of what is added to every pixel / 255; for small images, as memory for
             a whole epoch's noise is held.
+        cutout: Side in pixels of a square at a random place that is made the mean colour; part of it may lie
+            outside (DeVries and Taylor 2017); 0 means none.
 
     Raises:
-        UsageFault: If `pad` or `noise` is negative.
+        UsageFault: If `pad`, `noise` or `cutout` is negative.
     """
 
     pad: int
     flip: bool
     noise: float = 0.0
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         if self.pad < 0:
             raise UsageFault(f"augmentation pad is {self.pad}; expected 0 pixels or more; use 0 for no crop")
         if not 0 <= self.noise < math.inf:
             raise UsageFault(f"augmentation noise is {self.noise:g}; expected 0 or more; use 0 for none")
+        if self.cutout < 0:
+            raise UsageFault(
+                f"augmentation cutout is {self.cutout}; expected 0 pixels or more; use 0 for none"
+            )
 
 
 @dataclass(frozen=True, eq=False)  # eq=False: numpy arrays have no single truth value; compare digest()

@@ -1,4 +1,4 @@
-"""Images that stay on the device: shuffled, cropped, flipped and normalised there."""
+"""Images that stay on the device: shuffled, cropped, flipped, normalised and perhaps cut there."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -14,8 +14,8 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 class TrainingImages:
     """The training split of an image set on a device.
 
-    What is random (order, crops, flips, noise) is drawn for a whole epoch at once into fixed tensors: a
-    batch is a pure function of its positions in the epoch and may be part of a captured graph.
+    What is random (order, crops, flips, noise, cutouts) is drawn for a whole epoch at once into fixed
+    tensors: a batch is a pure function of its positions in the epoch and may be part of a captured graph.
 
     Args:
         images: the data set.
@@ -39,6 +39,8 @@ class TrainingImages:
         self._noise_std = images.augmentation.noise
         noisy = images.train_images.shape if self._noise_std else (0,)
         self._noise = torch.zeros(noisy, device=device)
+        self._cutout = images.augmentation.cutout
+        self._centres = torch.zeros(2, count if self._cutout else 0, dtype=torch.int64, device=device)
 
     def _hold(self, images: ImageSet) -> None:
         pixels = torch.from_numpy(images.train_images).to(self._labels.device)
@@ -68,12 +70,14 @@ class TrainingImages:
         return [batch_size * processes] * full + ([rest] if rest >= 2 * processes or full == 0 else [])
 
     def begin_epoch(self) -> None:
-        """Draws the order, the crops, the flips and the noise of the next epoch."""
+        """Draws the order, the crops, the flips, the noise and the cutouts of the next epoch."""
         count, device, generator = len(self), self._labels.device, self._generator
         self._order.copy_(torch.randperm(count, generator=generator, device=device))
         self._shifts.copy_(torch.randint(2 * self._pad + 1, (2, count), generator=generator, device=device))
         self._mirrored.copy_(torch.rand(count, generator=generator, device=device) < 0.5)
         self._noise.normal_(generator=generator).mul_(self._noise_std)
+        if self._cutout:
+            self._centres.copy_(torch.randint(self._side, (2, count), generator=generator, device=device))
 
     def batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The images at these positions, (n,) int64, of the present epoch's order.
@@ -92,7 +96,12 @@ class TrainingImages:
         padded, which = self._padded_rows(chosen)
         pixels = padded[which[:, None, None, None], channels, down, across]
         noise = self._noise[positions] if self._noise_std else None
-        return self._normalise(pixels, noise), self._labels[chosen]
+        images = self._normalise(pixels, noise)
+        if self._cutout:
+            from_corner = line - self._centres[:, positions, None] + self._cutout // 2  # (2, n, S)
+            inside = (from_corner >= 0) & (from_corner < self._cutout)
+            images = images.masked_fill(inside[0, :, None, :, None] & inside[1, :, None, None, :], 0.0)
+        return images, self._labels[chosen]
 
     def _padded_rows(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Padded images, and where among them those of the present batch are: (n,)."""

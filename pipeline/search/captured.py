@@ -71,8 +71,8 @@ class CapturedSteps:
         self._masked, self._training, self._settings = masked, training, settings
         self._world = world
         self._device = device = masked.scores[0].device
-        adam = settings.optimizer == "adam"
-        self.flat = FlatScores(masked, adam=adam, momentum=settings.momentum, decay=settings.weight_decay)
+        decay = settings.weight_decay
+        self.flat = FlatScores(masked, settings.optimizer, momentum=settings.momentum, decay=decay)
         self._twin, self._weights = twin_of(plain, masked.network, self.flat.views())
         self._sizes = training.batch_sizes(settings.batch_size)
         count = len(self._sizes)

@@ -21,6 +21,8 @@ from torch import Tensor
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.topk import layer_minimums
 from recycle_pipeline.pipeline.search.layout import BLOCK, Layout, SmallLayers
+from recycle_pipeline.pipeline.search.optimizer import trust
+from recycle_pipeline.pipeline.search.settings import Optimizer
 
 # Half the distance of the two counted values, in standard deviations of the ranked scores: small for the
 # interpolation to be straight, but with tens of scores between, also where a group has few.
@@ -33,12 +35,12 @@ class FlatScores:
 
     Args:
         masked: whose scores and weights these are; `load` and `store` keep the two together.
-        adam: Adam instead of SGD.
-        momentum, decay: of SGD; Adam takes the usual 0.9 and 0.999 and, as published, no decay.
+        optimizer: as in the settings.
+        momentum, decay: of SGD and LARS; Adam takes the usual 0.9 and 0.999 and, as published, no decay.
     """
 
-    def __init__(self, masked: MaskedNetwork, *, adam: bool, momentum: float, decay: float) -> None:
-        self._masked, self._adam = masked, adam
+    def __init__(self, masked: MaskedNetwork, optimizer: Optimizer, *, momentum: float, decay: float) -> None:
+        self._masked, self._optimizer = masked, optimizer
         self.momentum, self._decay = momentum, decay
         self._binary = masked.recipe.kind == "binary"
         self._signed = masked.recipe.scores == "signed"
@@ -50,7 +52,7 @@ class FlatScores:
             return torch.zeros(layout.rows, BLOCK, dtype=dtype, device=device)
 
         self.scores, self.weight, self.velocity = empty(), empty(), empty()
-        self.square = empty() if adam else None
+        self.square = empty() if optimizer == "adam" else None
         self.effective = empty(torch.bfloat16 if device.type == "cuda" else torch.float32)
         self.updates = torch.zeros((), device=device)
         groups = 1 if masked.recipe.scope == "global" else len(layers)
@@ -163,8 +165,15 @@ class FlatScores:
             unbiased = self.velocity / (1 - 0.9**self.updates)
             spread = (self.square / (1 - 0.999**self.updates)).sqrt() + 1e-8
             self.scores.sub_(rate * unbiased / spread)
+            return
+        gradient = gradient + self._decay * self.scores
+        if self._optimizer == "lars":
+            squares = torch.stack([(x * x).sum(1) for x in (self.scores, gradient)], 1)
+            ratio = trust(*(self._rows_of_layer @ squares).unbind(1))
+            self.velocity.mul_(self.momentum).add_(gradient * self._by_row(ratio * rate))
+            self.scores.sub_(self.velocity)
         else:
-            self.velocity.mul_(self.momentum).add_(gradient + self._decay * self.scores)
+            self.velocity.mul_(self.momentum).add_(gradient)
             self.scores.sub_(rate * self.velocity)
 
     def _move_thresholds(self, keys: Tensor) -> None:

@@ -10,7 +10,7 @@ from recycle_pipeline.models.reuse import RecycleFrom
 
 Reuse = Literal["recycle", "rerandomize", "hybrid", "none"]
 REUSES: tuple[Reuse, ...] = get_args(Reuse)
-Optimizer = Literal["sgd", "adam"]
+Optimizer = Literal["sgd", "adam", "lars"]
 OPTIMIZERS: tuple[Optimizer, ...] = get_args(Optimizer)
 Schedule = Literal["cosine", "cosine-epoch", "constant"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
@@ -31,13 +31,14 @@ class SearchSettings:
         epochs: passes over the training images.
         batch_size: images per step.
         learning_rate: peak; warmed up over `warmup` epochs, then as `schedule` says.
-        momentum, weight_decay: of SGD on the scores; Adam uses neither.
+        momentum, weight_decay: of SGD and LARS on the scores; Adam uses neither.
         warmup: epochs, may be a fraction.
         label_smoothing: share of the target spread evenly over the classes.
         reuse: recycle, rerandomize, hybrid (both at half the rate) or none.
         reuse_rate: fraction of a layer's weights per event (recycle), or probability (rerandomize).
         reuse_period: epochs from event to event; without meaning where events are counted in steps.
-        optimizer: SGD with momentum, or Adam without weight decay, as Biprop's code has them.
+        optimizer: SGD with momentum, or Adam without weight decay, as Biprop's code has them; or LARS, whose
+            learning rate is the length of a step as a share of the layer's scores.
         schedule: of the learning rate after its warm-up: cosine to 0 per step; the same held within an
             epoch, as published; or constant.
         recycle_from: the block that recycling copies: the top, or the next-lowest as an ablation.

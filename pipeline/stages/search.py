@@ -242,6 +242,7 @@ SEARCH = Stage(
         "schedule",
         "processes",
         "hold_out",
+        "cutout",
     ),
     unsaid={
         "width": 1.0,
@@ -257,6 +258,7 @@ SEARCH = Stage(
         "schedule": "cosine",
         "processes": None,
         "hold_out": 0,
+        "cutout": 0,
     },
     inputs=_inputs,
     outputs=_outputs,

@@ -1,5 +1,6 @@
 """What a stage is, and how one is run, skipped or forced."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -68,8 +69,21 @@ class Context:
 
     @cached_property
     def searched_images(self) -> ImageSet:
-        """What the search sees: the data set, or the parts of its train split where some is held out."""
-        return held_out(self.images, self.config.hold_out) if self.config.hold_out else self.images
+        """What the search sees: the data set, or the parts of its train split where some is held out.
+
+        Raises:
+            UsageFault: it cannot hold out so many, or a cutout would hide whole images.
+        """
+        images, cutout = self.images, self.config.cutout
+        if cutout >= images.image_size:
+            raise UsageFault(
+                f"--cutout {cutout} would hide whole images of {images.image_size} pixels a side; expected "
+                f"fewer, for example {images.image_size // 2}"
+            )
+        if cutout:
+            augmentation = dataclasses.replace(images.augmentation, cutout=cutout)
+            images = dataclasses.replace(images, augmentation=augmentation)
+        return held_out(images, self.config.hold_out) if self.config.hold_out else images
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ REFUSALS = [
     ({"scores": "sign"}, "--scores 'sign': expected one of magnitude, signed (did you mean signed?)"),
     ({"rounding": "down"}, "--rounding 'down': expected one of edge-popup, iterand"),
     ({"recycle_from": "bottom"}, "--recycle-from 'bottom': expected one of top, next-lowest"),
-    ({"optimizer": "adamw"}, "--optimizer 'adamw': expected one of sgd, adam (did you mean adam?)"),
+    ({"optimizer": "adamw"}, "--optimizer 'adamw': expected one of sgd, adam, lars (did you mean adam?)"),
     ({"schedule": "step"}, "--schedule 'step': expected one of cosine, cosine-epoch, constant"),
     (
         {"preset": "iwr-conv6"},
@@ -226,6 +226,12 @@ def test_events_counted_in_steps_have_no_period_in_epochs():
 def test_a_global_ranking_is_guarded_unless_asked_otherwise(scope, least):
     assert resolved(scope=scope).layer_minimum == least
     assert resolved(scope="global", layer_minimum=0.0).layer_minimum == 0.0
+
+
+def test_lars_has_a_rate_of_its_own_at_any_batch():
+    config = resolved(optimizer="lars", batch_size=1000)
+    assert (config.learning_rate, config.weight_decay) == (0.01, 0.0)
+    assert resolved(optimizer="lars", weight_decay=1e-4).weight_decay == 1e-4
 
 
 @pytest.mark.parametrize("batch", [64, 256])

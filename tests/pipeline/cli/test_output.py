@@ -31,6 +31,7 @@ layer_minimum = 0.0
 data = "digits"
 download = false
 hold_out = 0
+cutout = 0
 epochs = 1
 batch_size = 64
 learning_rate = 0.025

@@ -1,5 +1,7 @@
 """Training batches against a numpy reference: crops, flips, order, normalisation."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,25 @@ def test_each_image_is_one_of_its_possible_crops_and_flips(labelled, cpu, pad, f
         for image, label in zip(*epoch_of(training, 5), strict=True):
             seen.add(possible[label][image.tobytes()])
     assert seen == set(possible[0].values())  # 780 images: each of at most 50 variants occurs
+
+
+@pytest.mark.parametrize("cutout", [1, 2, 4])
+def test_a_cutout_is_one_square_at_the_mean_and_nothing_else_changes(labelled, cpu, cutout):
+    images = labelled(pad=2, flip=True, side=7, channels=3)
+    augmentation = dataclasses.replace(images.augmentation, cutout=cutout)
+    cut = TrainingImages(dataclasses.replace(images, augmentation=augmentation), cpu, seed=3)
+    plain = TrainingImages(images, cpu, seed=3)  # the first epoch's other draws come before
+    (ours, labels), (theirs, same) = epoch_of(cut, 5), epoch_of(plain, 5)
+    assert (labels == same).all()
+    sizes = set()
+    for image, whole in zip(ours, theirs, strict=True):
+        rows, columns = np.nonzero((image != whole).any(0))
+        hole = np.zeros((7, 7), bool)
+        hole[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+        assert (image[:, hole] == 0).all() and (image[:, ~hole] == whole[:, ~hole]).all()
+        assert max(np.ptp(rows), np.ptp(columns)) < cutout
+        sizes.add((np.ptp(rows) + 1, np.ptp(columns) + 1))
+    assert (cutout, cutout) in sizes
 
 
 def test_crops_and_flips_are_drawn_for_each_image_alone(labelled, cpu):

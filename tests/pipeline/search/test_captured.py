@@ -18,6 +18,7 @@ VARIANTS = [
     {"reuse": "rerandomize", "reuse_period_steps": 4},
     {"reuse": "hybrid"},
     {"optimizer": "adam", "learning_rate": 0.003},
+    {"optimizer": "lars", "learning_rate": 0.02, "kind": "binary", "batch_norm": "learned"},
     {"label_smoothing": 0.1, "warmup": 1.0, "schedule": "cosine-epoch"},
     {"kind": "binary", "batch_norm": "learned"},
 ]

@@ -24,6 +24,7 @@ VARIANTS = [
     {"reuse": "rerandomize", "reuse_period_steps": 5, "scores": "signed", "rounding": "iterand"},
     {"reuse": "hybrid", "recycle_from": "next-lowest", "init": "signed_constant"},
     {"optimizer": "adam", "learning_rate": 0.003, "reuse": "hybrid"},
+    {"optimizer": "lars", "learning_rate": 0.02, "kind": "binary"},
     {"optimizer": "adam", "batch_norm": "learned", "kind": "binary", "schedule": "constant"},
     {"batch_norm": "learned", "reuse": "recycle", "warmup": 2.5, "schedule": "cosine-epoch"},
     {"scope": "global", "layer_minimum": 0.1, "prune": 0.8},

@@ -1,5 +1,6 @@
 """The flat state against the masked network that it stands for: layout, update, thresholds, weights."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -36,7 +37,7 @@ def masked_with(settings_with, network):
 
 
 def flat_of(masked, **changes):
-    options = {"adam": False, "momentum": 0.9, "decay": 5e-4} | changes
+    options = {"optimizer": "sgd", "momentum": 0.9, "decay": 5e-4} | changes
     flat = FlatScores(masked, **options)
     flat.load(masked.recipe.prune)
     return flat
@@ -100,7 +101,7 @@ def test_scores_follow_the_same_sgd_as_torchs(masked_with, kind, scope):
 
 def test_scores_follow_the_same_adam_as_torchs(masked_with):
     masked = masked_with(kind="binary")
-    flat = flat_of(masked, adam=True)
+    flat = flat_of(masked, optimizer="adam")
     reference = [layer.scores.detach().clone().requires_grad_() for layer in masked.layers]
     optimizer = torch.optim.Adam(reference, 0.01)
     for step in range(5):
@@ -112,6 +113,26 @@ def test_scores_follow_the_same_adam_as_torchs(masked_with):
     flat.store()
     for layer, scores in zip(masked.layers, reference, strict=True):
         torch.testing.assert_close(layer.scores, scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_scores_follow_the_same_lars_as_numpys(masked_with, momentum):
+    masked = masked_with(kind="binary")
+    flat = flat_of(masked, optimizer="lars", momentum=momentum, decay=0.01)
+    start = [layer.scores.detach().numpy().astype(np.float64) for layer in masked.layers]
+    reference, moves = [s.copy() for s in start], [np.zeros_like(s) for s in start]
+    for step in range(5):
+        gradients = gradients_of(masked, step)
+        flat.update(gradients, torch.tensor(0.02))
+        for number, (layer, gradient) in enumerate(zip(masked.layers, gradients, strict=True)):
+            scores = reference[number]
+            slope = np.sign(scores) * layer.weight.weight.numpy() * gradient.numpy() + 0.01 * scores
+            slope *= np.linalg.norm(scores) / np.linalg.norm(slope)
+            moves[number] = momentum * moves[number] + 0.02 * slope
+            reference[number] = scores - moves[number]
+    flat.store()
+    for layer, scores in zip(masked.layers, reference, strict=True):
+        torch.testing.assert_close(layer.scores.double(), torch.from_numpy(scores), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "scope"), KINDS)
