@@ -1,7 +1,9 @@
-"""docs/ keeps its word: its commands would start, its Python runs, its links and records exist."""
+"""docs/ keeps its word: its commands would start, its Python runs, its links, pictures and records exist."""
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,11 +68,42 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors(PAGES[path or page]), target
 
 
-def test_every_record_that_is_named_exists():
-    named = re.findall(r"`(\d{4}-\d\d-\d\d-[\w-]+\.json)`", PAGES["results.md"])
-    assert named
-    for name in named:
-        assert (ROOT / "benchmarks" / "records" / name).is_file(), name
+RECORDS = {path.name for path in (ROOT / "benchmarks" / "records").iterdir()}
+BENCHMARKS = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+NAMING = {**PAGES, "README.md": (ROOT / "README.md").read_text("utf-8"), "benchmarks/README.md": BENCHMARKS}
+
+
+@pytest.mark.parametrize("page", NAMING)
+def test_every_record_that_is_named_exists(page):
+    assert set(re.findall(r"\d{4}-\d\d-\d\d-[\w-]+\.jsonl?", NAMING[page])) <= RECORDS
+
+
+def test_every_record_and_every_script_has_a_line_that_says_what_it_is():
+    lines = [line for line in BENCHMARKS.splitlines() if line.startswith("|")]
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+    for name in sorted(RECORDS | scripts):
+        assert any(f"`{name}`" in line for line in lines), name
+
+
+def test_every_picture_is_shown_with_words_for_those_who_cannot_see_it():
+    shown = {
+        path: words
+        for page in PAGES.values()
+        for words, path in re.findall(r"!\[([^\]]*)\]\((images/[^)]+)\)", page)
+    }
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+    assert {f"images/{path.name}" for path in pictures} == set(shown)
+    for path in pictures:
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size < 100_000, path
+        assert len(shown[f"images/{path.name}"].split()) > 3, path
+
+
+def test_one_command_draws_every_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    command = [sys.executable, str(ROOT / "benchmarks" / "plots.py"), "--folder", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in (ROOT / "docs" / "images").iterdir()}
 
 
 def test_every_method_and_preset_that_can_be_chosen_has_a_place():
