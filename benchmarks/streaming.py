@@ -45,7 +45,7 @@ from recycle_pipeline.pipeline.data.folder import load_folder
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.environment import describe_environment
-from recycle_pipeline.pipeline.search import loop
+from recycle_pipeline.pipeline.search import engines, loop
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.records import EpochRecord
@@ -224,7 +224,7 @@ def measure(args: argparse.Namespace, scratch: Path) -> dict[str, Any]:
         test_images=np.asarray(images.test_images[: args.batch_size]),
         test_labels=images.test_labels[: args.batch_size],
     )
-    loop.CapturedSteps = TimedSteps  # type: ignore[misc]
+    engines.CapturedSteps = TimedSteps  # type: ignore[misc]
     for name, data in (("streamed", images), ("resident", resident)):
         print(name)
         if torch.cuda.is_available():

@@ -19,7 +19,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
-from recycle_pipeline.pipeline.search.graphs import REHEARSALS, Pace, Recorder, tuned
+from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, tuned
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
     flat_memory,
@@ -77,7 +77,7 @@ class CapturedSteps:
         self._sizes = training.batch_sizes(settings.batch_size)
         count = len(self._sizes)
         rates = [learning_rate_at(settings, step, count) for step in range(settings.epochs * count)]
-        self._rates = torch.tensor(rates + REHEARSALS * rates[-1:], device=device)
+        self._rates = torch.tensor(rates, device=device)
         self._rate = torch.zeros((), device=device)
         self._others = self._optimizer_of_others()
         self._cursor, self._step = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
@@ -110,11 +110,18 @@ class CapturedSteps:
         undo = partial(self._undo, [(tensor, tensor.detach().clone()) for tensor in small])
         self.launches = {
             # A last, smaller batch is not worth a second compilation.
-            size: recorder.record(partial(self._train, size, *(fused if number == 0 else plain)), undo)
+            size: recorder.record(
+                partial(self._train, size, *(fused if number == 0 else plain)), undo, self.rewind
+            )
             for number, size in enumerate(dict.fromkeys(self._sizes))
         }
         self._twin.eval()
-        self._test_launch = recorder.record(self._test, self.rewind)
+        self._test_launch = recorder.record(self._test, self.rewind, self.rewind)
+
+    @property
+    def step_seconds(self) -> float:
+        """That a step of a full batch takes the GPU; 0 on CPU."""
+        return next(iter(self._recorder.seconds), 0.0)
 
     @torch.no_grad()
     def _undo(self, saved: list[tuple[Tensor, Tensor]]) -> None:

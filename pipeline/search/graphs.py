@@ -8,6 +8,7 @@ import torch
 
 Work = Callable[[], None]
 REHEARSALS = 3  # before a capture: libraries choose their algorithms, compilers compile
+TIMED = 5  # launches after it
 IN_FLIGHT = 32  # launches that the CPU may be ahead, so that progress shown is progress made
 
 
@@ -44,13 +45,15 @@ class Recorder:
         self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         self._alive: list[object] = []
         self._graphs: list[torch.cuda.CUDAGraph] = []
+        self.seconds: list[float] = []
 
-    def record(self, work: Work, undo: Work) -> Work:
-        """What launches the work.
+    def record(self, work: Work, undo: Work, rewind: Work = lambda: None) -> Work:
+        """What launches the work. How long it takes the GPU is appended to `seconds`.
 
         Args:
             work: on fixed tensors alone; what it allocates is its own.
             undo: puts back what rehearsals of the work changed.
+            rewind: called before each rehearsal, for work that goes forward in its data.
         """
         if self._device.type == "cpu":
             return work
@@ -64,10 +67,12 @@ class Recorder:
             try:
                 with torch.cuda.stream(stream):
                     for _ in range(REHEARSALS):
+                        rewind()
                         work()
                 torch.cuda.current_stream().wait_stream(stream)
                 with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=self._mode):
                     work()
+                self.seconds.append(_seconds(graph, rewind))
             except BaseException:
                 with suppress(RuntimeError):
                     graph.reset()
@@ -88,6 +93,19 @@ class Recorder:
             graph.reset()
         self._graphs.clear()
         self._alive.clear()
+
+
+def _seconds(graph: torch.cuda.CUDAGraph, rewind: Work) -> float:
+    """Of a launch; the first of them warms up."""
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    for number in range(TIMED + 1):
+        rewind()
+        if number == 1:
+            begin.record()
+        graph.replay()
+    end.record()
+    end.synchronize()
+    return float(begin.elapsed_time(end)) / 1000 / TIMED
 
 
 class Pace:

@@ -5,30 +5,24 @@ is chosen by it here. What is kept is the last epoch.
 """
 
 import copy
-import gc
 import time
-from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
-from recycle_pipeline.pipeline.search.batches import TrainingImages
-from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
-from recycle_pipeline.pipeline.search.eager import EagerSteps, evaluate
+from recycle_pipeline.pipeline.search.eager import evaluate
+from recycle_pipeline.pipeline.search.engines import Engines
 from recycle_pipeline.pipeline.search.epoch import EpochUnderWay
 from recycle_pipeline.pipeline.search.listeners import NOBODY, Listeners
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.search_state import SearchState
 from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers
-from recycle_pipeline.pipeline.search.steps import Steps, not_finite
+from recycle_pipeline.pipeline.search.steps import not_finite
 from recycle_pipeline.pipeline.search.streamed import training_images
-from recycle_pipeline.pipeline.together import PeerLost
-
-COMPILE_FROM = 4000  # steps; below, the seconds that compiling takes are not won back
 
 
 def search(
@@ -52,8 +46,9 @@ def search(
         device: where to search.
         tell: who hears of it.
         engine: eager (one operation after the other), captured (CUDA graphs), compiled (captured, and
-            kernels fused), or auto: on CUDA compiled for long searches, captured for short ones. On CPU
-            auto is eager; captured does the same steps without a graph, for tests.
+            kernels fused), or auto: on CUDA captured, and compiled where a long search wins back the time
+            that compiling takes. On CPU auto is eager; captured does the same steps without a graph, for
+            tests.
         world: the processes that search together, each of which calls this with the same arguments, but
             for `device` and who hears of it.
         checkpoints: where to go on from after an interruption, and what to leave for the next one.
@@ -75,9 +70,7 @@ def search(
     training = training_images(images, device, settings.recipe.seed, settings.batch_size, world)
     steps_per_epoch = len(training.batch_sizes(settings.batch_size))
     check_event_numbers(settings, steps_per_epoch)
-    total = settings.epochs * steps_per_epoch
-    compiled = engine == "compiled" or (engine == "auto" and total >= COMPILE_FROM)
-    steps = _engine(masked, plain, training, images, settings, compiled, tell.note, world)
+    steps = Engines(masked, plain, training, images, settings, tell.note, world).chosen(engine)
     state = SearchState(masked, training, steps)
     records = checkpoints.resume(state, settings.epochs) if checkpoints else []
     records = _as_first_process(state, records, world)
@@ -111,34 +104,3 @@ def _as_first_process(state: SearchState, records: list[EpochRecord], world: Wor
     if records and world.rank:
         state.restore(tensors, events)
     return records
-
-
-def _engine(
-    masked: MaskedNetwork,
-    plain: nn.Module | None,
-    training: TrainingImages,
-    images: ImageSet,
-    settings: SearchSettings,
-    compiled: bool,
-    on_note: Callable[[str], None],
-    world: World,
-) -> Steps:
-    """The fastest engine that takes this network, the same on every process."""
-    if plain is not None and not world.graphs and masked.scores[0].is_cuda:
-        on_note("processes that share a GPU cannot use CUDA graphs; the search is slower")
-    elif plain is not None:
-        for fused in (True, False) if compiled else (False,):
-            steps: Steps | None = None
-            try:
-                own = copy.deepcopy(plain).to(masked.scores[0].device)
-                steps = CapturedSteps(masked, own, training, images, settings, compiled=fused, world=world)
-            except (torch.OutOfMemoryError, PeerLost):
-                raise
-            except Exception as error:  # a user's network may do anything that a graph cannot hold
-                what = "compiled" if fused else "captured in a CUDA graph"
-                reason = str(error).partition("\n")[0]
-                on_note(f"this network cannot be {what} ({reason}); the search is slower")
-            gc.collect()  # of an attempt that failed, nothing stays in the device's memory
-            if world.all_true(steps is not None) and steps is not None:
-                return steps
-    return EagerSteps(masked, training, images, settings, world)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recycle_pipeline.pipeline.search import captured, loop
+from recycle_pipeline.pipeline.search import captured, engines
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
@@ -128,7 +128,7 @@ def test_a_network_that_the_fast_engine_refuses_is_searched_eagerly_from_the_sam
 
     images, settings = image_set(), settings_with()
     _, expected = next(both(network, images, settings, cpu))
-    monkeypatch.setattr(loop, "CapturedSteps", Refusing)
+    monkeypatch.setattr(engines, "CapturedSteps", Refusing)
     notes, records = [], []
     search(network, images, settings, cpu, Listeners(records.append, note=notes.append), engine="captured")
     assert notes == ["this network cannot be captured in a CUDA graph (no graph); the search is slower"]
