@@ -25,19 +25,21 @@ from typing import Any
 from grids import GRIDS
 
 
-def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: float) -> None:
+def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, tickets: str, until: float) -> None:
     """Searches until nothing is left or the time is over, on the GPU of this number if there is one."""
     if gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before torch looks
     import torch
 
+    from recycle_pipeline.exporters.ticket.writer import write_ticket
     from recycle_pipeline.models.registry import build
     from recycle_pipeline.pipeline.api import merge
     from recycle_pipeline.pipeline.data import load
-    from recycle_pipeline.pipeline.data.hold_out import held_out
+    from recycle_pipeline.pipeline.data.searched import searched
     from recycle_pipeline.pipeline.given import config_from
     from recycle_pipeline.pipeline.search.listeners import Listeners
     from recycle_pipeline.pipeline.search.loop import search
+    from recycle_pipeline.pipeline.search.outcome import subnetwork_of
     from recycle_pipeline.pipeline.stages.search import settings_of
 
     torch.set_num_threads(1)
@@ -51,7 +53,6 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
         config = config_from(merge({}, {**options, "data_root": data_root})).resolve()
         if images is None:
             images = load(config.data, data_root=Path(data_root) if data_root else None)
-            images = held_out(images, hold_out) if hold_out else images
         network = build(
             config.arch,
             classes=len(images.classes),
@@ -63,7 +64,9 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
         notes: list[str] = []
         started = time.perf_counter()
         try:
-            search(network, images, settings_of(config), device, Listeners(records.append, note=notes.append))
+            seen = searched(images, hold_out, config.cutout)
+            tell = Listeners(records.append, note=notes.append)
+            masked = search(network, seen, settings_of(config), device, tell)
         except Exception as error:
             done.put({"key": key, "options": options, "error": f"{type(error).__name__}: {error}"[:400]})
             continue
@@ -77,6 +80,9 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, until: f
             "torch": torch.__version__,
         }
         done.put(row | {"notes": notes})
+        if tickets:
+            subnetwork = subnetwork_of(masked, seen, config.arch, {}, config.options)
+            write_ticket(subnetwork, Path(tickets) / f"{key}-{config.seed}.safetensors")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -94,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     for arm in arms:
         todo.put(arm)
     until = time.time() + 60 * args.minutes
-    parts = (args.data_root, args.hold_out, until)
+    parts = (args.data_root, args.hold_out, args.tickets, until)
     workers = [
         context.Process(target=work, args=(todo, done, gpu, *parts), daemon=True)
         for _ in range(args.jobs)
@@ -161,6 +167,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     parser.add_argument("--data-root", default="")
     parser.add_argument("--hold-out", type=int, default=0)
+    parser.add_argument("--tickets", default="", help="a folder to leave each search's ticket in")
     parser.add_argument("--jobs", type=int, default=4, help="per GPU")
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--epochs", type=int, help="other than the grid's, for a trial")

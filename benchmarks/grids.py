@@ -88,9 +88,54 @@ def ablation() -> Iterator[tuple[str, Settings]]:
                 yield f"{arch}-{prune:g}-{epochs}-{name}", common | change
 
 
+def recipe() -> Iterator[tuple[str, Settings]]:
+    """What the ablation found good, together, and LARS. For choices: run it with --hold-out."""
+    parts: dict[str, Settings] = {
+        "global": {"scope": "global"},
+        "decay-x4": {"weight_decay": 2e-3},
+        "constant": {"init": "signed_constant"},
+        "learned": {"batch_norm": "learned"},
+        "rate-x2": {"learning_rate": 0.2},
+        "no-reuse": {"reuse": "none"},
+        "cutout": {"cutout": 8},
+    }
+    together = ("global+constant", "global+learned", "global+decay-x4", "constant+learned+decay-x4")
+    together += ("global+constant+learned", "global+constant+learned+decay-x4", "global+constant+no-reuse")
+    common = RESNET | {"arch": "resnet18", "prune": 0.95, "batch_size": 128, "seed": 0, "epochs": 30}
+    for key in ("base", *parts, *together):
+        yield f"resnet18-0.95-30-{key}", common | _joined(parts, key)
+    for rate in (0.001, 0.002, 0.005, 0.01):
+        lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
+        for key in ("base", "global+constant+learned"):
+            yield f"resnet18-0.95-30-lars-{rate:g}-{key}", common | _joined(parts, key) | lars
+    conv_parts: dict[str, Settings] = {
+        "signed": {"scores": "signed"},
+        "decay-0": {"weight_decay": 0.0},
+        "rate-x2": {"learning_rate": 0.1},
+        "no-reuse": {"reuse": "none"},
+        "rerandomize": {"reuse": "rerandomize"},
+        "constant": {"init": "signed_constant"},
+    }
+    for arch in ("conv6", "conv2"):
+        common = CONV | {"arch": arch, "prune": 0.9, "learning_rate": 0.05, "seed": 0, "epochs": 60}
+        for key in ("base", *conv_parts, "signed+decay-0", "signed+rate-x2", "signed+no-reuse"):
+            yield f"{arch}-0.9-60-{key}", common | _joined(conv_parts, key)
+        for rate in (0.0005, 0.001, 0.002, 0.005):
+            lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
+            for key in ("base", "signed", "no-reuse"):
+                yield f"{arch}-0.9-60-lars-{rate:g}-{key}", common | _joined(conv_parts, key) | lars
+
+
+def _joined(parts: Mapping[str, Settings], key: str) -> Settings:
+    """The settings of names joined by +; base has none."""
+    names = [] if key == "base" else key.split("+")
+    return {name: value for part in names for name, value in parts[part].items()}
+
+
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
     "short": short,
     "ablation": ablation,
+    "recipe": recipe,
 }

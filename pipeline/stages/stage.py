@@ -1,6 +1,5 @@
 """What a stage is, and how one is run, skipped or forced."""
 
-import dataclasses
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import find_builder, is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet, load
-from recycle_pipeline.pipeline.data.hold_out import held_out
+from recycle_pipeline.pipeline.data.searched import searched
 from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.manifest import (
     Manifest,
@@ -69,21 +68,8 @@ class Context:
 
     @cached_property
     def searched_images(self) -> ImageSet:
-        """What the search sees: the data set, or the parts of its train split where some is held out.
-
-        Raises:
-            UsageFault: it cannot hold out so many, or a cutout would hide whole images.
-        """
-        images, cutout = self.images, self.config.cutout
-        if cutout >= images.image_size:
-            raise UsageFault(
-                f"--cutout {cutout} would hide whole images of {images.image_size} pixels a side; expected "
-                f"fewer, for example {images.image_size // 2}"
-            )
-        if cutout:
-            augmentation = dataclasses.replace(images.augmentation, cutout=cutout)
-            images = dataclasses.replace(images, augmentation=augmentation)
-        return held_out(images, self.config.hold_out) if self.config.hold_out else images
+        """What the search sees. Raises UsageFault if it cannot be had of this data."""
+        return searched(self.images, self.config.hold_out, self.config.cutout)
 
 
 @dataclass(frozen=True)
