@@ -230,7 +230,7 @@ def test_a_global_ranking_is_guarded_unless_asked_otherwise(scope, least):
 
 def test_lars_has_a_rate_of_its_own_at_any_batch():
     config = resolved(optimizer="lars", batch_size=1000)
-    assert (config.learning_rate, config.weight_decay) == (0.01, 0.0)
+    assert (config.learning_rate, config.weight_decay) == (0.002, 0.0)
     assert resolved(optimizer="lars", weight_decay=1e-4).weight_decay == 1e-4
 
 
