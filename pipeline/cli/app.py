@@ -60,7 +60,10 @@ def main(arguments: list[str] | None = None) -> Any:
         _complain(f"Error: {error}")
         leave(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _complain("Interrupted. Finished stages are kept; the same command skips them.")
+        _complain(
+            "Interrupted. Finished stages are kept, and a search up to its last checkpoint; the same command "
+            "goes on from there."
+        )
         leave(130)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

@@ -17,7 +17,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from recycle_pipeline.pipeline.cli.progress import SearchProgress, epoch_line, fitting
+from recycle_pipeline.pipeline.cli.lines import hanging
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, epoch_words, fitting
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
@@ -54,10 +55,13 @@ class PlainReporter:
 
     def search_epoch(self, record: EpochRecord) -> None:
         self._progress.add(record)
-        self._line("search", epoch_line(record, self._progress))
+        self._line("search", self._one_line(epoch_words(record, self._progress)))
 
     def search_over(self) -> None:
         """Nothing to close."""
+
+    def _one_line(self, words: list[str]) -> str:
+        return "  ".join(words)
 
     def _line(self, name: str, text: str) -> None:
         print(f"{name:7} {text}", file=sys.stderr, flush=True)
@@ -89,7 +93,7 @@ class Bar(Progress):
 
 
 class RichReporter(PlainReporter):
-    """The same lines, with a bar under them while the search runs. rich honours NO_COLOR."""
+    """The same lines as far as they fit, a bar under them while the search runs. rich honours NO_COLOR."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,4 +133,9 @@ class RichReporter(PlainReporter):
             self._bar = None
 
     def _line(self, name: str, text: str) -> None:
+        text = hanging(text, INDENT, self._console)
         self._console.print(Text.assemble((f"{name:7} ", "bold"), text), soft_wrap=True)
+
+    def _one_line(self, words: list[str]) -> str:
+        """What does not fit is on the bar, or in metrics.jsonl."""
+        return fitting(words, self._console.width - INDENT)

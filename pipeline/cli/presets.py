@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from recycle_pipeline.pipeline.presets import Figure, Preset
 
 
-@click.command()
+@click.command(short_help="List published searches, for run and search --preset.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout, with all settings and figures.")
 def presets(as_json: bool) -> None:
     """List published searches: every setting as its source had it, for run and search --preset.
@@ -30,13 +30,13 @@ def presets(as_json: bool) -> None:
         click.echo(json.dumps([_facts(preset) for preset in PRESETS.values()], indent=2))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("preset", "arch", "removed", "expected", "source"):
+    for heading in ("preset", "removed", "expected", "source"):  # the name says the arch; 80 columns
         table.add_column(heading, justify="right" if heading in ("removed", "expected") else "left")
     for preset in PRESETS.values():
         prune = preset.settings["prune"]
         figure = preset.expected_at(prune)
         source = preset.source.partition(",")[0]
-        table.add_row(preset.name, preset.settings["arch"], f"{prune:g}", _accuracy(figure), source)
+        table.add_row(preset.name, f"{prune:g}", _accuracy(figure), source)
     console().print(table)
 
 

@@ -47,8 +47,8 @@ class SearchProgress:
         return [*words, kept(so_far.prune), f"reused {short(self.written + so_far.written)}"]
 
 
-def epoch_line(record: EpochRecord, progress: SearchProgress) -> str:
-    """An epoch, which `progress` has taken already, as a line of text."""
+def epoch_words(record: EpochRecord, progress: SearchProgress) -> list[str]:
+    """An epoch, which `progress` has taken already, in words, the most important first."""
     epochs = progress.epochs
     reused = f"reused {short(progress.written)}"
     if progress.written:
@@ -64,7 +64,7 @@ def epoch_line(record: EpochRecord, progress: SearchProgress) -> str:
     ]
     if progress.seconds_left:
         words.append(f"{clock(progress.seconds_left)} left")
-    return "  ".join(words)
+    return words
 
 
 def fitting(words: list[str], room: int) -> str:

@@ -14,7 +14,7 @@ FORCE = (click.option("--force", is_flag=True, help="Redo it even if nothing cha
 CUSTOM = (click.option("--arch", help="Repeat a custom package.module:function to allow its import."),)
 
 
-@click.command()
+@click.command(short_help="Store the searched subnetwork of a run folder as a ticket.")
 @FOLDER
 @opt.options(FORCE, opt.OUTPUT)
 def pack(folder: str, **given: Any) -> None:
@@ -27,7 +27,7 @@ def pack(folder: str, **given: Any) -> None:
     _stage("pack", folder, given)
 
 
-@click.command()
+@click.command(short_help="Write the network of a run folder's ticket as ONNX.")
 @FOLDER
 @opt.options(opt.EXPORT, CUSTOM, FORCE, opt.OUTPUT)
 def export(folder: str, **given: Any) -> None:
@@ -40,7 +40,7 @@ def export(folder: str, **given: Any) -> None:
     _stage("export", folder, given)
 
 
-@click.command()
+@click.command(short_help="Compare the exported model with torch, labels and its twin.")
 @FOLDER
 @opt.options(opt.VERIFY, CUSTOM, FORCE, opt.OUTPUT)
 def verify(folder: str, **given: Any) -> None:

@@ -9,10 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from recycle_pipeline.models.errors import MissedGate
+from recycle_pipeline.pipeline.cli.lines import hanging
 
 if TYPE_CHECKING:
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import Plan
+
+INDENT = 12  # columns: the name of a row
 
 
 def show_after(plan: "Plan", as_json: bool) -> None:
@@ -43,10 +46,10 @@ def print_result(result: "RunResult") -> None:
     """What a run came to: kept weights, accuracy, parity, latency, and where the files are."""
     out = console()
     for name, text in result_rows(result):
-        first, *rest = text.split("\n")
-        out.print(Text.assemble((f"{name:12}", "bold"), first), soft_wrap=True)
+        first, *rest = (hanging(line, INDENT, out) for line in text.split("\n"))
+        out.print(Text.assemble((f"{name:{INDENT}}", "bold"), first), soft_wrap=True)
         for line in rest:
-            out.print(Text(" " * 12 + line), soft_wrap=True)
+            out.print(Text(" " * INDENT + line), soft_wrap=True)
 
 
 def result_rows(result: "RunResult") -> list[tuple[str, str]]:

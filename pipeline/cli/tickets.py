@@ -17,7 +17,7 @@ SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
 TICKET = click.argument("ticket", type=click.Path())
 
 
-@click.command()
+@click.command(short_help="Rebuild a ticket's tensors from its seed, compare digests.")
 @TICKET
 @click.option("--output", type=click.Path(), help="Write the rebuilt tensors here, as .safetensors.")
 def reconstruct(ticket: str, output: str | None) -> None:
@@ -50,7 +50,7 @@ def reconstruct(ticket: str, output: str | None) -> None:
         click.echo(f"{output}: {path_size(Path(output))}")
 
 
-@click.command()
+@click.command(short_help="Show what a ticket holds, layer by layer.")
 @TICKET
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def inspect(ticket: str, as_json: bool) -> None:
@@ -109,19 +109,19 @@ def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
         f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
         markup=False,
     )
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)  # fits 80 columns for ResNets
     table.add_column("layer")
     for heading in ("shape", "weights", "kept", "density", "moved", "gain"):
         table.add_column(heading, justify="right")
     for layer in (*facts["layers"], _total(facts)):
         table.add_row(
             Text(layer["name"]),
-            " x ".join(map(str, layer["shape"])),
+            "x".join(map(str, layer["shape"])),
             f"{layer['weights']:,}",
             f"{layer['kept']:,}",
             f"{layer['kept'] / layer['weights']:.2%}",
             f"{layer['moved']:,}",
-            "" if layer["gain"] is None else f"{layer['gain']:.5f}",
+            "" if layer["gain"] is None else f"{layer['gain']:.4f}",
         )
     out.print(table)
 

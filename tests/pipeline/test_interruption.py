@@ -68,7 +68,7 @@ def test_ctrl_c_is_exit_130_and_says_how_to_go_on(start, here):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=DEADLINE)
     assert (process.returncode, out) == (130, "")
-    assert err.endswith("Interrupted. Finished stages are kept; the same command skips them.\n")
+    assert err.endswith("; the same command goes on from there.\n")
     assert "Traceback" not in err
     assert finished_looking(here / "mine") == set()
 

@@ -206,7 +206,7 @@ def test_the_command_lists_every_preset_with_source_and_figure(command):
     lines = outcome.out.splitlines()
     assert [line.split()[0] for line in lines] == ["preset", *PRESETS]
     row = next(line for line in lines if line.startswith("biprop-resnet18"))
-    assert row.split() == ["biprop-resnet18", "resnet18", "0.8", "94.66%", "*", "Biprop"]
+    assert row.split() == ["biprop-resnet18", "0.8", "94.66%", "*", "Biprop"]
 
 
 def test_the_list_as_json_has_everything(command):

@@ -91,14 +91,30 @@ def test_plain_lines_are_plain_and_brackets_stay(stderr):
     assert written.getvalue().splitlines() == LINES
 
 
-def test_on_a_terminal_the_same_lines_come_with_a_bar(stderr):
+def test_on_a_terminal_the_same_lines_come_with_a_bar(stderr, monkeypatch):
     written = stderr(terminal=True)
+    monkeypatch.setenv("COLUMNS", "140")
     report(reporter_for(quiet=False))
     text = written.getvalue()
     assert COLOUR.search(text) and "epoch 12/12" in text and "━" in text
     plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\r", "", text)
     for line in LINES:
         assert line in plain
+
+
+def test_no_line_is_longer_than_its_terminal(stderr, monkeypatch):
+    """Else it is broken in the middle of a word, and an epoch takes two lines."""
+    written = stderr(terminal=True)
+    monkeypatch.setenv("COLUMNS", "40")
+    reporter = reporter_for(quiet=False)
+    reporter.stage("search", "resnet18, 0.9 removed; digits (1433 images) of " + "a-path/" * 8)
+    reporter.search_epoch(RECORD)
+    assert re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", written.getvalue()).splitlines() == [
+        "search  resnet18, 0.9 removed; digits",
+        "        (1433 images) of",
+        "        " + "a-path/" * 8,  # whole, so that it can be copied
+        "search  epoch 3/0  loss 0.512",
+    ]
 
 
 def test_no_color_is_honoured(stderr, monkeypatch):

@@ -97,6 +97,12 @@ def test_the_help_of_arch_and_of_the_gates_of_signs_follows_the_code():
     assert said["max_accuracy_drop"].endswith("[{}; binary activations {}]".format(*drops))
 
 
+def test_the_list_of_commands_says_each_in_full_on_80_columns(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = command("--help").out.split("Commands:\n")[1].splitlines()[: len(COMMANDS)]
+    assert all(len(line) <= 80 and line.endswith(".") and not line.endswith("..") for line in listed)
+
+
 def test_exit_codes_are_in_the_help(command):
     text = command("--help").out
     for words in (

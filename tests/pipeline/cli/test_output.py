@@ -1,13 +1,18 @@
 """What goes to stdout, exactly, and what goes to stderr."""
 
 import dataclasses
+import io
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.exporters.ticket.writer import write_ticket
+from recycle_pipeline.models.options import ArchOptions
+from recycle_pipeline.pipeline.cli import tickets
 from recycle_pipeline.pipeline.cli.tables import size
 
 DRY_RUN = """\
@@ -94,13 +99,13 @@ def test_export_takes_comma_lists_and_repeats(command, options):
 INSPECT = """\
 mine/ticket.safetensors: {size}, bound of its masks 21.6 kB
 conv2, binary, seed 0, 0.9 removed per layer, 10 classes, input 1 x 8 x 8
-layer              shape  weights    kept  density  moved     gain
-conv1     64 x 1 x 3 x 3      576      58   10.07%      0  {gains[0]:.5f}
-conv2    64 x 64 x 3 x 3   36,864   3,687   10.00%      0  {gains[1]:.5f}
-linear1       256 x 1024  262,144  26,215   10.00%      0  {gains[2]:.5f}
-linear2        256 x 256   65,536   6,554   10.00%      0  {gains[3]:.5f}
-linear3         10 x 256    2,560     256   10.00%      0  {gains[4]:.5f}
-total                     367,680  36,770   10.00%      0
+layer       shape weights   kept density moved   gain
+conv1    64x1x3x3     576     58  10.07%     0 {gains[0]:.4f}
+conv2   64x64x3x3  36,864  3,687  10.00%     0 {gains[1]:.4f}
+linear1  256x1024 262,144 26,215  10.00%     0 {gains[2]:.4f}
+linear2   256x256  65,536  6,554  10.00%     0 {gains[3]:.4f}
+linear3    10x256   2,560    256  10.00%     0 {gains[4]:.4f}
+total             367,680 36,770  10.00%     0
 """
 
 
@@ -138,7 +143,7 @@ def test_inspect_shows_a_layers_name_as_it_is(command, run_copy):
     renamed = dataclasses.replace(subnetwork.tensors[0], name="[/x]:smile:")
     write_ticket(dataclasses.replace(subnetwork, tensors=(renamed,)), path)
     outcome = command("inspect", "mine")
-    assert outcome.code == 0 and "\n[/x]:smile:  64 x 1 x 3 x 3" in outcome.out
+    assert outcome.code == 0 and "\n[/x]:smile: 64x1x3x3" in outcome.out
 
 
 def test_reconstruct_says_what_it_compared_and_wrote(command, run_copy, here):
@@ -225,3 +230,25 @@ def test_a_process_with_json_and_quiet_writes_json_alone_and_no_byte_to_stderr(s
 )
 def test_sizes_for_people_are_decimal(count, text):
     assert size(count) == text
+
+
+def test_the_table_of_a_resnet_fits_80_columns(monkeypatch):
+    """Beyond that, shapes are folded and names are cut."""
+    layer = {"name": "layer4.0.shortcut.conv", "shape": [512, 512, 3, 3], "gain": 1.25}
+    layer |= {"weights": 11_359_296, "kept": 1_235_930, "moved": 471_861}
+    out = Console(file=io.StringIO(), width=80, highlight=False)
+    monkeypatch.setattr(tickets, "console", lambda: out)
+    facts = {"ticket": "t", "bytes": 1, "mask_entropy_bytes": 1, "layers": [layer]}
+    subnetwork = SimpleNamespace(arch="resnet18", options=ArchOptions(), kind="binary", seed=0, prune=0.9)
+    vars(subnetwork).update(scope="layer", classes="ab", channels=3, image_size=32)
+    tickets._print(facts, subnetwork)
+    row = out.file.getvalue().splitlines()[3]
+    assert row.split() == [
+        "layer4.0.shortcut.conv",
+        "512x512x3x3",
+        "11,359,296",
+        "1,235,930",
+        "10.88%",
+        "471,861",
+        "1.2500",
+    ]

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_line, fitting, kept, short
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_words, fitting, kept, short
 from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
 
 RECORD = EpochRecord(
@@ -31,7 +31,7 @@ def after(*changes, epochs=12):
     for change in changes:
         record = dataclasses.replace(RECORD, **change)
         progress.add(record)
-        line = epoch_line(record, progress)
+        line = "  ".join(epoch_words(record, progress))
     return progress, line
 
 

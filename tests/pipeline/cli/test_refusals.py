@@ -285,4 +285,4 @@ def test_an_interrupt_is_exit_130_and_says_how_to_go_on(command, monkeypatch):
     monkeypatch.setattr("recycle_pipeline.pipeline.given.config_from", interrupted)
     outcome = command("run", "--dry-run")
     assert outcome.code == 130
-    assert outcome.err.endswith("Interrupted. Finished stages are kept; the same command skips them.\n")
+    assert outcome.err.endswith("; the same command goes on from there.\n")
