@@ -1,0 +1,5 @@
+"""Coding of bits at their entropy, with integers alone: the same bytes on every machine.
+
+`tables` says how likely symbols are, `rans` turns symbols into words, `streams` puts vectors of bits
+together.
+"""

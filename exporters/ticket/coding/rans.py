@@ -1,0 +1,96 @@
+"""Range asymmetric numeral systems (Duda 2013) with static frequencies, in lanes that numpy does at once.
+
+A lane is a number x of 2**32 to 2**64 - 1. Symbol i of a segment belongs to lane i mod lanes. To decode the
+symbol s: slot = x mod 65536 lies in s's range of frequencies, [start, start + frequency); then
+x = frequency * (x // 65536) + slot - start, and if that is below 2**32, x = x * 2**32 + the next word. Words
+are taken in the order of symbols. Encoding does the same backwards and begins at x = 2**32 in every lane,
+which is where decoding must end.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket.coding.tables import SYMBOLS, TOTAL, TOTAL_BITS, Frequencies
+
+Symbols = NDArray[np.uint8]
+Words = NDArray[np.uint32]
+LOW = np.uint64(1 << 32)
+WORD = np.uint64(32)
+SHIFT = np.uint64(TOTAL_BITS)
+TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
+
+
+def encode(segments: Sequence[tuple[Symbols, Frequencies]], lanes: int) -> Words:
+    """Symbols, segment by segment with the frequencies of each, as words.
+
+    Args:
+        segments: (n,) symbols and the (256,) frequencies, sum 65,536.
+        lanes: at least 1.
+
+    Returns:
+        Each lane's last number, its low word first, then the words in the order of decoding.
+    """
+    x = np.full(lanes, LOW)
+    written: list[Words] = []
+    for symbols, table in reversed(segments):
+        frequency = table.astype(np.uint64)[symbols]
+        start = _starts(table).astype(np.uint64)[symbols]
+        for first in range((len(symbols) - 1) // lanes * lanes, -1, -lanes):
+            part = slice(first, min(len(symbols), first + lanes))
+            own, f = x[: part.stop - first], frequency[part]
+            if len(full := np.flatnonzero(own >= f << TOP)):
+                written.append(own[full].astype(np.uint32))
+                own[full] >>= WORD
+            quotient = own // f
+            own[:] = (quotient << SHIFT) + (own - quotient * f) + start[part]
+    states = np.stack([x.astype(np.uint32), (x >> WORD).astype(np.uint32)], 1).reshape(-1)
+    return np.concatenate([states, *written[::-1]])
+
+
+def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int) -> list[Symbols]:
+    """The inverse of `encode`.
+
+    Args:
+        words: as it gave them.
+        segments: the number of symbols, and their frequencies.
+        lanes: as encoded.
+
+    Raises:
+        ValueError: the words are not of these segments.
+    """
+    if len(words) < 2 * lanes:
+        raise ValueError(f"{len(words)} words are too few for {lanes} lanes")
+    x = words[: 2 * lanes : 2].astype(np.uint64) | words[1 : 2 * lanes : 2].astype(np.uint64) << WORD
+    if (x < LOW).any():
+        raise ValueError("a lane begins below its range")
+    rest, taken, found = words[2 * lanes :].astype(np.uint64), 0, []
+    for count, table in segments:
+        frequency, starts = table.astype(np.uint64), _starts(table)
+        symbol_of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
+        within = (np.arange(TOTAL) - starts[symbol_of_slot]).astype(np.uint16)
+        symbols = np.empty(count, np.uint8)
+        for first in range(0, count, lanes):
+            part = symbols[first : first + lanes]
+            own = x[: len(part)]
+            slot = own.astype(np.uint16)
+            symbol_of_slot.take(slot, out=part)
+            own >>= SHIFT
+            own *= frequency.take(part)
+            own += within.take(slot)
+            if len(low := np.flatnonzero(own < LOW)):
+                if taken + len(low) > len(rest):
+                    raise ValueError("the words end before the symbols do")
+                own[low] = own[low] << WORD | rest[taken : taken + len(low)]
+                taken += len(low)
+        found.append(symbols)
+    if taken != len(rest):
+        raise ValueError(f"{len(rest) - taken} words are left over")
+    if (x != LOW).any():
+        raise ValueError("a lane does not end where encoding begins")
+    return found
+
+
+def _starts(table: Frequencies) -> NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(table[:-1], dtype=np.int64)])
