@@ -59,7 +59,7 @@ def _gaps(p: int) -> Frequencies:
 
 
 def _shared(weights: Sequence[int]) -> Frequencies:
-    """65,536 in proportion: 1 to each symbol, shares of the rest rounded down, what is left to the likeliest."""
+    """65,536 in proportion: 1 each, shares of the rest rounded down, what is left to the likeliest."""
     whole = sum(weights)
     found = [1 + weight * (TOTAL - SYMBOLS) // whole for weight in weights]
     found[weights.index(max(weights))] += TOTAL - sum(found)
