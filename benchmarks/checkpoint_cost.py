@@ -11,23 +11,20 @@ images of its shape, because an epoch of digits is too short to tell.
 """
 
 import argparse
-import json
 import statistics
-import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from common.noise import random_images
+from common.record import write_record
 
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import load
-from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
-from recycle_pipeline.pipeline.environment import describe_environment
+from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
@@ -69,19 +66,8 @@ def one_search(images: ImageSet, device: torch.device, epochs: int, path: Path |
     return time.perf_counter() - marks[0], checkpoints.spent
 
 
-def cifar_like() -> ImageSet:
-    """Noise in CIFAR-10's shape."""
-    rng = np.random.default_rng(0)
-    splits = [
-        part
-        for count in (50_000, 10_000)
-        for part in (rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, count))
-    ]
-    return ImageSet("noise", *splits, tuple("abcdefghij"), (0.5,) * 3, (0.25,) * 3, Augmentation(4, True))
-
-
 def measure(device: str, epochs: int, repeats: int) -> dict[str, Any]:
-    images = load("digits") if device == "cpu" else cifar_like()
+    images = load("digits") if device == "cpu" else random_images()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         path = Path(folder) / "checkpoint.safetensors"
         rows, size = [], 0
@@ -121,16 +107,7 @@ def main() -> None:
         print(f"  checkpoints of {result['bytes'] / 1e6:.0f} MB cost, as a share of the time:")
         print(f"  {result['share_by_difference']:.2%} by difference")
         print(f"  {result['share_in_search_thread']:.2%} in the search's own thread")
-    if args.record:
-        record = {
-            "what": "time of a search with and without checkpoints",
-            "command": " ".join(["python", *sys.argv]),
-            "date": date.today().isoformat(),
-            "environment": describe_environment(),
-            "results": results,
-        }
-        args.record.parent.mkdir(parents=True, exist_ok=True)
-        args.record.write_text(json.dumps(record, indent=1) + "\n")
+    write_record(args.record, "time of a search with and without checkpoints", results=results)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from recycle_pipeline.pipeline.environment import describe_environment
+from common.record import write_record
 
 COMMAND = [sys.executable, "-c", "from recycle_pipeline.pipeline.cli import main; main()"]
 OPTIONS = ["run", "--arch", "resnet18", "--prune", "0.9", "--export", "onnx", "--json", "--quiet"]
@@ -72,15 +71,8 @@ def main() -> None:
         )
     accuracies = [row["ort_accuracy"] for row in rows]
     print(f"n = {len(rows)}: mean {statistics.mean(accuracies):.2%}, lowest {min(accuracies):.2%}")
-    record = {
-        "what": "recycle-pipeline run --arch resnet18 --prune 0.9 --export onnx, from an empty folder",
-        "command": " ".join(["python", *sys.argv]),
-        "date": date.today().isoformat(),
-        "environment": describe_environment(),
-        "rows": rows,
-    }
-    args.record.parent.mkdir(parents=True, exist_ok=True)
-    args.record.write_text(json.dumps(record, indent=1) + "\n")
+    what = "recycle-pipeline run --arch resnet18 --prune 0.9 --export onnx, from an empty folder"
+    write_record(args.record, what, rows=rows)
 
 
 if __name__ == "__main__":

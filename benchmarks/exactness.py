@@ -7,20 +7,17 @@ A ticket's digests were taken from the tensors its search computed with, on the 
 """
 
 import argparse
-import json
-import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common.record import write_record
 
 from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
 from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.draws_torch import draw_weights
 from recycle_pipeline.models.subnetwork import MaskedTensor, array_digest
-from recycle_pipeline.pipeline.environment import describe_environment
 
 
 def on_device(tensor: MaskedTensor, seed: int, device: torch.device) -> "np.ndarray[Any, Any]":
@@ -88,16 +85,8 @@ def main() -> None:
             f"{row['ticket']}: {row['equal_in_numpy']} of {row['arrays']} arrays equal in numpy, "
             f"{row['equal_on_device']} of {row['layers']} layers equal from draws on {device}"
         )
-    record = {
-        "what": "tensors rebuilt from tickets, compared with digests taken during the search",
-        "command": " ".join(["python", *sys.argv]),
-        "date": date.today().isoformat(),
-        "device": str(device),
-        "environment": describe_environment(),
-        "rows": rows,
-    }
-    args.record.parent.mkdir(parents=True, exist_ok=True)
-    args.record.write_text(json.dumps(record, indent=1) + "\n")
+    what = "tensors rebuilt from tickets, compared with digests taken during the search"
+    write_record(args.record, what, device=str(device), rows=rows)
 
 
 if __name__ == "__main__":

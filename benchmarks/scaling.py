@@ -17,18 +17,17 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common.noise import random_images
+from common.record import write_record
 
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.device import device_among
-from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.processes import leave, ranks_here
 from recycle_pipeline.pipeline.search.distributed import ALONE, form_world
 from recycle_pipeline.pipeline.search.listeners import Listeners
@@ -36,19 +35,6 @@ from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search import settings_of
 from recycle_pipeline.pipeline.together import Together
-
-
-def random_images(train: int, test: int) -> ImageSet:
-    """Noise: speed does not depend on what the pictures show."""
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> tuple[Any, Any]:
-        return rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, count)
-
-    names = tuple("abcdefghij")
-    return ImageSet(
-        "noise", *split(train), *split(test), names, (0.5,) * 3, (0.25,) * 3, Augmentation(4, True)
-    )
 
 
 def one_process(args: argparse.Namespace) -> None:
@@ -122,11 +108,8 @@ def main() -> None:
             f"training alone {row['training_alone']:,.0f}",
             flush=True,
         )
-    if args.record:
-        record = {"what": __doc__.splitlines()[0], "command": " ".join(["python", *sys.argv]), "rows": rows}
-        record |= {"date": date.today().isoformat(), "environment": describe_environment()}
-        record |= {"images": args.images, "epochs": args.epochs}
-        args.record.write_text(json.dumps(record, indent=1) + "\n")
+    what = __doc__.splitlines()[0]
+    write_record(args.record, what, images=args.images, epochs=args.epochs, rows=rows)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
 from pathlib import Path
 from typing import Any
+
+from common.record import write_record
 
 BASE = ["--arch", "resnet18", "--prune", "0.9", "--data", "cifar10", "--epochs", "30", "--batch-size", "256"]
 BASE += ["--init", "kaiming_normal"]  # as published for Biprop; continuous arms say their own
@@ -76,23 +77,8 @@ def main() -> None:
             f"best {row.get('best_test_accuracy', 0):.2%}  moved {row.get('moved', 0):,}  "
             f"{row['wall_seconds']} s  {row.get('error', '')}"
         )
-    record = {
-        "what": "last-epoch CIFAR-10 test accuracy of ResNet-18 searches, 90 % removed, 30 epochs, batch 256",
-        "command": " ".join(["python", *sys.argv]),
-        "date": date.today().isoformat(),
-        "environment": _environment(),
-        "jobs_on_one_gpu": args.jobs,
-        "base_options": BASE,
-        "rows": rows,
-    }
-    args.record.parent.mkdir(parents=True, exist_ok=True)
-    args.record.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def _environment() -> dict[str, Any]:
-    from recycle_pipeline.pipeline.environment import describe_environment
-
-    return describe_environment()
+    what = "last-epoch CIFAR-10 test accuracy of ResNet-18 searches, 90 % removed, 30 epochs, batch 256"
+    write_record(args.record, what, jobs_on_one_gpu=args.jobs, base_options=BASE, rows=rows)
 
 
 if __name__ == "__main__":

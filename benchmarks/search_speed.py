@@ -25,12 +25,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common.noise import random_images
+from common.record import write_record
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,8 +39,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
-from recycle_pipeline.pipeline.environment import describe_environment
+from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.eager import EagerSteps
@@ -53,19 +53,6 @@ ARMS = ("straightforward", "dense", "eager", "captured", "compiled")
 NO_HOOKS = StepHooks(lambda step: False, lambda step: None, lambda done: None)
 REPEATS, STEPS = 7, 60
 Work = Callable[[], None]
-
-
-def random_images(train: int, side: int, pad: int = 4) -> ImageSet:
-    """Noise in CIFAR-10's shape: speed does not depend on what the pictures show."""
-    rng = np.random.default_rng(0)
-
-    def split(count: int) -> tuple[Any, Any]:
-        return rng.integers(0, 256, (count, 3, side, side), dtype=np.uint8), rng.integers(0, 10, count)
-
-    names = tuple("abcdefghij")
-    return ImageSet(
-        "noise", *split(train), *split(10000), names, (0.5,) * 3, (0.25,) * 3, Augmentation(pad, True)
-    )
 
 
 class SortedConv(nn.Conv2d):
@@ -182,7 +169,7 @@ def engine_arm(arm: str, network: nn.Module, images: ImageSet, settings: SearchS
 
 
 def run_arm(args: argparse.Namespace) -> dict[str, Any]:
-    images = random_images(args.images, args.side)
+    images = random_images(args.images, side=args.side)
     config = RunConfig(
         arch=args.arch, width=args.width, data="cifar10", batch_size=args.batch_size, epochs=8
     ).resolve()
@@ -192,7 +179,7 @@ def run_arm(args: argparse.Namespace) -> dict[str, Any]:
     torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     make = plain_arm if args.arm in ("straightforward", "dense") else engine_arm
-    few = random_images(args.batch_size * STEPS, args.side) if args.arm == "eager" else images
+    few = random_images(args.batch_size * STEPS, side=args.side) if args.arm == "eager" else images
     work = make(args.arm, network, few, settings)
     work()
     torch.cuda.synchronize()
@@ -273,11 +260,8 @@ def main() -> None:
             continue
         rows.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(rows[-1]), flush=True)
-    if args.record:
-        record = {"what": __doc__.splitlines()[0], "command": " ".join(["python", *sys.argv]), "rows": rows}
-        record |= {"date": date.today().isoformat(), "environment": describe_environment()}
-        record |= {"n": REPEATS, "steps_per_repeat": STEPS, "images": args.images, "side": args.side}
-        args.record.write_text(json.dumps(record, indent=1) + "\n")
+    facts = {"n": REPEATS, "steps_per_repeat": STEPS, "images": args.images, "side": args.side}
+    write_record(args.record, __doc__.splitlines()[0], **facts, rows=rows)
 
 
 if __name__ == "__main__":

@@ -19,17 +19,14 @@ The first epoch and the last, whose evaluation is another, are left out.
 """
 
 import argparse
-import json
 import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,6 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common.record import write_record
 from PIL import Image
 
 from recycle_pipeline.models.registry import build
@@ -44,7 +42,6 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data.folder import load_folder
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.device import find_device
-from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.search import engines, loop
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.listeners import Listeners
@@ -264,12 +261,8 @@ def main() -> None:
     )
     if smi:
         print(f"nvidia-smi says {smi['median']:.0f} % busy ({smi['low']} to {smi['high']}, n = {smi['n']})")
-    if args.record:
-        given = {name: value for name, value in vars(args).items() if name not in ("record", "scratch")}
-        record = {"what": __doc__.splitlines()[0], "command": " ".join(["python", *sys.argv])}
-        record |= {"date": date.today().isoformat(), "environment": describe_environment()}
-        record |= {"settings": given, "result": row}
-        args.record.write_text(json.dumps(record, indent=1) + "\n")
+    given = {name: value for name, value in vars(args).items() if name not in ("record", "scratch")}
+    write_record(args.record, __doc__.splitlines()[0], settings=given, result=row)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ by epoch. At an epoch's end and at every event masks are exact, which is not cou
 import argparse
 import copy
 import json
-import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common.record import write_record
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import load
-from recycle_pipeline.pipeline.environment import describe_environment
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.steps import StepHooks
@@ -82,10 +80,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=7, help="steps")
     args = parser.parse_args()
     rows = measure(args)
-    if args.record:
-        record = {"what": __doc__.splitlines()[0], "command": " ".join(["python", *sys.argv]), "rows": rows}
-        record |= {"date": date.today().isoformat(), "environment": describe_environment()}
-        args.record.write_text(json.dumps(record, indent=1) + "\n")
+    write_record(args.record, __doc__.splitlines()[0], rows=rows)
 
 
 if __name__ == "__main__":
