@@ -27,6 +27,7 @@ RECORD = EpochRecord(
     seconds=9.0,
 )
 SO_FAR = EpochSoFar(loss=0.25, train_accuracy=0.5, prune=0.9, written=0)
+LINE = ["search", "--arch", "conv2", "--epochs", "2", "--output-dir", "m", "--data"]
 COLOUR = re.compile(r"\x1b\[[0-9;]*?(3[0-8]|9[0-7])[0-9;]*m")
 
 
@@ -227,24 +228,13 @@ def received_from(leader):
 def test_the_command_on_a_real_terminal_shows_a_bar_and_leaves_the_cursor_on(here, monkeypatch, write_photos):
     from recycle_pipeline.pipeline.cli import main
 
-    line = [
-        "search",
-        "--arch",
-        "conv2",
-        "--epochs",
-        "2",
-        "--data",
-        f"folder:{write_photos()}",
-        "--output-dir",
-        "m",
-    ]
     leader, follower = os.openpty()
     reader, parts = received_from(leader)
     monkeypatch.setenv("TERM", "xterm-256color")
     with os.fdopen(follower, "w") as stream, monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
         with pytest.raises(SystemExit) as stop:
-            main(line)
+            main([*LINE, f"folder:{write_photos()}"])
     reader.join()
     os.close(leader)
     text = b"".join(parts).decode()
@@ -254,21 +244,10 @@ def test_the_command_on_a_real_terminal_shows_a_bar_and_leaves_the_cursor_on(her
 
 
 def test_the_command_elsewhere_writes_plain_lines(command, write_photos):
-    line = (
-        "search",
-        "--arch",
-        "conv2",
-        "--epochs",
-        "2",
-        "--data",
-        f"folder:{write_photos()}",
-        "--output-dir",
-        "m",
-    )
-    err = command(*line).err
+    photos = write_photos()
+    err = command(*LINE, f"folder:{photos}").err
     assert "\x1b" not in err and "\r" not in err
     assert [text.split()[0] for text in err.splitlines()] == ["search"] * 3
     assert err.splitlines()[0] == (
-        f"search  conv2, 0.9 removed, binary, reuse recycle; folder:{line[6].removeprefix('folder:')} "
-        "(48 images), 2 epochs on cpu"
+        f"search  conv2, 0.9 removed, binary, reuse recycle; folder:{photos} (48 images), 2 epochs on cpu"
     )

@@ -82,19 +82,25 @@ def test_a_step_of_rate_zero_leaves_the_exact_weights_as_they_are(masked_with, k
         torch.testing.assert_close(view[both].float(), exact[both], rtol=0.02, atol=0)
 
 
+def after_five_steps(flat, masked, rate, optimizer, **options):
+    """Takes five steps and stores the scores; returns those that torch's optimizer comes to from the same."""
+    reference = [layer.scores.detach().clone().requires_grad_() for layer in masked.layers]
+    torchs = optimizer(reference, rate, **options)
+    for step in range(5):
+        gradients = gradients_of(masked, step)
+        flat.update(gradients, torch.tensor(rate))
+        for scores, gradient, layer in zip(reference, gradients, masked.layers, strict=True):
+            scores.grad = scores.detach().sign() * layer.weight.weight * gradient
+        torchs.step()
+    flat.store()
+    return reference
+
+
 @pytest.mark.parametrize(("kind", "scope"), KINDS)
 def test_scores_follow_the_same_sgd_as_torchs(masked_with, kind, scope):
     masked = masked_with(kind=kind, scope=scope)
     flat = flat_of(masked)
-    reference = [layer.scores.detach().clone().requires_grad_() for layer in masked.layers]
-    optimizer = torch.optim.SGD(reference, 0.1, 0.9, weight_decay=5e-4)
-    for step in range(5):
-        gradients = gradients_of(masked, step)
-        flat.update(gradients, torch.tensor(0.1))
-        for scores, gradient, layer in zip(reference, gradients, masked.layers, strict=True):
-            scores.grad = scores.detach().sign() * layer.weight.weight * gradient
-        optimizer.step()
-    flat.store()
+    reference = after_five_steps(flat, masked, 0.1, torch.optim.SGD, momentum=0.9, weight_decay=5e-4)
     for layer, scores in zip(masked.layers, reference, strict=True):
         torch.testing.assert_close(layer.scores, scores, rtol=1e-5, atol=1e-6)
 
@@ -102,15 +108,7 @@ def test_scores_follow_the_same_sgd_as_torchs(masked_with, kind, scope):
 def test_scores_follow_the_same_adam_as_torchs(masked_with):
     masked = masked_with(kind="binary")
     flat = flat_of(masked, optimizer="adam")
-    reference = [layer.scores.detach().clone().requires_grad_() for layer in masked.layers]
-    optimizer = torch.optim.Adam(reference, 0.01)
-    for step in range(5):
-        gradients = gradients_of(masked, step)
-        flat.update(gradients, torch.tensor(0.01))
-        for scores, gradient, layer in zip(reference, gradients, masked.layers, strict=True):
-            scores.grad = scores.detach().sign() * layer.weight.weight * gradient
-        optimizer.step()
-    flat.store()
+    reference = after_five_steps(flat, masked, 0.01, torch.optim.Adam)
     for layer, scores in zip(masked.layers, reference, strict=True):
         torch.testing.assert_close(layer.scores, scores, rtol=1e-4, atol=1e-5)
 

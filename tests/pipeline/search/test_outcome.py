@@ -56,22 +56,7 @@ def test_the_subnetwork_says_what_data_and_recipe_it_is_of(image_set, settings_w
     network = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
     masked = search(network, images, settings_with(seed=5, scope="global", prune=0.6), cpu)
     subnetwork = subnetwork_of(masked, images, "my.module:net")
-    stated = {
-        name: getattr(subnetwork, name)
-        for name in (
-            "arch",
-            "classes",
-            "channels",
-            "image_size",
-            "mean",
-            "std",
-            "seed",
-            "kind",
-            "prune",
-            "scope",
-        )
-    }
-    assert stated == {
+    expected = {
         "arch": "my.module:net",
         "classes": ("class0", "class1", "class2"),
         "channels": 2,
@@ -83,6 +68,7 @@ def test_the_subnetwork_says_what_data_and_recipe_it_is_of(image_set, settings_w
         "prune": 0.6,
         "scope": "global",
     }
+    assert {name: getattr(subnetwork, name) for name in expected} == expected
     assert set(subnetwork.state) == {
         "0.bias",
         "1.weight",
