@@ -25,7 +25,8 @@ Bits = NDArray[np.bool_]
 WORD_BYTES = 4
 PRELUDE = 3  # words before the counts
 MAX_LANES = 4096
-SYMBOLS_PER_LANE = 4096  # fewer, and the eight bytes that a lane costs would show; more, and numpy is slower
+# A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
+SYMBOLS_PER_LANE, WRITTEN_LANES = 3072, 512
 
 
 def encode_bits(vectors: Sequence[Bits]) -> bytes:
@@ -39,7 +40,7 @@ def encode_bits(vectors: Sequence[Bits]) -> bytes:
         segments.append((symbols, frequencies(kept, bits.size)))
         counts += [len(symbols)] if sparse else []
     total = sum(len(symbols) for symbols, _ in segments)
-    lanes = max(1, min(MAX_LANES, total // SYMBOLS_PER_LANE))
+    lanes = max(1, min(WRITTEN_LANES, total // SYMBOLS_PER_LANE))
     words = rans.encode(segments, lanes) if segments else np.zeros(0, np.uint32)
     body = np.concatenate([[lanes], counts, words]).astype("<u4").tobytes()
     return np.array([len(body), zlib.crc32(body)], "<u4").tobytes() + body
