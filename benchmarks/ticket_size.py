@@ -14,7 +14,6 @@ import json
 import lzma
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 import zlib
