@@ -14,6 +14,7 @@ from recycle_pipeline.models.registry import check_options, find_builder, is_cus
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config
 from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import check_processes, ranks_here
@@ -122,13 +123,15 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     searches = "search" in plan.stages
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
-        _clear_another_run(context)
-        write_config(context.config, context.folder.config)
-    entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
-    if searches and context.config.tensorboard:
-        write_missing(context.folder)
-    if "export" in plan.stages and not searches:
-        write_config(context.config, context.folder.config)  # what model.onnx now is; gates are not kept
+    with alone_in(context.folder.root):
+        if searches:
+            _clear_another_run(context)
+            write_config(context.config, context.folder.config)
+        entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
+        if searches and context.config.tensorboard:
+            write_missing(context.folder)
+        if "export" in plan.stages and not searches:
+            write_config(context.config, context.folder.config)  # what model.onnx now is; gates are not kept
     return entries
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.pipeline.cli.compare import compare
 from recycle_pipeline.pipeline.cli.doctor import doctor
 from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.run import run, search
@@ -42,7 +43,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, pack, reconstruct, export, verify, inspect, presets, doctor):
+for _command in (run, search, pack, reconstruct, export, verify, inspect, compare, presets, doctor):
     cli.add_command(_command)
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from recycle_pipeline.models.errors import MissedGate
 from recycle_pipeline.pipeline.cli.lines import hanging
+from recycle_pipeline.pipeline.cli.progress import short
 
 if TYPE_CHECKING:
     from recycle_pipeline.pipeline.result import RunResult
@@ -128,6 +129,11 @@ def size(count: int) -> str:
     if count < 1000:
         return f"{count} B"
     return f"{count / 1e3:,.1f} kB" if count < 1e6 else f"{count / 1e6:,.2f} MB"
+
+
+def compact(count: int) -> str:
+    """A count in at most six characters of a table, or seven: 9,999, 12.3k, 2.23M."""
+    return f"{count:,}" if count < 10_000 else short(count)
 
 
 def path_size(path: Path) -> str:

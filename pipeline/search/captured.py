@@ -19,7 +19,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
-from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, tuned
+from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, tuned
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
     flat_memory,
@@ -69,7 +69,7 @@ class CapturedSteps:
         world: World = ALONE,
     ) -> None:
         self._masked, self._training, self._settings = masked, training, settings
-        self._world = world
+        self._world = self._reducing = world
         self._device = device = masked.scores[0].device
         decay = settings.weight_decay
         self.flat = FlatScores(masked, settings.optimizer, momentum=settings.momentum, decay=decay)
@@ -108,6 +108,8 @@ class CapturedSteps:
         self._recorder = recorder = Recorder(self._device, together=self._world.size > 1)
         small = [*self._twin.buffers(), *self._masked.others]
         undo = partial(self._undo, [(tensor, tensor.detach().clone()) for tensor in small])
+        if self._world.size > 1:
+            self._agree(partial(self._train, self._sizes[0], *fused), undo)
         self.launches = {
             # A last, smaller batch is not worth a second compilation.
             size: recorder.record(
@@ -117,6 +119,25 @@ class CapturedSteps:
         }
         self._twin.eval()
         self._test_launch = recorder.record(self._test, self.rewind, self.rewind)
+
+    def _agree(self, work: Work, undo: Work) -> None:
+        """Does the work without the others, so that who cannot do it leaves nobody waiting in a reduction.
+
+        Raises:
+            Exception: it fails here or on another process.
+        """
+        failure: Exception | None = None
+        self._reducing = ALONE
+        try:
+            with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
+                work()
+        except Exception as error:  # raised when all know of it
+            failure = error
+        finally:
+            self._reducing = self._world
+            undo()
+        if not self._world.all_true(failure is None):
+            raise failure or RuntimeError("it fails on another process")
 
     @property
     def step_seconds(self) -> float:
@@ -250,16 +271,16 @@ class CapturedSteps:
         In the type that the backward pass gave them, bfloat16 on CUDA: half of float32's traffic, and a
         sum of a few rounds as each of its terms is rounded already, by 2**-9 of itself.
         """
-        if self._world.size == 1:
+        if self._reducing.size == 1:
             return gradients
-        flat = self._world.sum(self.flat.layout.joined(gradients))
+        flat = self._reducing.sum(self.flat.layout.joined(gradients))
         return [place.view(flat) for place in self.flat.layout.places]
 
     def _update_others(self, gradients: tuple[Tensor, ...]) -> None:
         if self._others is not None:
             for parameter, gradient in zip(self._masked.others, gradients, strict=True):
                 parameter.grad = gradient.to(parameter.dtype)
-            self._world.sum_gradients(self._masked.others)
+            self._reducing.sum_gradients(self._masked.others)
             self._others.step()
 
     @torch.no_grad()

@@ -199,7 +199,7 @@ def _plan(config: RunConfig, images: ImageSet, device: object) -> str:
     held_out = f", {len(images.test_labels)} held out" if images.held_out else ""
     epochs = f"{config.epochs} epoch{'s' if config.epochs != 1 else ''}"
     return (
-        f"{config.arch}{config.options.described()}, {config.prune:.4g} removed, {config.subnetwork}, "
+        f"{config.arch}{config.options.described()}, {config.prune:g} removed, {config.subnetwork}, "
         f"reuse {config.reuse}; "
         f"{images.name} ({len(images.train_labels)} images{held_out}), {epochs} on {device}"
     )

@@ -23,6 +23,7 @@ from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.distributed import World, mask_digests
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
+from recycle_pipeline.pipeline.search.settings import SearchSettings
 
 TESTS = Path(__file__).parents[1]
 SECONDS = 120
@@ -37,12 +38,13 @@ ENGINES = ("eager", "captured")
 JOBS = """
 import torch
 from several import in_world
-from test_distributed import different_masks, found_by
+from test_distributed import different_masks, fails_on_the_second, found_by
 
 def work(world):
     jobs, images = torch.load("jobs", weights_only=False)
     found = {key: found_by(net, images, s, key[0], world) for key, (net, s) in jobs.items()}
-    torch.save((found, different_masks(world)), f"found{world.rank}")
+    told = different_masks(world), fails_on_the_second(world)
+    torch.save((found, told), f"found{world.rank}")
     world.close()
     assert not torch.distributed.is_initialized()
 
@@ -99,6 +101,26 @@ def different_masks(world):
         world.check_masks(masked, 2)
     except RecycleError as error:
         return str(error).partition(" must")[0]
+
+
+def fails_on_the_second(world):
+    """Notes and losses where the network fails in the second process alone, and there once."""
+
+    class FailsOnce(nn.Sequential):
+        failures = [RuntimeError("no room")] if world.rank == 1 else []  # the class's: copies share it
+
+        def forward(self, x):
+            if self.failures:
+                raise self.failures.pop()
+            return super().forward(x)
+
+    recipe = Recipe(0, "continuous", 0.7, "kaiming_normal", "keep", "layer")
+    settings = SearchSettings(recipe, 2, 4, 0.1, 0.9, 0.0, 0.0, 0.0, "none", 0.1, 2)
+    records, notes = [], []
+    network = FailsOnce(*conv_net())
+    tell = Listeners(records.append, note=notes.append)
+    search(network, images_of(29), settings, torch.device("cpu"), tell, "captured", world)
+    return notes, [record.loss for record in records]
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +220,15 @@ def test_digests_are_sha256_of_numpys_packed_bits(settings_with):
 
 
 def test_one_differing_bit_stops_every_process_and_names_rank_and_layer(shared):
-    assert (
-        shared[2] == ["after epoch 2 the mask of layer 3 on rank 1 is not that of rank 0; all processes"] * 2
-    )
+    said = "after epoch 2 the mask of layer 3 on rank 1 is not that of rank 0; all processes"
+    assert [mine for mine, _ in shared[2]] == [said] * 2
+
+
+def test_where_one_process_cannot_capture_none_waits_for_it_and_all_search_eagerly(shared):
+    (_, (first, losses)), (_, (second, same)) = shared[2]
+    note = "this network cannot be captured in a CUDA graph ({}); the search is slower".format
+    assert first == [note("it fails on another process")] and second == [note("no room")]
+    assert losses == same and len(losses) == 2
 
 
 def test_a_connection_that_does_not_close_is_left_behind_and_the_process_ends_without_it(monkeypatch):
