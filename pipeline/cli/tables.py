@@ -13,9 +13,11 @@ from recycle_pipeline.pipeline.cli.lines import hanging
 from recycle_pipeline.pipeline.cli.progress import short
 
 if TYPE_CHECKING:
+    from recycle_pipeline.models.subnetwork import Subnetwork
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import Plan
 
+SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
 INDENT = 12  # columns: the name of a row
 
 
@@ -121,6 +123,14 @@ def _latency(verify: dict[str, Any]) -> str:
         f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms; ratio "
         f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
         f"batch 1, {threads}, provider {verify['provider']}, {verify['latency_n']} rounds"
+    )
+
+
+def described(subnetwork: "Subnetwork") -> str:
+    """What a ticket is, in a line."""
+    return (
+        f"{subnetwork.arch}{subnetwork.options.described()}, {subnetwork.kind}, seed {subnetwork.seed}, "
+        f"{subnetwork.prune:g} removed {SCOPE_WORDS[subnetwork.scope]}"
     )
 
 

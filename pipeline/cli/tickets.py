@@ -8,12 +8,11 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from recycle_pipeline.pipeline.cli.tables import console, path_size, size
+from recycle_pipeline.pipeline.cli.tables import console, described, path_size, size
 
 if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import Subnetwork
 
-SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
 TICKET = click.argument("ticket", type=click.Path())
 
 
@@ -101,11 +100,9 @@ def _layer(tensor: Any) -> dict[str, Any]:
 
 def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
     out = console()
-    what = f"{subnetwork.arch}{subnetwork.options.described()}, {subnetwork.kind}"
     out.print(
         f"{facts['ticket']}: {size(facts['bytes'])}, bound of its masks {size(facts['mask_entropy_bytes'])}\n"
-        f"{what}, seed {subnetwork.seed}, {subnetwork.prune:g} removed "
-        f"{SCOPE_WORDS[subnetwork.scope]}, {len(subnetwork.classes)} classes, "
+        f"{described(subnetwork)}, {len(subnetwork.classes)} classes, "
         f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
         markup=False,
     )

@@ -12,7 +12,8 @@ from recycle_pipeline.pipeline.config import FORMS, RunConfig
 from recycle_pipeline.pipeline.data import KNOWN
 from recycle_pipeline.pipeline.runner import STAGES
 
-COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "presets", "doctor"]
+COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "compare"]
+COMMANDS += ["presets", "doctor"]
 
 
 def test_the_commands_are_these_in_the_order_a_person_meets_them(command):
@@ -135,7 +136,7 @@ print(json.dumps({" ".join(line): heavy_after(line) for line in json.loads(sys.a
 """
 
 
-def test_help_inspect_reconstruct_and_typing_errors_import_no_torch(start, finished):
+def test_help_inspect_reconstruct_compare_and_typing_errors_import_no_torch(start, finished):
     ticket = str(finished.ticket)
     lines = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
     lines += [
@@ -144,6 +145,7 @@ def test_help_inspect_reconstruct_and_typing_errors_import_no_torch(start, finis
         ["inspect", ticket],
         ["inspect", ticket, "--json"],
         ["reconstruct", ticket],
+        ["compare", ticket, ticket],
     ]
     out, err = start(json.dumps(lines), script=IMPORTS).communicate(timeout=60)
     imported = json.loads(out)
