@@ -1,5 +1,6 @@
 """Atomic writes: a reader sees the old content or the new, and nothing is left behind."""
 
+import errno
 import os
 import re
 import subprocess
@@ -172,3 +173,12 @@ def test_a_folder_that_may_not_be_written_is_an_os_error(tmp_path):
 def test_a_file_system_that_nobody_can_write_is_an_os_error():
     with pytest.raises(OSError):
         write_bytes(Path("/proc/self/recycle-pipeline-test"), b"new")
+
+
+def test_a_write_that_finds_no_space_says_which_file_it_was(tmp_path):
+    """The system names none, and a message without it does not say where to free some."""
+    path = tmp_path / "file"
+    with pytest.raises(OSError, match="No space left") as caught, replacing(path) as temporary:
+        temporary.write_bytes(b"new")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(path) and os.listdir(tmp_path) == []
