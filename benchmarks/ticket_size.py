@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from common.record import write_record
 
-from recycle_pipeline.exporters.ticket.coding.streams import decode_bits, encode_bits
+from recycle_pipeline.exporters.ticket.coding.streams import counts_of, decode_bits, encode_bits
 from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.models.subnetwork import Subnetwork, mask_entropy_bytes
 
@@ -64,8 +64,8 @@ def entropy_bytes(bits: "np.ndarray[Any, Any]") -> float:
 def ours(vectors: list[Any], bound: float, repeats: int) -> dict[str, Any]:
     """Coded size beside the bound, and times."""
     stream, encoding = timed(lambda: encode_bits(vectors), repeats)
-    sizes = [(v.size, int(np.count_nonzero(v))) for v in vectors]
-    found, decoding = timed(lambda: decode_bits(stream, sizes), repeats)
+    counts = counts_of(vectors)
+    found, decoding = timed(lambda: decode_bits(stream, counts), repeats)
     assert all(np.array_equal(f, v.reshape(-1)) for f, v in zip(found, vectors, strict=True))
     row: dict[str, Any] = {"bytes": len(stream), "bound": round(bound)}
     row |= {"encode_seconds": round(encoding, 4), "decode_seconds": round(decoding, 4)}

@@ -2,18 +2,15 @@
 
 import hashlib
 import math
-import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recycle_pipeline.exporters.ticket.coding.streams import decode_bits, encode_bits
-
-
-def sizes_of(vectors):
-    return [(vector.size, int(vector.sum())) for vector in vectors]
+from recycle_pipeline.exporters.ticket.coding.frames import framed
+from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
 
 
 @st.composite
@@ -26,7 +23,7 @@ def vectors(draw):
 @settings(max_examples=120, deadline=None)
 @given(vectors())
 def test_what_is_encoded_is_decoded(bits):
-    found = decode_bits(encode_bits(bits), sizes_of(bits))
+    found = decode_bits(encode_bits(bits), counts_of(bits))
     assert [v.tolist() for v in found] == [v.tolist() for v in bits]
     assert all(v.dtype == np.bool_ for v in found)
 
@@ -36,14 +33,14 @@ def test_what_is_encoded_is_decoded(bits):
 def test_gaps_around_the_escape(gap, tail):
     bits = np.zeros(gap + 1 + tail + 20, np.bool_)
     bits[[gap, gap + 1]] = True
-    assert (decode_bits(encode_bits([bits]), sizes_of([bits]))[0] == bits).all()
+    assert (decode_bits(encode_bits([bits]), counts_of([bits]))[0] == bits).all()
 
 
 def test_a_shape_is_not_kept_and_a_vector_of_one_kind_costs_nothing():
     bits = [np.zeros((3, 4), np.bool_), np.ones((2, 2), np.bool_), np.zeros(0, np.bool_)]
     stream = encode_bits(bits)
     assert len(stream) == 12
-    assert [v.tolist() for v in decode_bits(stream, sizes_of(bits))] == [[False] * 12, [True] * 4, []]
+    assert [v.tolist() for v in decode_bits(stream, counts_of(bits))] == [[False] * 12, [True] * 4, []]
 
 
 @pytest.mark.parametrize("density", [0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.002])
@@ -76,63 +73,66 @@ def test_no_byte_may_be_another(coded):
             other = bytearray(stream)
             other[place] ^= flip
             with pytest.raises(ValueError):
-                decode_bits(bytes(other), sizes_of(bits))
+                decode_bits(bytes(other), counts_of(bits))
 
 
 def test_no_part_may_be_missing(coded):
     stream, bits = coded
     for length in range(len(stream)):
         with pytest.raises(ValueError):
-            decode_bits(stream[:length], sizes_of(bits))
+            decode_bits(stream[:length], counts_of(bits))
     with pytest.raises(ValueError, match="its length says"):
-        decode_bits(stream + bytes(4), sizes_of(bits))
+        decode_bits(stream + bytes(4), counts_of(bits))
 
 
 def forged(words):
-    """A stream with a right length and CRC over wrong content."""
-    body = np.array(words, "<u4").tobytes()
-    return np.array([len(body), zlib.crc32(body)], "<u4").tobytes() + body
+    """A frame with a right length and CRC over wrong content."""
+    return framed(np.array(words, "<u4").tobytes())
 
 
 @pytest.mark.parametrize(
-    ("words", "sizes", "said"),
+    ("words", "counts", "said"),
     [
-        ([0], [], "0 lanes, expected 1 to 4096"),
-        ([4097], [], "4097 lanes"),
-        ([1, 5], [], "1 words where nothing is coded"),
-        ([1], [(1000, 3)], "too few for 1 vectors"),
-        ([1, 2], [(1000, 3)], "2 symbols for 3 of 1000 bits"),
-        ([1, 7], [(1000, 3)], "7 symbols for 3 of 1000 bits"),
+        ([], [], "0 bytes are no words"),
+        ([1], [], "words where nothing is coded"),
+        ([0, 5], [(9, 9)], "words where nothing is coded"),
+        ([0], [(1000, 300)], "0 lanes, expected 1 to 4096"),
+        ([4097], [(1000, 300)], "4097 lanes"),
         ([1], [(1000, 300)], "0 words are too few for 1 lanes"),
-        ([4096, 3], [(1000, 3)], "0 words are too few for 4096 lanes"),
+        ([4096, 3], [(1000, 3, 3)], "1 words are too few for 4096 lanes"),
         ([1, 0, 1 << 31], [(8, 4)], "a lane does not end"),
+        ([1], [(1000, 3, 2)], "2 gaps for 3 of 1000 bits"),
+        ([1], [(1000, 3, 7)], "7 gaps for 3 of 1000 bits"),
+        ([1], [(1000, 300, 1)], "1 gaps for 300 of 1000 bits"),
+        ([1], [(9, 9, 1)], "1 gaps for 9 of 9 bits"),
     ],
 )
-def test_content_that_cannot_be_is_refused(words, sizes, said):
+def test_content_that_cannot_be_is_refused(words, counts, said):
     with pytest.raises(ValueError, match=said):
-        decode_bits(forged(words), sizes)
+        decode_bits(forged(words), [Counts(*each) for each in counts])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_whatever_a_stream_claims_it_is_refused_or_of_the_sizes_asked(data):
+def test_whatever_a_stream_claims_it_is_refused_or_of_the_counts_asked(data):
     words = data.draw(st.lists(st.integers(0, 2**32 - 1), max_size=12))
     lanes = data.draw(st.integers(0, 3))
     sizes = data.draw(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)), max_size=3))
-    sizes = [(size, min(kept, size)) for size, kept in sizes]
+    counts = [Counts(size, min(kept, size)) for size, kept in sizes]
+    counts = [replace(c, gaps=c.kept) if 0 < 16 * c.kept < c.size else c for c in counts]
     try:
-        found = decode_bits(forged([lanes, *words]), sizes)
+        found = decode_bits(forged([lanes, *words]), counts)
     except ValueError:
         return
-    assert sizes_of(found) == sizes
+    assert [(v.size, v.sum()) for v in found] == [(c.size, c.kept) for c in counts]
 
 
 def test_other_counts_than_were_encoded_are_refused(coded):
     stream, bits = coded
-    (size, kept), *others = sizes_of(bits)
-    for wrong in ((size, kept + 1), (size + 8, kept), (size - 8, kept)):
+    first, *others = counts_of(bits)
+    for kept, size in ((1, 0), (0, 8), (0, -8)):
         with pytest.raises(ValueError):
-            decode_bits(stream, [wrong, *others])
+            decode_bits(stream, [replace(first, kept=first.kept + kept, size=first.size + size), *others])
 
 
-GOLDEN = "b56e8dcddc9f871c47674d19bfe4b5d32fc9b19693b2f81fe108ce3f526198c7"
+GOLDEN = "eb06a8c78438eafbb10231f5523abb4b311d01f3c00c4247644c87ce67c3ad7e"
