@@ -1,0 +1,80 @@
+"""Frames: bytes with their length and CRC-32 before them; and symbols as words in a frame.
+
+    length   of what follows the CRC, in bytes
+    crc      CRC-32 of what follows
+    content
+
+Numbers are little-endian, unsigned and of four bytes. The content of a frame of symbols is
+
+    lanes    1 to 4096; 0 if there are no symbols, and no words then
+    words    as `rans` has them, to the end
+"""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from recycle_pipeline.exporters.ticket.coding import rans
+from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
+
+NUMBER = 4  # bytes
+MAX_LANES = 4096
+# A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
+SYMBOLS_PER_LANE, WRITTEN_LANES = 3072, 512
+
+
+def framed(content: bytes) -> bytes:
+    """The content in its frame."""
+    return np.array([len(content), zlib.crc32(content)], "<u4").tobytes() + content
+
+
+def content_of(frame: bytes) -> bytes:
+    """The inverse. Raises ValueError if the frame is not whole."""
+    if len(frame) < 2 * NUMBER:
+        raise ValueError(f"{len(frame)} bytes are no frame")
+    length, crc = np.frombuffer(frame[: 2 * NUMBER], "<u4").tolist()
+    content = frame[2 * NUMBER :]
+    if length != len(content):
+        raise ValueError(f"{len(content)} bytes, its length says {length}")
+    if crc != zlib.crc32(content):
+        raise ValueError("its CRC-32 does not match")
+    return content
+
+
+def encode_symbols(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> bytes:
+    """A frame of symbols.
+
+    Args:
+        segments: (n,) symbols and their (256,) frequencies.
+    """
+    total = sum(len(symbols) for symbols, _ in segments)
+    if not total:
+        return framed(bytes(NUMBER))
+    lanes = max(1, min(WRITTEN_LANES, total // SYMBOLS_PER_LANE))
+    words = rans.encode(segments, lanes)
+    return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
+
+
+def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) -> list[rans.Symbols]:
+    """The inverse. Memory is bounded by the numbers of symbols, whatever the frame holds.
+
+    Args:
+        frame: the whole of it.
+        segments: the number of symbols, and their frequencies.
+
+    Raises:
+        ValueError: the frame is damaged, or not of these segments.
+    """
+    content = content_of(frame)
+    if not content or len(content) % NUMBER:
+        raise ValueError(f"{len(content)} bytes are no words")
+    words = np.frombuffer(content, "<u4").astype(np.uint32)
+    lanes = int(words[0])
+    if not any(count for count, _ in segments):
+        if lanes or len(words) > 1:
+            raise ValueError("it holds words where nothing is coded")
+        return [np.zeros(0, np.uint8) for _ in segments]
+    if not 1 <= lanes <= MAX_LANES:
+        raise ValueError(f"{lanes} lanes, expected 1 to {MAX_LANES}")
+    return rans.decode(words[1:], segments, lanes)
