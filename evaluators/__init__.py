@@ -8,5 +8,6 @@ Import what you need from its module; importing this package alone does not load
     latency   interleaved timing, ratio of medians with its interval
     gates     numbers and limits to verdicts, verdicts to exit codes
     verify    all of the above in one report
+    overlap   what two subnetworks share
     machine   what the numbers were measured on
 """

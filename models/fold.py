@@ -4,7 +4,7 @@
 convolution or linear layer directly, by torch's own pattern matcher and arithmetic
 (torch.fx.experimental.optimization.fuse). One behind a max-pool goes before it first, where no gamma is
 below 0: the largest of a window stays the largest. Folding is never allowed to change the function: its
-result is compared on real images, and a network that cannot be folded safely keeps its batch norms.
+result is compared on images, and a network that cannot be folded safely keeps its batch norms.
 """
 
 import copy
@@ -39,14 +39,20 @@ class Folded:
     reason: str = ""
 
 
-def fold_batch_norm(network: nn.Module, images: Sequence[Tensor], min_agreement: float = 1.0) -> Folded:
+def fold_batch_norm(
+    network: nn.Module,
+    images: Sequence[Tensor],
+    min_agreement: float = 1.0,
+    tolerance: float = TOLERANCE,
+) -> Folded:
     """Merges batch norms into the layers before them; `network` (eval mode) is left as it is.
 
     Args:
         network: eval mode, on CPU.
-        images: batches of real images, (N, C, S, S) each, to compare on.
-        min_agreement: fraction of the images whose logits must stay within `TOLERANCE`. Below 1 for
+        images: batches of images, real ones where there are, (N, C, S, S) each, to compare on.
+        min_agreement: fraction of the images whose logits must stay within `tolerance`. Below 1 for
             networks of signs, where rounding may flip one.
+        tolerance: largest difference of a logit.
     """
     try:
         graph = fx.symbolic_trace(network).graph
@@ -58,8 +64,8 @@ def fold_batch_norm(network: nn.Module, images: Sequence[Tensor], min_agreement:
     except Exception as error:  # tracing raises whatever the network's own code raises on proxies
         return _unfolded(network, f"torch.fx cannot fold it: {error}")
     difference = float(differences.max())
-    if not float((differences <= TOLERANCE).double().mean()) >= min_agreement:
-        return _unfolded(network, f"it would change logits by {difference:.3g} on real images")
+    if not float((differences <= tolerance).double().mean()) >= min_agreement:
+        return _unfolded(network, f"it would change logits by {difference:.3g}")
     return Folded(folded, _batch_norms(network) - _batch_norms(folded), difference)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from pathlib import Path
 from typing import Any
 
 from recycle_pipeline.models.errors import UsageFault
@@ -27,6 +28,20 @@ def check_prune(prune: float) -> None:
     else:
         what = "is not a fraction between 0 and 1; for example 0.9 removes 90 % of the weights"
     raise UsageFault(f"--prune {prune:g} {what}")
+
+
+def check_output_file(name: str, path: Path, suffixes: tuple[str, ...]) -> None:
+    """Raises UsageFault unless a file may bear that name: a suffix that is known, a folder that is there."""
+    if path.suffix not in suffixes:
+        *others, last = suffixes
+        known = f"{', '.join(others)} or {last}" if others else last
+        raise UsageFault(f"{option(name)} {path}: expected a name that ends in {known}")
+    if path.is_dir():
+        raise UsageFault(f"{option(name)} {path} is a folder: expected the name of a file")
+    if not path.parent.is_dir():
+        raise UsageFault(
+            f"{option(name)} {path}: no folder {path.parent} is there; make it, or choose another"
+        )
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:

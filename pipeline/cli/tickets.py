@@ -18,35 +18,40 @@ TICKET = click.argument("ticket", type=click.Path())
 
 @click.command(short_help="Rebuild a ticket's tensors from its seed, compare digests.")
 @TICKET
-@click.option("--output", type=click.Path(), help="Write the rebuilt tensors here, as .safetensors.")
-def reconstruct(ticket: str, output: str | None) -> None:
+@click.option(
+    "--output",
+    type=click.Path(),
+    help="Write the network here: weights as .safetensors, a state dict of torch as .pt, or the folded "
+    "dense-equivalent model as .onnx.",
+)
+@click.option("--arch", help="Repeat a custom package.module:function to allow its import, for .onnx alone.")
+def reconstruct(ticket: str, output: str | None, arch: str | None) -> None:
     """Rebuild every tensor of TICKET (a file, or a run folder) from its seed and compare digests.
 
     \b
     Examples:
       recycle-pipeline reconstruct runs/mine
       recycle-pipeline reconstruct ticket.safetensors --output weights.safetensors
+      recycle-pipeline reconstruct ticket.safetensors --output weights.pt
+      recycle-pipeline reconstruct ticket.safetensors --output model.onnx
 
     \b
     In Python, as a network ready for inference:
       from recycle_pipeline.pipeline import reconstruct
       network = reconstruct("ticket.safetensors")
     """
-    from recycle_pipeline.exporters.ticket.reader import read_verified
-    from recycle_pipeline.exporters.weights import write_weights
-    from recycle_pipeline.models.errors import UsageFault
+    from recycle_pipeline.pipeline.reconstruction import check_output, rebuilt_and_written
     from recycle_pipeline.pipeline.run_folder import ticket_path
 
-    if output is not None and Path(output).suffix != ".safetensors":
-        raise UsageFault(f"--output {output}: expected a name that ends in .safetensors")
     path = ticket_path(Path(ticket))
-    subnetwork, arrays = read_verified(path)
-    click.echo(
-        f"{path}: {len(arrays)} tensors rebuilt from seed {subnetwork.seed}, all equal to their digests"
-    )
-    if output is not None:
-        write_weights(arrays, Path(output))
-        click.echo(f"{output}: {path_size(Path(output))}")
+    target = None if output is None else Path(output)
+    check_output(path, target, arch)
+    done = rebuilt_and_written(path, target, arch)
+    click.echo(f"{path}: {done.tensors} tensors rebuilt from seed {done.seed}, all equal to their digests")
+    if done.note:
+        click.echo(f"note: batch norm stays unfolded: {done.note}", err=True)
+    if target is not None:
+        click.echo(f"{target}: {path_size(target)}")
 
 
 @click.command(short_help="Show what a ticket holds, layer by layer.")

@@ -153,3 +153,23 @@ def test_what_a_custom_arch_draws_itself_follows_the_seed(custom_module, write_p
     assert np.array_equal(states[0], states[1]) and not np.array_equal(states[0], states[2])
     stored = reconstruct("run0/search.safetensors", arch=f"{module}:net").state_dict()["shift"]
     assert np.array_equal(stored.numpy(), states[0])
+
+
+def test_reconstruct_writes_its_model_if_the_arch_is_given_the_same_as_export_did(custom_run, command, here):
+    """With a batch norm that is folded, here on random pixels and there on images."""
+    result, module = custom_run
+    refused = command("reconstruct", "mine", "--output", "m.onnx")
+    assert refused.code == 2 and f"give --arch {module}:net on the command" in refused.err
+    assert not (here / "m.onnx").exists()
+    done = command("reconstruct", "mine", "--output", "m.onnx", "--arch", f"{module}:net")
+    assert (done.code, done.err) == (0, "")
+    assert (here / "m.onnx").read_bytes() == result.models["onnx"].read_bytes()
+
+
+def test_the_weights_of_its_ticket_need_no_arch(custom_run, command, here):
+    _, module = custom_run
+    assert command("reconstruct", "mine", "--output", "w.pt").code == 0
+    names = torch.load(here / "w.pt", weights_only=True).keys()
+    assert {"0.weight", "1.running_mean", "4.bias"} <= names
+    other = command("reconstruct", "mine", "--output", "m.onnx", "--arch", f"{module}:other")
+    assert other.code == 2 and "is of arch" in other.err

@@ -47,10 +47,10 @@ REFUSED = [
         "leave it out, or choose another arch\n",
     ),
     ("run --min-agreement 99", "Error: --min-agreement 99: expected at least 0 and at most 1\n"),
-    ("run --seed -1", "Error: seed -1 is out of range: expected an integer from 0 to 9223372036854775807\n"),
+    ("run --seed -1", "Error: --seed -1: expected an integer from 0 to 9223372036854775807\n"),
     (
         "run --seed 9223372036854775808",
-        "Error: seed 9223372036854775808 is out of range: expected an integer",
+        "Error: --seed 9223372036854775808: expected an integer",
     ),
     ("run --export tflite", "Error: --export 'tflite': expected one of onnx\n"),
     ("run --export onnx,tflite", "Error: --export 'tflite': expected one of onnx\n"),
@@ -101,7 +101,26 @@ REFUSED = [
         "reconstruct nowhere",
         "Error: no ticket at nowhere: expected a file that `recycle-pipeline pack` wrote\n",
     ),
-    ("reconstruct t --output w.pt", "Error: --output w.pt: expected a name that ends in .safetensors\n"),
+    (
+        "reconstruct t --output w.pth",
+        "Error: --output w.pth: expected a name that ends in .safetensors, .pt or .onnx\n",
+    ),
+    (
+        "reconstruct t --output no/w.pt",
+        "Error: --output no/w.pt: there is no folder no; make it, or choose another\n",
+    ),
+    (
+        "reconstruct t --arch m:net",
+        "Error: --arch m:net has no effect but on an --output .onnx; leave it out\n",
+    ),
+    (
+        "reconstruct t --arch m:net --output w.pt",
+        "Error: --arch m:net has no effect but on an --output .onnx; leave it out\n",
+    ),
+    (
+        "reconstruct t --output w.onnx",
+        "Error: no ticket at t: expected a file that `recycle-pipeline pack` wrote\n",
+    ),
 ]
 
 

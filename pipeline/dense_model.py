@@ -1,0 +1,91 @@
+"""The dense-equivalent ONNX model of a rebuilt ticket: folded, and with metadata that says what it is."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from recycle_pipeline.exporters.onnx.dense import INPUT, OUTPUT, InputSpec, export_dense
+from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
+from recycle_pipeline.models.options import SIGN_AGREEMENT
+from recycle_pipeline.models.subnetwork import Subnetwork
+from recycle_pipeline.pipeline.manifest import file_digest
+from recycle_pipeline.pipeline.rebuild import Rebuilt
+from recycle_pipeline.pipeline.version import VERSION
+
+BATCHES, BATCH_SIZE = 2, 64  # of random pixels
+USUAL_LOGIT = 10.0  # `fold.TOLERANCE` is meant for logits of this order
+
+
+def fold(rebuilt: Rebuilt, images: Sequence[Tensor]) -> Folded:
+    """Folds a rebuilt network, compared on batches of real images as it takes them, (N, C, S, S) each."""
+    return fold_batch_norm(rebuilt.network, images, _agreement(rebuilt.subnetwork))
+
+
+def fold_without_images(rebuilt: Rebuilt) -> Folded:
+    """The same where there are none: compared on random pixels, the same on every call.
+
+    They may drive logits further than images do, and float32 rounds in proportion: so does the tolerance.
+    """
+    batches = _random_batches(rebuilt.subnetwork)
+    with torch.no_grad():
+        largest = max(float(rebuilt.network(batch).abs().max()) for batch in batches)
+    tolerance = TOLERANCE * max(1.0, largest / USUAL_LOGIT)
+    return fold_batch_norm(rebuilt.network, batches, _agreement(rebuilt.subnetwork), tolerance)
+
+
+def write_dense_model(
+    folded: Folded, subnetwork: Subnetwork, ticket: Path, path: Path, *, embed_preprocessing: bool = False
+) -> None:
+    """Writes a folded network as ONNX, atomically.
+
+    Args:
+        folded: of the ticket.
+        subnetwork: what the ticket says.
+        ticket: its file, for its digest.
+        path: where.
+        embed_preprocessing: whether the model takes uint8 pixels.
+
+    Raises:
+        RecycleError: it cannot be exported.
+        OSError: the file cannot be written.
+    """
+    spec = InputSpec(
+        subnetwork.channels, subnetwork.image_size, subnetwork.mean, subnetwork.std, embed_preprocessing
+    )
+    export_dense(folded.network, spec, _metadata(subnetwork, ticket, embed_preprocessing), path)
+
+
+def _agreement(subnetwork: Subnetwork) -> float:
+    return SIGN_AGREEMENT if subnetwork.options.binary else 1.0
+
+
+def _random_batches(subnetwork: Subnetwork) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    side = subnetwork.image_size
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (subnetwork.mean, subnetwork.std))
+    pixels = torch.rand(BATCHES, BATCH_SIZE, subnetwork.channels, side, side, generator=generator)
+    return [(batch - mean) / std for batch in pixels]
+
+
+def _metadata(subnetwork: Subnetwork, ticket: Path, embedded: bool) -> dict[str, str]:
+    scaled = f"float32 (N, C, S, S): (pixels / 255 - {list(subnetwork.mean)}) / {list(subnetwork.std)}"
+    return {
+        "tool": f"recycle-pipeline {VERSION}",
+        "form": "onnx",
+        "arch": subnetwork.arch,
+        **{name: str(value) for name, value in subnetwork.options.changed().items()},
+        "classes": json.dumps(subnetwork.classes),
+        "input_name": INPUT,
+        "output_name": OUTPUT,
+        "layout": "NCHW",
+        "input": "uint8 (N, C, S, S) pixels; normalised inside the graph" if embedded else scaled,
+        "mean": json.dumps(subnetwork.mean),
+        "std": json.dumps(subnetwork.std),
+        "seed": str(subnetwork.seed),
+        "subnetwork": subnetwork.kind,
+        "kept": f"{subnetwork.kept}/{subnetwork.size}",
+        "ticket_sha256": file_digest(ticket),
+    }
