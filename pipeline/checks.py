@@ -39,9 +39,8 @@ def check_output_file(name: str, path: Path, suffixes: tuple[str, ...]) -> None:
     if path.is_dir():
         raise UsageFault(f"{option(name)} {path} is a folder: expected the name of a file")
     if not path.parent.is_dir():
-        raise UsageFault(
-            f"{option(name)} {path}: no folder {path.parent} is there; make it, or choose another"
-        )
+        where = f"there is no folder {path.parent}"
+        raise UsageFault(f"{option(name)} {path}: {where}; make it, or choose another")
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
