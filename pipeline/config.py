@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from recycle_pipeline.models.draws import INITS, check_seed
+from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.pipeline.checks import check_at_least, check_between, check_choice, check_prune, option
@@ -89,7 +89,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         check_prune(self.prune)
         self.options  # noqa: B018 - checks them
-        check_seed(self.seed)
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageFault(f"--seed {self.seed}: expected an integer from 0 to {MAX_SEED}")
         check_choice("subnetwork", self.subnetwork, SUBNETWORKS)
         check_choice("init", self.init, (None, *INITS))
         check_choice("scale_fan", self.scale_fan, SCALE_FANS)
@@ -161,13 +162,23 @@ class RunConfig:
         return ArchOptions(self.width, self.activations, self.batch_norm)  # type: ignore[arg-type]
 
     def resolve(self) -> "RunConfig":
-        """Fills in what follows from other settings (`defaults`), and makes paths usable from anywhere."""
+        """Fills in what follows from other settings (`defaults`), and makes paths usable from anywhere.
+
+        Raises:
+            UsageFault: the learning rate would warm up to the end.
+        """
         paths: dict[str, Any] = {
             "data": _absolute_folder(self.data),
             "data_root": None if self.data_root is None else _absolute(self.data_root),
             "output_dir": None if self.output_dir is None else os.path.expanduser(self.output_dir),
         }
-        return dataclasses.replace(self, **filled(self), **paths)
+        resolved = dataclasses.replace(self, **filled(self), **paths)
+        if resolved.epochs is not None and resolved.warmup >= resolved.epochs:
+            raise UsageFault(
+                f"--warmup {self.warmup:g} is not shorter than the search of {resolved.epochs} epochs: "
+                "expected less, or give more --epochs"
+            )
+        return resolved
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for TOML and JSON; None is left out."""

@@ -10,17 +10,19 @@ from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.given import typed
 
 
 def read_config_file(path: Path, arch: str | None = None) -> dict[str, Any]:
-    """The names and values of a TOML file; `config_from` checks them.
+    """The names and values of a TOML file; `config_from` checks whether values are in range.
 
     Args:
         path: of the file.
         arch: what the user gave beside it; a custom arch in the file must be that one.
 
     Raises:
-        UsageFault: no such file, not TOML, tables in it, or it names custom code.
+        UsageFault: no such file, not TOML, tables in it, an unknown name or a wrong type, or it names custom
+            code.
     """
     try:
         values = tomllib.loads(path.read_text("utf-8"))
@@ -31,6 +33,10 @@ def read_config_file(path: Path, arch: str | None = None) -> dict[str, Any]:
     tables = [name for name, value in values.items() if isinstance(value, dict)]
     if tables:
         raise UsageFault(f"--config {path} has a table [{tables[0]}]; expected plain `name = value` lines")
+    try:
+        typed({name.replace("-", "_"): value for name, value in values.items() if name != "keep"})
+    except UsageFault as error:
+        raise UsageFault(f"--config {path}: {error}") from error
     if is_custom(str(values.get("arch", ""))) and arch is None:
         raise UsageFault(
             f"--config {path} names custom code, arch = {values['arch']!r}, and nothing named in a file is "

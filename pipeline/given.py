@@ -32,15 +32,25 @@ def config_from(values: Mapping[str, Any]) -> RunConfig:
         named["prune"] = prune_of_keep(keep)
     if isinstance(named.get("preset"), str):
         named = over(find_preset(named["preset"]).settings, named)
+    return RunConfig(**typed(named))
+
+
+def typed(named: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by their names, each of its type; whether it is in range is not looked at.
+
+    Raises:
+        UsageFault: an unknown name or a wrong type.
+    """
     hints = get_type_hints(RunConfig)
     for name in named:
         if name not in hints:
             close = difflib.get_close_matches(name, hints, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(hints)}"
             raise UsageFault(f"unknown setting {name!r}; {hint}")
-    if "export" in named:
-        named["export"] = forms_of(named["export"])
-    return RunConfig(**{name: _typed(name, value, hints[name]) for name, value in named.items()})
+    return {
+        name: forms_of(value) if name == "export" else _typed(name, value, hints[name])
+        for name, value in named.items()
+    }
 
 
 def over(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,8 +79,6 @@ def prune_of_keep(keep: Any) -> float:
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
     allowed = get_args(hint) if not isinstance(hint, type) else (hint,)
-    if name == "export":
-        return value
     if isinstance(value, Path):
         value = str(value)
     if isinstance(value, str) and not _is_text(value):

@@ -9,6 +9,12 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoded images of a test's folders do not land in the user's cache."""
+    monkeypatch.setenv("RECYCLE_PIPELINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
 @pytest.fixture(scope="session")
 def import_path() -> dict[str, str]:
     """The environment of a subprocess that imports what this process imports, from any folder."""

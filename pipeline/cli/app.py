@@ -31,7 +31,11 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group(cls=InOrder, epilog=EPILOG, context_settings={"max_content_width": 100})
+@click.group(
+    cls=InOrder,
+    epilog=EPILOG,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(VERSION, prog_name="recycle-pipeline")
 def cli() -> None:
     """Find a sparse subnetwork in an untrained network, store it as seed plus mask, export it to ONNX

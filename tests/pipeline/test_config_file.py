@@ -41,6 +41,7 @@ FIELDS = {
     "download": st.booleans(),
     "image_size": st.none() | COUNT,
     "hold_out": st.just(0) | COUNT,
+    "cutout": st.just(0) | COUNT,
     "epochs": st.none() | COUNT,
     "batch_size": st.none() | COUNT,
     "learning_rate": st.none() | st.floats(0, 1e6, exclude_min=True),
@@ -68,7 +69,9 @@ FIELDS = {
 
 
 def agreeing(values):
-    """Takes back what another setting would leave without effect, which is refused."""
+    """Takes back what is refused: what another setting leaves without effect, and a warm-up to the end."""
+    if values["warmup"] >= (values["epochs"] or 16):
+        values["warmup"] = 0.0
     if values["reuse_period_steps"] is not None:
         values["reuse_period"] = None
     if values["reuse"] not in ("recycle", "hybrid"):

@@ -240,8 +240,20 @@ def test_a_config_file_is_checked_like_options(command, here, tree):
     (here / "run.toml").write_text("prun = 0.9\n")
     before = tree()
     outcome = command("run", "--config", "run.toml")
-    assert (outcome.code, outcome.err) == (2, "Error: unknown setting 'prun'; did you mean prune?\n")
+    said = "Error: --config run.toml: unknown setting 'prun'; did you mean prune?\n"
+    assert (outcome.code, outcome.err) == (2, said)
     assert tree() == before
+    (here / "run.toml").write_text('epochs = "many"\n')
+    outcome = command("run", "--config", "run.toml")
+    said = "Error: --config run.toml: setting epochs = 'many' is a str; expected int\n"
+    assert (outcome.code, outcome.err) == (2, said)
+
+
+def test_a_warm_up_to_the_end_is_refused(command, tree):
+    outcome = command("run", "--warmup", "16")
+    said = "Error: --warmup 16 is not shorter than the search of 16 epochs: expected less, or give more"
+    assert outcome.code == 2 and outcome.err.startswith(said)
+    assert tree() == {} and command("run", "--warmup", "15", "--dry-run").code == 0
 
 
 HOSTILE = {
