@@ -169,7 +169,7 @@ class FlatScores:
         gradient = gradient + self._decay * self.scores
         if self._optimizer == "lars":
             squares = torch.stack([(x * x).sum(1) for x in (self.scores, gradient)], 1)
-            ratio = trust(*(self._rows_of_layer @ squares).unbind(1))
+            ratio = trust(*(self._rows_of_layer @ squares).sqrt().unbind(1))
             self.velocity.mul_(self.momentum).add_(gradient * self._by_row(ratio * rate))
             self.scores.sub_(self.velocity)
         else:

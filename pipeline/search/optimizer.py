@@ -22,7 +22,7 @@ def optimizer_of(parameters: Iterable[nn.Parameter], settings: SearchSettings) -
     )
 
 
-class Lars(torch.optim.Optimizer):
+class Lars(torch.optim.SGD):
     """Layer-wise adaptive rates (You, Gitman and Ginsburg 2017) with a trust coefficient of 1.
 
     A step is `lr` times as long as the parameter, whatever the gradient's length; momentum sums such steps.
@@ -30,32 +30,33 @@ class Lars(torch.optim.Optimizer):
     Parameters of one dimension, as batch norm's, take plain steps, as is usual.
 
     Args:
-        parameters: to train.
+        parameters: to train; `step` changes their gradients.
         lr, momentum, decay: as SGD's.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, decay: float) -> None:
-        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": decay})
+        super().__init__(parameters, lr, momentum, fused=True)
+        self._decay = decay
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step from the parameters' gradients."""
-        for group in self.param_groups:
+        rates = [group["lr"] for group in self.param_groups]
+        for group, rate in zip(self.param_groups, rates, strict=True):
             for parameter in (p for p in group["params"] if p.grad is not None):
-                gradient = parameter.grad + group["weight_decay"] * parameter
+                gradient = parameter.grad
+                if self._decay:
+                    gradient.add_(parameter, alpha=self._decay)
+                longer: Tensor | float = 1.0
                 if parameter.dim() > 1:
-                    squares = [(x * x).sum() for x in (parameter, gradient)]
-                    gradient = gradient * trust(*squares)
-                move = gradient * group["lr"]
-                if group["momentum"]:
-                    state = self.state[parameter]
-                    if "momentum_buffer" not in state:
-                        state["momentum_buffer"] = torch.zeros_like(parameter)
-                    move = state["momentum_buffer"].mul_(group["momentum"]).add_(move)
-                parameter.sub_(move)
+                    longer = trust(*(torch.linalg.vector_norm(x) for x in (parameter, gradient)))
+                gradient.mul_(rate * longer)
+            group["lr"] = 1.0  # what is summed are steps, rate and all
+        super().step()  # in one pass over memory
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
-def trust(parameter_square: Tensor, gradient_square: Tensor) -> Tensor:
-    """How much longer the parameter is than its gradient, from their squared lengths; 1 where one is 0."""
-    ratio = (parameter_square / gradient_square).sqrt()
-    return torch.where((parameter_square > 0) & (gradient_square > 0), ratio, 1.0)
+def trust(parameter: Tensor, gradient: Tensor) -> Tensor:
+    """How much longer a parameter is than its gradient, from their lengths; 1 where one is 0."""
+    return torch.where((parameter > 0) & (gradient > 0), parameter / gradient, 1.0)
