@@ -173,9 +173,18 @@ def array_digest(array: NDArray[Any]) -> str:
 
 def mask_entropy_bytes(tensors: tuple[MaskedTensor, ...]) -> float:
     """The independent-bits bound of the masks, in bytes: per layer, size times entropy of the density."""
-    bits = 0.0
-    for tensor in tensors:
-        p = tensor.kept / tensor.size
-        if 0 < p < 1:
-            bits -= tensor.size * (p * math.log2(p) + (1 - p) * math.log2(1 - p))
-    return bits / 8
+    return sum(_entropy_bytes(tensor.kept, tensor.size) for tensor in tensors)
+
+
+def bits_entropy_bytes(tensor: MaskedTensor) -> float:
+    """The independent-bits bound of a layer's mask and flips, in bytes; draws and sources are no bits."""
+    flipped = tensor.moved if tensor.sign_only else 0
+    return _entropy_bytes(tensor.kept, tensor.size) + _entropy_bytes(flipped, tensor.kept)
+
+
+def _entropy_bytes(count: int, size: int) -> float:
+    """Of `size` independent bits of which `count` are set: size times H(count / size), in bytes."""
+    if not 0 < count < size:
+        return 0.0
+    p = count / size
+    return -size * (p * math.log2(p) + (1 - p) * math.log2(1 - p)) / 8

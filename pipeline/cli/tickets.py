@@ -2,16 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
-from recycle_pipeline.pipeline.cli.tables import console, described, path_size, size
-
-if TYPE_CHECKING:
-    from recycle_pipeline.models.subnetwork import Subnetwork
+from recycle_pipeline.pipeline.cli.tables import path_size
 
 TICKET = click.argument("ticket", type=click.Path())
 
@@ -56,78 +50,41 @@ def reconstruct(ticket: str, output: str | None, arch: str | None) -> None:
 
 @click.command(short_help="Show what a ticket holds, layer by layer.")
 @TICKET
-@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
-def inspect(ticket: str, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout, with gains and counts in full.")
+@click.option(
+    "--picture", type=click.Path(), metavar="FILE.png", help="Draw the density of each layer and filter."
+)
+def inspect(ticket: str, as_json: bool, picture: str | None) -> None:
     """Show what TICKET (a file, or a run folder) holds, layer by layer.
 
     \b
-    Example:
+    Examples:
       recycle-pipeline inspect runs/mine
+      recycle-pipeline inspect runs/mine --picture density.png
+
+    \b
+    moved  kept weights whose value (sign, if binary) is not the seed's: reused
+    bytes  of the layer's coded streams in the file
+    bound  bytes of its bits, mask and signs moved, if they were independent
+    share  bytes, of the whole file
     """
     from recycle_pipeline.exporters.ticket.reader import load_ticket
-    from recycle_pipeline.models.subnetwork import mask_entropy_bytes
+    from recycle_pipeline.pipeline.checks import check_output_file
+    from recycle_pipeline.pipeline.cli.contents import facts_of, print_facts
     from recycle_pipeline.pipeline.run_folder import ticket_path
 
+    if picture is not None:
+        check_output_file("picture", Path(picture), (".png",))
     path = ticket_path(Path(ticket))
     subnetwork = load_ticket(path)
-    facts = {
-        "ticket": str(path),
-        "bytes": path.stat().st_size,
-        "mask_entropy_bytes": round(mask_entropy_bytes(subnetwork.tensors)),
-        "arch": subnetwork.arch,
-        "options": subnetwork.options.changed(),
-        "subnetwork": subnetwork.kind,
-        "seed": subnetwork.seed,
-        "prune": subnetwork.prune,
-        "scope": subnetwork.scope,
-        "input": [subnetwork.channels, subnetwork.image_size, subnetwork.image_size],
-        "classes": list(subnetwork.classes),
-        "kept": subnetwork.kept,
-        "weights": subnetwork.size,
-        "layers": [_layer(t) for t in subnetwork.tensors],
-    }
+    facts = facts_of(path, subnetwork)
+    if picture is not None:
+        from recycle_pipeline.exporters.picture import write_picture
+
+        write_picture(subnetwork, Path(picture))
     if as_json:
         click.echo(json.dumps(facts, indent=2))
-    else:
-        _print(facts, subnetwork)
-
-
-def _layer(tensor: Any) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.mask.shape),
-        "weights": tensor.size,
-        "kept": tensor.kept,
-        "moved": tensor.moved,
-        "gain": None if tensor.gain is None else float(tensor.gain),
-    }
-
-
-def _print(facts: dict[str, Any], subnetwork: "Subnetwork") -> None:
-    out = console()
-    out.print(
-        f"{facts['ticket']}: {size(facts['bytes'])}, bound of its masks {size(facts['mask_entropy_bytes'])}\n"
-        f"{described(subnetwork)}, {len(subnetwork.classes)} classes, "
-        f"input {subnetwork.channels} x {subnetwork.image_size} x {subnetwork.image_size}",
-        markup=False,
-    )
-    table = Table(box=None, pad_edge=False, collapse_padding=True)  # fits 80 columns for ResNets
-    table.add_column("layer")
-    for heading in ("shape", "weights", "kept", "density", "moved", "gain"):
-        table.add_column(heading, justify="right")
-    for layer in (*facts["layers"], _total(facts)):
-        table.add_row(
-            Text(layer["name"]),
-            "x".join(map(str, layer["shape"])),
-            f"{layer['weights']:,}",
-            f"{layer['kept']:,}",
-            f"{layer['kept'] / layer['weights']:.2%}",
-            f"{layer['moved']:,}",
-            "" if layer["gain"] is None else f"{layer['gain']:.4f}",
-        )
-    out.print(table)
-
-
-def _total(facts: dict[str, Any]) -> dict[str, Any]:
-    sums = {key: sum(layer[key] for layer in facts["layers"]) for key in ("weights", "kept", "moved")}
-    return {"name": "total", "shape": [], "gain": None, **sums}
+        return
+    print_facts(facts, subnetwork)
+    if picture is not None:
+        click.echo(f"{picture}: {path_size(Path(picture))}")

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from recycle_pipeline.models.draws import signs_at, stream_key, weights_at
-from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest, mask_entropy_bytes
+from recycle_pipeline.models.subnetwork import (
+    MaskedTensor,
+    Subnetwork,
+    array_digest,
+    bits_entropy_bytes,
+    mask_entropy_bytes,
+)
 
 SEED = 3
 SCALE = np.float32(0.25)
@@ -180,6 +186,16 @@ def test_mask_entropy_is_counted_per_layer():
     """A full and an empty layer cost nothing, though half of their weights together are kept."""
     assert mask_entropy_bytes((tensor(mask=np.ones(8, bool)), tensor(mask=np.zeros(8, bool)))) == 0.0
     assert math.isclose(mask_entropy_bytes((tensor(mask=np.arange(16) % 2 == 0),)), 2.0)
+
+
+def test_flips_add_the_entropy_of_bits_over_the_kept_and_draws_add_none():
+    mask = np.arange(16) % 2 == 0  # two bytes
+    flips = np.arange(8) < 4  # one
+    binary = tensor(mask=mask, gain=np.float32(1))
+    assert bits_entropy_bytes(binary) == 2.0
+    assert bits_entropy_bytes(dataclasses.replace(binary, flips=flips)) == 3.0
+    moved = tensor(mask=mask, draws=np.int16([1] * 8), sources=np.int32(range(8)))
+    assert bits_entropy_bytes(moved) == 2.0
 
 
 def test_weights_are_rebuilt_without_torch():

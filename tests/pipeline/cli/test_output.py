@@ -12,8 +12,8 @@ from rich.console import Console
 from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.options import ArchOptions
-from recycle_pipeline.pipeline.cli import tickets
-from recycle_pipeline.pipeline.cli.tables import size
+from recycle_pipeline.pipeline.cli import contents
+from recycle_pipeline.pipeline.cli.tables import compact, size
 
 DRY_RUN = """\
 # mine: search, pack, export, verify (dry run, nothing written)
@@ -97,25 +97,32 @@ def test_export_takes_comma_lists_and_repeats(command, options):
 
 
 INSPECT = """\
-mine/ticket.safetensors: {size}, bound of its masks 21.6 kB
+mine/ticket.safetensors: {size} (layers {layer}, statistics 0 B, header {header})
 conv2, binary, seed 0, 0.9 removed per layer, 10 classes, input 1 x 8 x 8
-layer       shape weights   kept density moved   gain
-conv1    64x1x3x3     576     58  10.07%     0 {gains[0]:.4f}
-conv2   64x64x3x3  36,864  3,687  10.00%     0 {gains[1]:.4f}
-linear1  256x1024 262,144 26,215  10.00%     0 {gains[2]:.4f}
-linear2   256x256  65,536  6,554  10.00%     0 {gains[3]:.4f}
-linear3    10x256   2,560    256  10.00%     0 {gains[4]:.4f}
-total             367,680 36,770  10.00%     0
+layer shape kept density moved bytes bound share
+conv1 64x1x3x3 58 10.07% 0 {rows[0]}
+conv2 64x64x3x3 3,687 10.00% 0 {rows[1]}
+linear1 256x1024 26.2k 10.00% 0 {rows[2]}
+linear2 256x256 6,554 10.00% 0 {rows[3]}
+linear3 10x256 256 10.00% 0 {rows[4]}
+total 36.8k 10.00% 0 {rows[5]}
 """
+BOUNDS = ("34", "2,161", "15.4k", "3,842", "150", "21.6k")  # size H(density) / 8
 
 
 def test_inspect_shows_the_ticket_layer_by_layer(command, run_copy):
-    """Size and gains are the machine's; everything else is arithmetic."""
+    """Sizes are the machine's; everything else is arithmetic."""
     facts = json.loads(command("inspect", "mine", "--json").out)
-    text = INSPECT.format(size=size(facts["bytes"]), gains=[layer["gain"] for layer in facts["layers"]])
+    taken = [layer["bytes"] for layer in facts["layers"]]
+    rows = [
+        f"{compact(count)} {bound} {count / facts['bytes']:.2%}"
+        for count, bound in zip([*taken, sum(taken)], BOUNDS, strict=True)
+    ]
+    whole, layer, header = (size(facts[key]) for key in ("bytes", "layer_bytes", "header_bytes"))
     outcome = command("inspect", "mine")
     assert (outcome.code, outcome.err) == (0, "")
-    assert [line.rstrip() for line in outcome.out.splitlines()] == text.splitlines()
+    shown = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert shown == INSPECT.format(size=whole, layer=layer, header=header, rows=rows).splitlines()
     assert command("inspect", "mine/ticket.safetensors").out == outcome.out
 
 
@@ -126,14 +133,20 @@ def test_inspect_as_json_is_json_alone(command, run_copy):
     assert facts["bytes"] == (run_copy / "ticket.safetensors").stat().st_size
     assert (facts["kept"], facts["weights"], facts["seed"], facts["arch"]) == (36_770, 367_680, 0, "conv2")
     assert facts["input"] == [1, 8, 8] and facts["classes"] == [str(digit) for digit in range(10)]
-    assert facts["layers"][0] | {"gain": 0} == {
+    assert facts["layers"][0] | {"gain": 0, "bytes": 0, "share": 0} == {
         "name": "conv1",
         "shape": [64, 1, 3, 3],
         "weights": 576,
         "kept": 58,
         "moved": 0,
         "gain": 0,
+        "bytes": 0,
+        "bound_bytes": 33.9,
+        "share": 0,
     }
+    parts = [facts[f"{name}_bytes"] for name in ("layer", "state", "header")]
+    assert sum(parts) == facts["bytes"] and parts[0] == sum(layer["bytes"] for layer in facts["layers"])
+    assert facts["layers"][0]["share"] == facts["layers"][0]["bytes"] / facts["bytes"]
 
 
 def test_inspect_shows_a_layers_name_as_it_is(command, run_copy):
@@ -219,6 +232,14 @@ def test_a_process_with_json_and_quiet_writes_json_alone_and_no_byte_to_stderr(s
 
 @pytest.mark.parametrize(
     ("count", "text"),
+    [(0, "0"), (9_999, "9,999"), (10_000, "10.0k"), (235_930, "235.9k"), (11_163_200, "11.16M")],
+)
+def test_counts_in_tables_are_in_full_while_they_are_short(count, text):
+    assert compact(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
     [
         (0, "0 B"),
         (999, "999 B"),
@@ -233,22 +254,23 @@ def test_sizes_for_people_are_decimal(count, text):
 
 
 def test_the_table_of_a_resnet_fits_80_columns(monkeypatch):
-    """Beyond that, shapes are folded and names are cut."""
-    layer = {"name": "layer4.0.shortcut.conv", "shape": [512, 512, 3, 3], "gain": 1.25}
-    layer |= {"weights": 11_359_296, "kept": 1_235_930, "moved": 471_861}
+    """Beyond that, shapes are folded and names are cut. The longest names and shapes are ResNet-50's."""
+    layer = {"name": "layer4.0.shortcut.conv", "shape": [2048, 1024, 1, 1], "share": 0.3196}
+    layer |= {"weights": 11_359_296, "kept": 1_235_930, "moved": 471_861, "bytes": 148_011, "bound_bytes": 14}
     out = Console(file=io.StringIO(), width=80, highlight=False)
-    monkeypatch.setattr(tickets, "console", lambda: out)
-    facts = {"ticket": "t", "bytes": 1, "mask_entropy_bytes": 1, "layers": [layer]}
-    subnetwork = SimpleNamespace(arch="resnet18", options=ArchOptions(), kind="binary", seed=0, prune=0.9)
+    monkeypatch.setattr(contents, "console", lambda: out)
+    facts = {"ticket": "t", "bytes": 1, "layer_bytes": 1, "state_bytes": 0, "header_bytes": 0}
+    subnetwork = SimpleNamespace(arch="resnet50", options=ArchOptions(), kind="binary", seed=0, prune=0.9)
     vars(subnetwork).update(scope="layer", classes="ab", channels=3, image_size=32)
-    tickets._print(facts, subnetwork)
+    contents.print_facts(facts | {"layers": [layer]}, subnetwork)
     row = out.file.getvalue().splitlines()[3]
     assert row.split() == [
         "layer4.0.shortcut.conv",
-        "512x512x3x3",
-        "11,359,296",
-        "1,235,930",
+        "2048x1024x1x1",
+        "1.24M",
         "10.88%",
-        "471,861",
-        "1.2500",
+        "471.9k",
+        "148.0k",
+        "14",
+        "31.96%",
     ]

@@ -97,6 +97,11 @@ REFUSED = [
         "Error: --layer-minimum 0.1 has no effect on --scope layer, where each layer",
     ),
     ("inspect nowhere", "Error: no ticket at nowhere: expected a file that `recycle-pipeline pack` wrote\n"),
+    ("inspect t --picture p.jpg", "Error: --picture p.jpg: expected a name that ends in .png\n"),
+    (
+        "inspect t --picture no/p.png",
+        "Error: --picture no/p.png: there is no folder no; make it, or choose another\n",
+    ),
     (
         "reconstruct nowhere",
         "Error: no ticket at nowhere: expected a file that `recycle-pipeline pack` wrote\n",
