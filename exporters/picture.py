@@ -15,6 +15,7 @@ from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 ANCHORS = np.array(
     [(68, 1, 84), (65, 68, 135), (42, 120, 142), (34, 168, 132), (122, 209, 81), (253, 231, 37)]
 )
+SHADES = 121  # of the scale, its anchors among them; 128 greys and two more fit one palette
 EMPTY, INK, GREY, TRACK, BLUE = (213, 94, 0), (34, 34, 34), (105, 105, 105), (228, 228, 228), (0, 114, 178)
 
 # px
@@ -37,7 +38,7 @@ def write_picture(subnetwork: Subnetwork, path: Path) -> None:
         UsageFault: there are too many layers.
         OSError: the file cannot be written.
     """
-    image = draw(subnetwork)
+    image = indexed(draw(subnetwork))
     with replacing(path) as temporary:
         image.save(temporary, "PNG", optimize=True)
 
@@ -60,10 +61,21 @@ def draw(subnetwork: Subnetwork) -> Image.Image:
     return image
 
 
+def indexed(image: Image.Image) -> Image.Image:
+    """The same with a palette of at most 256 colours, a third of the file; of grey the last bit is lost."""
+    pixels = np.asarray(image)
+    grey = (pixels == pixels[..., :1]).all(2, keepdims=True)
+    codes = np.where(grey, pixels | 1, pixels).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
+    found, places = np.unique(codes, return_inverse=True)
+    small = Image.fromarray(places.reshape(codes.shape).astype(np.uint8))
+    small.putpalette(bytes(np.stack([found >> 16, found >> 8 & 255, found & 255], 1).astype(np.uint8)))
+    return small
+
+
 def colours(positions: Densities) -> NDArray[np.uint8]:
-    """Positions on the scale, (n,) from 0 to 1, as (n, 3) RGB."""
-    at = np.linspace(0, 1, len(ANCHORS))
-    channels = [np.interp(positions, at, ANCHORS[:, channel]) for channel in range(3)]
+    """Positions on the scale, (n,) from 0 to 1, as (n, 3) RGB, one of `SHADES`."""
+    at, rounded = np.linspace(0, 1, len(ANCHORS)), np.round(positions * (SHADES - 1)) / (SHADES - 1)
+    channels = [np.interp(rounded, at, ANCHORS[:, channel]) for channel in range(3)]
     return np.stack(channels, 1).round().astype(np.uint8)
 
 

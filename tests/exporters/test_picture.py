@@ -113,6 +113,18 @@ def test_labels_of_the_legend_do_not_overlap_and_a_long_name_is_cut(said):
     assert "..." in name and font.getlength(name) <= picture.NAME
 
 
+def test_the_palette_holds_every_colour_and_changes_greys_alone_by_one_at_most():
+    """Shades of the whole scale, greys of all text."""
+    filters = np.arange(1000)[None] < np.linspace(1, 1000, 720).astype(int)[:, None]
+    image = draw(network(filters, NONE))
+    small = np.asarray(picture.indexed(image).convert("RGB")).astype(int)
+    before = np.asarray(image).astype(int)
+    changed = (small != before).any(2)
+    assert np.abs(small - before).max() == 1
+    assert (before[changed] == before[changed][:, :1]).all()
+    assert len(np.unique(before[~changed], axis=0)) > picture.SHADES
+
+
 def test_too_many_layers_are_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(picture, "MAX_LAYERS", 1)
     with pytest.raises(UsageFault, match=r"^--picture draws at most 1 layers, the ticket has 2$"):
