@@ -65,7 +65,7 @@ class RunConfig:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    optimizer: str = "sgd"
+    optimizer: str | None = None
     schedule: str = "cosine"
     momentum: float = 0.9
     weight_decay: float | None = None
@@ -101,7 +101,7 @@ class RunConfig:
         check_choice("scores", self.scores, SCORE_RULES)
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_choice("recycle_from", self.recycle_from, RECYCLE_FROM)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("provider", self.provider, PROVIDERS)
         if not self.export:

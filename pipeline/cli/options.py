@@ -129,7 +129,7 @@ DATA = section(
 )
 SEARCH = section(
     "Search",
-    click.option("--epochs", type=int, help="Passes over the training images. [digits 16, others 30]"),
+    click.option("--epochs", type=int, help="Passes over the training images. [digits 12, others 30]"),
     click.option(
         "--batch-size",
         type=int,
@@ -192,8 +192,8 @@ RECIPE = section(
     click.option(
         "--learning-rate",
         type=float,
-        help="Peak, on the scores. [SGD 0.1 * global batch / 256, on digits twice that but for conv2-8; "
-        "Adam 0.1]",
+        help="Peak, on the scores. [LARS 0.003, Adam 0.1, SGD 0.1 * global batch / 256, on digits twice that "
+        "but for conv2-8]",
     ),
     click.option(
         "--schedule",
@@ -203,13 +203,14 @@ RECIPE = section(
     click.option(
         "--optimizer",
         type=click.Choice(OPTIMIZERS),
-        help="Of the scores; Adam has no weight decay; LARS's rate is a share of the scores. [sgd]",
+        help="Of the scores; Adam has no weight decay; LARS's rate is a share of the scores. [digits lars, "
+        "others sgd]",
     ),
-    click.option("--momentum", type=float, help="Of SGD. [0.9]"),
+    click.option("--momentum", type=float, help="Of SGD and LARS. [0.9]"),
     click.option(
         "--weight-decay",
         type=float,
-        help="Of SGD, on the scores. [conv2-8: 1e-4, others 5e-4, on digits 5e-3]",
+        help="Of SGD and LARS, on the scores. [LARS 0, SGD: conv2-8 1e-4, others 5e-4, on digits 5e-3]",
     ),
     click.option("--warmup", type=float, help="Epochs of linear warm-up. [0]"),
     click.option(

@@ -192,7 +192,7 @@ def resolved(**values):
 
 
 @pytest.mark.parametrize(
-    ("data", "epochs", "batch", "smoothing"), [("digits", 16, 64, 0.1), ("cifar10", 30, 256, 0.0)]
+    ("data", "epochs", "batch", "smoothing"), [("digits", 12, 64, 0.1), ("cifar10", 30, 256, 0.0)]
 )
 def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
     config = resolved(data=data)
@@ -228,9 +228,14 @@ def test_a_global_ranking_is_guarded_unless_asked_otherwise(scope, least):
     assert resolved(scope="global", layer_minimum=0.0).layer_minimum == 0.0
 
 
+def test_digits_are_searched_with_lars_and_others_with_sgd():
+    assert resolved().optimizer == "lars" and resolved(data="cifar10").optimizer == "sgd"
+    assert resolved(optimizer="sgd").optimizer == "sgd"
+
+
 def test_lars_has_a_rate_of_its_own_at_any_batch():
     config = resolved(optimizer="lars", batch_size=1000)
-    assert (config.learning_rate, config.weight_decay) == (0.002, 0.0)
+    assert (config.learning_rate, config.weight_decay) == (0.003, 0.0)
     assert resolved(optimizer="lars", weight_decay=1e-4).weight_decay == 1e-4
 
 
@@ -258,8 +263,9 @@ def test_the_choices_are_those_of_the_search():
 @pytest.mark.parametrize(("batch", "rate"), [(256, 0.1), (128, 0.05), (64, 0.025)])
 def test_the_learning_rate_is_linear_in_the_batch_and_twice_as_high_on_digits(batch, rate):
     assert resolved(batch_size=batch, data="cifar10").learning_rate == pytest.approx(rate, rel=1e-15)
-    assert resolved(batch_size=batch, data="digits").learning_rate == pytest.approx(2 * rate, rel=1e-15)
-    assert resolved(batch_size=batch, data="digits", arch="conv4").learning_rate == pytest.approx(rate)
+    sgd = {"batch_size": batch, "data": "digits", "optimizer": "sgd"}
+    assert resolved(**sgd).learning_rate == pytest.approx(2 * rate, rel=1e-15)
+    assert resolved(**sgd, arch="conv4").learning_rate == pytest.approx(rate)
 
 
 @pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)])
@@ -268,8 +274,8 @@ def test_the_weight_decay_follows_the_published_family(arch, decay):
 
 
 @pytest.mark.parametrize(("arch", "decay"), [("conv2", 1e-4), ("resnet18", 5e-3)])
-def test_on_digits_networks_with_batch_norm_decay_ten_times_as_fast(arch, decay):
-    assert resolved(arch=arch, data="digits").weight_decay == decay
+def test_on_digits_networks_with_batch_norm_decay_ten_times_as_fast_with_sgd(arch, decay):
+    assert resolved(arch=arch, data="digits", optimizer="sgd").weight_decay == decay
 
 
 def test_a_custom_arch_has_the_weight_decay_of_others_whatever_its_module_is_called():

@@ -70,7 +70,7 @@ FIELDS = {
 
 def agreeing(values):
     """Takes back what is refused: what another setting leaves without effect, and a warm-up to the end."""
-    if values["warmup"] >= (values["epochs"] or 16):
+    if values["warmup"] >= (values["epochs"] or 12):
         values["warmup"] = 0.0
     if values["reuse_period_steps"] is not None:
         values["reuse_period"] = None

@@ -65,7 +65,7 @@ def test_help_names_every_stage_form_and_data_set(command):
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--epochs", (16, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
+    [("--epochs", (12, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
 )
 def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     name = option.removeprefix("--").replace("-", "_")
@@ -81,9 +81,13 @@ def test_the_help_of_init_and_decay_follows_the_config():
     cases = (("binary", "cifar10", "kaiming_normal"), ("continuous", "cifar10", "signed_constant"))
     for subnetwork, data, init in (*cases, ("binary", "digits", "signed_constant")):
         assert RunConfig(subnetwork=subnetwork, data=data).resolve().init == init
-    assert said["weight_decay"].endswith("[conv2-8: 1e-4, others 5e-4, on digits 5e-3]")
+    assert said["weight_decay"].endswith("[LARS 0, SGD: conv2-8 1e-4, others 5e-4, on digits 5e-3]")
     for arch, decay in (("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)):
         assert RunConfig(arch=arch, data="cifar10").resolve().weight_decay == decay
+    assert said["optimizer"].endswith("[digits lars, others sgd]")
+    assert [RunConfig(data=data).resolve().optimizer for data in ("digits", "cifar10")] == ["lars", "sgd"]
+    assert "[LARS 0.003, Adam 0.1, SGD" in said["learning_rate"]
+    assert RunConfig().resolve().learning_rate == 0.003
 
 
 def test_the_help_of_arch_and_of_the_gates_of_signs_follows_the_code():
