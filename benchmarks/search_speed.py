@@ -206,7 +206,7 @@ def profiled(work: Work) -> list[dict[str, Any]]:
     events = sorted(recorded.key_averages(), key=lambda event: -event.self_device_time_total)
     return [
         {"kernel": e.key[:100], "us": round(e.self_device_time_total / STEPS, 1), "calls": e.count / STEPS}
-        for e in events[:40]
+        for e in events[:200]
     ]
 
 
