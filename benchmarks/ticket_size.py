@@ -26,7 +26,7 @@ from common.record import write_record
 
 from recycle_pipeline.exporters.ticket.coding.streams import counts_of, decode_bits, encode_bits
 from recycle_pipeline.exporters.ticket.reader import load_ticket
-from recycle_pipeline.models.subnetwork import Subnetwork, mask_entropy_bytes
+from recycle_pipeline.models.subnetwork import Subnetwork, bits_entropy_bytes, mask_entropy_bytes
 
 NNCODEC = """
 import json, sys, time
@@ -56,11 +56,6 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
     return found, statistics.median(seconds)
 
 
-def entropy_bytes(bits: "np.ndarray[Any, Any]") -> float:
-    p = np.count_nonzero(bits) / max(1, bits.size)
-    return 0.0 if p in (0, 1) else float(-bits.size * (p * np.log2(p) + (1 - p) * np.log2(1 - p)) / 8)
-
-
 def ours(vectors: list[Any], bound: float, repeats: int) -> dict[str, Any]:
     """Coded size beside the bound, and times."""
     stream, encoding = timed(lambda: encode_bits(vectors), repeats)
@@ -84,8 +79,9 @@ def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     row: dict[str, Any] = {"ticket": path.name, "file_bytes": path.stat().st_size}
     row |= {"arch": subnetwork.arch, "prune": subnetwork.prune, "scope": subnetwork.scope}
     row |= {"weights": subnetwork.size, "kept": subnetwork.kept}
-    row["masks"] = ours([t.mask for t in tensors], mask_entropy_bytes(tensors), args.repeats)
-    row["flips"] = ours(flips, sum(map(entropy_bytes, flips)), args.repeats)
+    bound = mask_entropy_bytes(tensors)
+    row["masks"] = ours([t.mask for t in tensors], bound, args.repeats)
+    row["flips"] = ours(flips, sum(map(bits_entropy_bytes, tensors)) - bound, args.repeats)
     row["state_bytes"] = sum(array.nbytes for array in subnetwork.state.values())
     layers = ternary(subnetwork)
     raw = b"".join(layer.tobytes() for layer in layers.values())

@@ -1,7 +1,7 @@
 """Decoded images that stay in a file: an array (N, C, S, S) of which only what is asked for is read.
 
-Read with preadv, not through a memory map: as fast from the page cache, and a disk that fails or a file
-that was cut short is an error with a message, not a bus error.
+Read with preadv, not through a memory map: many times as fast as training takes them, and a disk that fails
+or a file that was cut short is an error with a message, not a bus error.
 """
 
 import os
