@@ -47,9 +47,11 @@ class Timed(Checkpoints):
         self.spent += time.perf_counter() - started
 
 
-def one_search(images: ImageSet, device: torch.device, epochs: int, path: Path | None) -> tuple[float, float]:
+def one_search(
+    images: ImageSet, device: torch.device, epochs: int, batch_size: int, path: Path | None
+) -> tuple[float, float]:
     """Seconds from the end of the first epoch, which prepares, to the end; and those within checkpoints."""
-    config = RunConfig(arch="resnet18", epochs=epochs, reuse_period=2).resolve()
+    config = RunConfig(arch="resnet18", epochs=epochs, reuse_period=2, batch_size=batch_size).resolve()
     network = build(
         "resnet18", classes=len(images.classes), channels=images.channels, image_size=images.image_size
     )
@@ -66,14 +68,14 @@ def one_search(images: ImageSet, device: torch.device, epochs: int, path: Path |
     return time.perf_counter() - marks[0], checkpoints.spent
 
 
-def measure(device: str, epochs: int, repeats: int) -> dict[str, Any]:
+def measure(device: str, epochs: int, repeats: int, batch_size: int) -> dict[str, Any]:
     images = load("digits") if device == "cpu" else random_images()
     with tempfile.TemporaryDirectory(dir=".") as folder:
         path = Path(folder) / "checkpoint.safetensors"
         rows, size = [], 0
         for _ in range(repeats):
-            without, _ = one_search(images, torch.device(device), epochs, None)
-            seconds, spent = one_search(images, torch.device(device), epochs, path)
+            without, _ = one_search(images, torch.device(device), epochs, batch_size, None)
+            seconds, spent = one_search(images, torch.device(device), epochs, batch_size, path)
             rows.append({"without": without, "with": seconds, "in_checkpoints": spent})
             size = path.stat().st_size
             path.unlink()
@@ -83,6 +85,7 @@ def measure(device: str, epochs: int, repeats: int) -> dict[str, Any]:
         "device": device,
         "data": images.name,
         "epochs": epochs,
+        "batch_size": batch_size,
         "bytes": size,
         "rows": rows,
         "share_by_difference": medians["with"] / medians["without"] - 1.0,
@@ -98,11 +101,12 @@ def main() -> None:
     parser.add_argument("--devices", nargs="+", choices=("cpu", "cuda"), help="all there are, unless said")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, help="64, that of digits, unless said")
     args = parser.parse_args()
     results = []
     for device in args.devices or (["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]):
         print(f"{device}: ResNet-18, {args.epochs} epochs, {args.repeats} times each")
-        result = measure(device, args.epochs, args.repeats)
+        result = measure(device, args.epochs, args.repeats, args.batch_size or 64)
         results.append(result)
         print(f"  checkpoints of {result['bytes'] / 1e6:.0f} MB cost, as a share of the time:")
         print(f"  {result['share_by_difference']:.2%} by difference")

@@ -108,6 +108,11 @@ def recipe() -> Iterator[tuple[str, Settings]]:
         lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
         for key in ("base", "global+constant+learned"):
             yield f"resnet18-0.95-30-lars-{rate:g}-{key}", common | _joined(parts, key) | lars
+    for rate in (0.001, 0.01):
+        adam = {"optimizer": "adam", "learning_rate": rate, "weight_decay": 0.0}
+        yield f"resnet18-0.95-30-adam-{rate:g}-base", common | adam
+    for key in ("base", "global", "global+constant", "global+constant+learned", "global+decay-x4"):
+        yield f"resnet18-0.99-30-{key}", common | {"prune": 0.99} | _joined(parts, key)
     conv_parts: dict[str, Settings] = {
         "signed": {"scores": "signed"},
         "decay-0": {"weight_decay": 0.0},
@@ -124,6 +129,9 @@ def recipe() -> Iterator[tuple[str, Settings]]:
             lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
             for key in ("base", "signed", "no-reuse"):
                 yield f"{arch}-0.9-60-lars-{rate:g}-{key}", common | _joined(conv_parts, key) | lars
+        for rate in (0.001, 0.01):
+            adam = {"optimizer": "adam", "learning_rate": rate, "weight_decay": 0.0}
+            yield f"{arch}-0.9-60-adam-{rate:g}-base", common | adam
 
 
 def _joined(parts: Mapping[str, Settings], key: str) -> Settings:
