@@ -134,6 +134,57 @@ def recipe() -> Iterator[tuple[str, Settings]]:
             yield f"{arch}-0.9-60-adam-{rate:g}-base", common | adam
 
 
+def layers() -> Iterator[tuple[str, Settings]]:
+    """After `recipe`: who keeps how much, and what longer searches want. For choices: with --hold-out."""
+    parts: dict[str, Settings] = {
+        "root": {"allocation": "root"},
+        "erk": {"allocation": "erk"},
+        "global": {"scope": "global"},
+        "no-reuse": {"reuse": "none"},
+        "rate-x2": {"learning_rate": 0.2},
+        "rate-x4": {"learning_rate": 0.4},
+        "adam": {"optimizer": "adam", "learning_rate": 0.001, "weight_decay": 0.0},
+        "lars": {"optimizer": "lars", "learning_rate": 0.001, "weight_decay": 0.0},
+        "cutout": {"cutout": 8},
+        "smoothing": {"label_smoothing": 0.1},
+        "batch-128": {"batch_size": 128},
+        "constant": {"init": "signed_constant"},
+        "learned": {"batch_norm": "learned"},
+        "rare": {"reuse_period": 15, "reuse_rate": 0.1},
+        "little": {"reuse_rate": 0.05},
+        "magnitude": {"scores": "magnitude", "learning_rate": 0.05},
+    }
+    constant = RESNET | {"arch": "resnet18", "seed": 0, "init": "signed_constant", "batch_norm": "learned"}
+    conv = CONV | {"prune": 0.9, "seed": 0, "epochs": 60, "scores": "signed"}
+    for arch in ("conv6", "conv2"):
+        keys = ("root+no-reuse", "root", "erk+no-reuse", "root+no-reuse+rate-x2", "root+no-reuse+magnitude")
+        keys += ("root+magnitude", "erk+no-reuse+magnitude", "no-reuse", "root+no-reuse+constant")
+        keys += ("root+rare", "root+little", "root+no-reuse+lars", "root+no-reuse+rate-x4")
+        for key in keys:
+            yield f"{arch}-0.9-60-signed-0.1-{key}", conv | {"arch": arch} | _joined(parts, key)
+    for key in ("global", "global+cutout", "global+smoothing", "global+batch-128", "root", "global+adam"):
+        common = constant | {"prune": 0.95, "epochs": 100}
+        yield f"resnet18-0.95-100-constant+learned-{key}", common | _joined(parts, key)
+    for key in (
+        "global",
+        "root",
+        "erk",
+        "global+rate-x2",
+        "global+rate-x4",
+        "global+adam",
+        "global+no-reuse",
+    ):
+        common = constant | {"prune": 0.95, "epochs": 30}
+        yield f"resnet18-0.95-30-constant+learned-{key}", common | _joined(parts, key)
+    for prune in (0.99, 0.8):
+        for key in ("global", "root", "global+rate-x2"):
+            common = constant | {"prune": prune, "epochs": 30}
+            yield f"resnet18-{prune:g}-30-constant+learned-{key}", common | _joined(parts, key)
+    for key in ("base", "learned", "global+learned+constant", "root+learned+constant"):
+        common = RESNET | {"arch": "vgg_small", "prune": 0.95, "epochs": 60, "seed": 0}
+        yield f"vgg_small-0.95-60-{key}", common | _joined(parts, key)
+
+
 def _joined(parts: Mapping[str, Settings], key: str) -> Settings:
     """The settings of names joined by +; base has none."""
     names = [] if key == "base" else key.split("+")
@@ -146,4 +197,5 @@ GRIDS: Mapping[str, Grid] = {
     "short": short,
     "ablation": ablation,
     "recipe": recipe,
+    "layers": layers,
 }

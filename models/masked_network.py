@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from recycle_pipeline.models.allocation import Allocation, prune_rates
 from recycle_pipeline.models.draws import Init, stream_key
 from recycle_pipeline.models.draws_torch import draw_picks, draw_weights
 from recycle_pipeline.models.init_scale import ScaleFan, ScoreRule, init_scale, score_bound
@@ -48,6 +49,7 @@ class Recipe:
         layer_minimum: global scope, the guard against layer collapse: the share of what a layer would
             keep alone that it keeps at the least, see `topk.layer_minimums`; 0 as published.
         batch_norm: learned: gamma and beta of affine batch norms are trained with the scores; fixed: frozen.
+        allocation: layer scope, how what is kept is shared among the layers, see `allocation`.
     """
 
     seed: int
@@ -60,6 +62,7 @@ class Recipe:
     rounding: Rounding = "edge-popup"
     layer_minimum: float = 0.0
     batch_norm: BatchNorm = "fixed"
+    allocation: Allocation = "uniform"
 
     def kept(self, size: int, prune: float | None = None) -> int:
         """How many of `size` weights stay at a prune rate, the recipe's if None."""
@@ -82,6 +85,7 @@ class MaskedLayer:
     weight: MaskedWeight
     scores: nn.Parameter
     scale: np.float32
+    prune: float  # of this layer, if it is ranked alone
     provenance: Provenance | None = None  # None until the first event: the initial draw
 
 
@@ -103,14 +107,18 @@ class MaskedNetwork:
         if recipe.batch_norm == "learned":
             for norm in (m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)):
                 norm.requires_grad_(True)
-        self._layers = [self._mask_layer(name, layer) for name, layer in plain.items()]
+        shapes = [tuple(layer.weight.shape) for layer in plain.values()]
+        rates = prune_rates(shapes, recipe.prune, recipe.allocation)
+        self._layers = [
+            self._mask_layer(*named, rate) for named, rate in zip(plain.items(), rates, strict=True)
+        ]
         largest = max(scores.numel() for scores in self.scores)
         self._scratch = Scratch(largest, self.scores[0].device)
         self.refresh()
 
-    def _mask_layer(self, name: str, layer: Maskable) -> MaskedLayer:
+    def _mask_layer(self, name: str, layer: Maskable, prune: float) -> MaskedLayer:
         shape, device, recipe = tuple(layer.weight.shape), layer.weight.device, self.recipe
-        scale = init_scale(shape, recipe.init, recipe.scale_fan, recipe.prune)
+        scale = init_scale(shape, recipe.init, recipe.scale_fan, prune)
         weight = draw_weights(stream_key(recipe.seed, name), shape, recipe.init, scale, device)
         score_key = stream_key(recipe.seed, name, purpose="score")
         bound = score_bound(shape, recipe.scores)
@@ -120,7 +128,7 @@ class MaskedNetwork:
         masked = MaskedWeight(weight, recipe.kind, recipe.scores)
         layer.weight = scores
         parametrize.register_parametrization(layer, "weight", masked)
-        return MaskedLayer(name, masked, scores, scale)
+        return MaskedLayer(name, masked, scores, scale, prune)
 
     @property
     def layers(self) -> list[MaskedLayer]:
@@ -163,8 +171,18 @@ class MaskedNetwork:
             return
         for layer in self._layers:
             ranked = self._scratch.ranks(layer.scores, self.recipe.scores)
-            mask = top_mask(ranked, self.recipe.kept(ranked.numel(), prune), self._scratch)
+            mask = top_mask(ranked, self.kept(layer, prune), self._scratch)
             layer.weight.refresh(mask, correction)
+
+    def kept(self, layer: MaskedLayer, prune: float) -> int:
+        """How many weights a layer keeps that is ranked alone.
+
+        Args:
+            layer: one of `layers`.
+            prune: rate over all layers now; where it is the recipe's, the layer has its own share.
+        """
+        own = layer.prune if prune == self.recipe.prune else prune
+        return self.recipe.kept(layer.scores.numel(), own)
 
     def correction(self, prune: float) -> float:
         """While a schedule keeps more than the final density, weights scaled for that are too large."""

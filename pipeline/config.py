@@ -24,6 +24,7 @@ RECYCLE_FROM = ("top", "next-lowest")
 OPTIMIZERS = ("sgd", "adam", "lars")
 SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
+ALLOCATIONS = ("uniform", "erk", "root")
 SCALE_FANS = ("keep", "none", "published")
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
@@ -53,6 +54,7 @@ class RunConfig:
     reuse_period_steps: int | None = None
     recycle_from: str = "top"
     scope: str = "layer"
+    allocation: str = "uniform"
     scores: str = "magnitude"
     rounding: str = "edge-popup"
     layer_minimum: float | None = None
@@ -96,6 +98,7 @@ class RunConfig:
         check_choice("scale_fan", self.scale_fan, SCALE_FANS)
         check_choice("reuse", self.reuse, REUSES)
         check_choice("scope", self.scope, SCOPES)
+        check_choice("allocation", self.allocation, ALLOCATIONS)
         if self.preset is not None:
             find_preset(self.preset)
         check_choice("scores", self.scores, SCORE_RULES)
@@ -149,6 +152,11 @@ class RunConfig:
             raise UsageFault(
                 f"--layer-minimum {self.layer_minimum:g} has no effect on --scope {self.scope}, where each "
                 "layer keeps its share: expected --scope global, or leave it out"
+            )
+        if self.allocation != "uniform" and self.scope != "layer":
+            raise UsageFault(
+                f"--allocation {self.allocation} has no effect on --scope {self.scope}, where the ranking "
+                "decides what each layer keeps: expected --scope layer, or leave it out"
             )
         if self.optimizer == "adam" and self.weight_decay:
             raise UsageFault(

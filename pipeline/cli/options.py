@@ -8,6 +8,7 @@ import click
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline.config import (
+    ALLOCATIONS,
     OPTIMIZERS,
     PROVIDERS,
     RECYCLE_FROM,
@@ -88,6 +89,12 @@ WHAT = section(
     ),
     click.option(
         "--scope", type=click.Choice(SCOPES), help="Rank weights per layer, or over all layers. [layer]"
+    ),
+    click.option(
+        "--allocation",
+        type=click.Choice(ALLOCATIONS),
+        help="With --scope layer: the same density for all, or more for small layers (see docs/methods.md). "
+        "[uniform]",
     ),
     click.option(
         "--layer-minimum",

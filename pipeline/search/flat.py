@@ -93,8 +93,8 @@ class FlatScores:
             self._load_ceilings(keys, prune)
             self._load_threshold(0, torch.cat(keys), recipe.kept(self._masked.size, prune))
         else:
-            for number, part in enumerate(keys):
-                self._load_threshold(number, part, recipe.kept(part.numel(), prune))
+            for number, (layer, part) in enumerate(zip(layers, keys, strict=True)):
+                self._load_threshold(number, part, self._masked.kept(layer, prune))
 
     def _load_threshold(self, group: int, keys: Tensor, kept: int) -> None:
         """The exact threshold of a group's scores: what is kept lies above it."""

@@ -17,13 +17,14 @@ def tuned() -> Iterator[None]:
     """Within it cuDNN times its algorithms for each shape and takes the fastest; a graph keeps to them.
 
     On an H200 a step of ResNet-18 then takes a tenth less (docs/results.md). What torch's compiler says of
-    reductions that it splits is of no use to the user of a search.
+    reductions that it splits, and of TF32, is of no use to the user of a search.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"\s*Online softmax is disabled", UserWarning)
+            warnings.filterwarnings("ignore", r"TensorFloat32 tensor cores", UserWarning)
             yield
     finally:
         torch.backends.cudnn.benchmark = before

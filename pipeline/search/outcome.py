@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from recycle_pipeline.models.errors import RecycleError
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 from recycle_pipeline.models.subnetwork import MaskedTensor, Scalar, Subnetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
@@ -30,7 +30,7 @@ def subnetwork_of(
     """
     recipe = masked.recipe
     tensors = masked.tensors()
-    _check_counts(tensors, recipe)
+    _check_counts(tensors, masked)
     return Subnetwork(
         arch=arch,
         classes=images.classes,
@@ -49,11 +49,15 @@ def subnetwork_of(
     )
 
 
-def _check_counts(tensors: tuple[MaskedTensor, ...], recipe: Recipe) -> None:
+def _check_counts(tensors: tuple[MaskedTensor, ...], masked: MaskedNetwork) -> None:
+    recipe = masked.recipe
     if recipe.scope == "global":
         pairs = [(sum(t.kept for t in tensors), recipe.kept(sum(t.size for t in tensors)))]
     else:
-        pairs = [(t.kept, recipe.kept(t.size)) for t in tensors]
+        pairs = [
+            (t.kept, masked.kept(layer, recipe.prune))
+            for t, layer in zip(tensors, masked.layers, strict=True)
+        ]
     for kept, wanted in pairs:
         if kept != wanted:
             raise RecycleError(

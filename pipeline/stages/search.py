@@ -244,6 +244,7 @@ SEARCH = Stage(
         "processes",
         "hold_out",
         "cutout",
+        "allocation",
     ),
     unsaid={
         "width": 1.0,
@@ -260,6 +261,7 @@ SEARCH = Stage(
         "processes": None,
         "hold_out": 0,
         "cutout": 0,
+        "allocation": "uniform",
     },
     inputs=_inputs,
     outputs=_outputs,

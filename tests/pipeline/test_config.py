@@ -64,6 +64,8 @@ REFUSALS = [
         "--reuse-period 3 and --reuse-period-steps 300 were both given: expected one of them",
     ),
     ({"scope": "global", "layer_minimum": 0.51}, "--layer-minimum 0.51: expected at least 0 and at most 0.5"),
+    ({"allocation": "half"}, "--allocation 'half': expected one of uniform, erk, root"),
+    ({"allocation": "root", "scope": "global"}, "--allocation root has no effect on --scope global, where"),
     ({"layer_minimum": 0.1}, "--layer-minimum 0.1 has no effect on --scope layer, where each layer keeps"),
     (
         {"reuse": "rerandomize", "recycle_from": "next-lowest"},

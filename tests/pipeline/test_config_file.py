@@ -33,6 +33,7 @@ FIELDS = {
     "reuse_period_steps": st.none() | COUNT,
     "recycle_from": st.sampled_from(settings.RECYCLE_FROM),
     "scope": st.sampled_from(settings.SCOPES),
+    "allocation": st.sampled_from(settings.ALLOCATIONS),
     "scores": st.sampled_from(settings.SCORE_RULES),
     "rounding": st.sampled_from(settings.ROUNDINGS),
     "layer_minimum": st.none() | st.floats(0, 0.5),
@@ -78,6 +79,8 @@ def agreeing(values):
         values["recycle_from"] = "top"
     if values["scope"] == "layer":
         values["layer_minimum"] = None
+    else:
+        values["allocation"] = "uniform"
     if values["optimizer"] == "adam":
         values["weight_decay"] = None
     return RunConfig(**values)

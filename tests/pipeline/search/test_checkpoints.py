@@ -28,6 +28,7 @@ VARIANTS = [
     {"optimizer": "adam", "batch_norm": "learned", "kind": "binary", "schedule": "constant"},
     {"batch_norm": "learned", "reuse": "recycle", "warmup": 2.5, "schedule": "cosine-epoch"},
     {"scope": "global", "layer_minimum": 0.1, "prune": 0.8},
+    {"allocation": "erk", "prune": 0.8},
     {"scope": "global", "reuse": "recycle", "prune": 0.8, "kind": "binary"},
     {"momentum": 0.0, "label_smoothing": 0.1},
 ]
