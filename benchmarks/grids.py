@@ -147,7 +147,6 @@ def layers() -> Iterator[tuple[str, Settings]]:
         "lars": {"optimizer": "lars", "learning_rate": 0.001, "weight_decay": 0.0},
         "cutout": {"cutout": 8},
         "smoothing": {"label_smoothing": 0.1},
-        "batch-128": {"batch_size": 128},
         "constant": {"init": "signed_constant"},
         "learned": {"batch_norm": "learned"},
         "rare": {"reuse_period": 15, "reuse_rate": 0.1},
@@ -155,6 +154,9 @@ def layers() -> Iterator[tuple[str, Settings]]:
         "magnitude": {"scores": "magnitude", "learning_rate": 0.05},
     }
     constant = RESNET | {"arch": "resnet18", "seed": 0, "init": "signed_constant", "batch_norm": "learned"}
+    for key in ("global", "global+cutout", "global+smoothing", "root", "global+adam"):
+        common = constant | {"prune": 0.95, "epochs": 100}
+        yield f"resnet18-0.95-100-constant+learned-{key}", common | _joined(parts, key)
     conv = CONV | {"prune": 0.9, "seed": 0, "epochs": 60, "scores": "signed"}
     for arch in ("conv6", "conv2"):
         keys = ("root+no-reuse", "root", "erk+no-reuse", "root+no-reuse+rate-x2", "root+no-reuse+magnitude")
@@ -162,9 +164,6 @@ def layers() -> Iterator[tuple[str, Settings]]:
         keys += ("root+rare", "root+little", "root+no-reuse+lars", "root+no-reuse+rate-x4")
         for key in keys:
             yield f"{arch}-0.9-60-signed-0.1-{key}", conv | {"arch": arch} | _joined(parts, key)
-    for key in ("global", "global+cutout", "global+smoothing", "global+batch-128", "root", "global+adam"):
-        common = constant | {"prune": 0.95, "epochs": 100}
-        yield f"resnet18-0.95-100-constant+learned-{key}", common | _joined(parts, key)
     for key in (
         "global",
         "root",
