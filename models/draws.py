@@ -34,7 +34,8 @@ GOLDEN = 0x9E3779B97F4A7C15
 MIX_1 = 0xBF58476D1CE4E5B9
 MIX_2 = 0x94D049BB133111EB
 MAX_SEED = 2**63 - 1
-_BLOCK = 1 << 16  # indices per step: the working set stays in the cache
+_BLOCK = 1 << 15  # indices per step: the working set stays in the cache
+_WRAP = (1 << 64) - 1
 
 
 def check_seed(seed: int) -> int:
@@ -90,11 +91,39 @@ def weights_at(key: int, indices: NDArray[np.integer], init: Init, scale: np.flo
 
 def signs_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
     """True where the drawn weight is negative, whatever the init; (n,) bool."""
-    out = np.empty(indices.shape, np.bool_)
+    return (top_bytes_at(key, indices) >> np.uint8(7)).view(np.bool_)
+
+
+def top_bytes_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """The highest byte of the outputs of a stream at these indices: sign and 7 bits of magnitude; (n,)."""
+    out = np.empty(indices.shape, np.uint8)
     for start in range(0, indices.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        out[block] = bits_at(key, indices[block].astype(np.uint64)) >> np.uint64(63)
+        z = indices[start : start + _BLOCK].astype(np.uint64)
+        z *= np.uint64(GOLDEN)
+        z += np.uint64((key + GOLDEN) & _WRAP)
+        out[start : start + _BLOCK] = _mixed_above(z, np.empty_like(z)) >> np.uint64(56)
     return out
+
+
+def top_bytes(key: int, count: int) -> NDArray[np.uint8]:
+    """The same at indices 0 to count - 1, which takes a third of the time."""
+    out = np.empty(count, np.uint8)
+    steps = np.arange(1, min(count, _BLOCK) + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+    z, scratch = np.empty_like(steps), np.empty_like(steps)
+    for start in range(0, count, _BLOCK):
+        size = min(_BLOCK, count - start)
+        np.add(steps[:size], np.uint64((key + start * GOLDEN) & _WRAP), out=z[:size])
+        out[start : start + size] = _mixed_above(z[:size], scratch[:size]) >> np.uint64(56)
+    return out
+
+
+def _mixed_above(z: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`z` mixed in place, without the last step of `bits_at`, which leaves bits 63..33 as they are."""
+    for shift, factor in ((30, MIX_1), (27, MIX_2)):
+        np.right_shift(z, np.uint64(shift), out=scratch)
+        np.bitwise_xor(z, scratch, out=z)
+        np.multiply(z, np.uint64(factor), out=z)
+    return z
 
 
 def _values(bits: NDArray[np.uint64], init: Init, scale: np.float32) -> NDArray[np.float32]:

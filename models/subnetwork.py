@@ -62,12 +62,22 @@ class MaskedTensor:
     @property
     def moved(self) -> int:
         """Kept weights whose value is not the one the seed gives at their place (signs, if sign only)."""
+        bits = self.moved_bits()
+        return 0 if bits is None else int(np.count_nonzero(bits))
+
+    def moved_bits(self, kept: NDArray[np.intp] | None = None) -> NDArray[np.bool_] | None:
+        """Which of the kept weights these are; (kept,), or None if there are none.
+
+        Args:
+            kept: the flat indices of the kept weights, if the caller has them already.
+        """
         if self.sign_only:
-            return 0 if self.flips is None else int(np.count_nonzero(self.flips))
-        if self.sources is None or self.draws is None:
-            return 0
-        own = np.flatnonzero(self.mask)
-        return int(np.count_nonzero((self.sources != own) | (self.draws != 0)))
+            bits = self.flips
+        elif self.sources is None or self.draws is None:
+            bits = None
+        else:
+            bits = (self.sources != (np.flatnonzero(self.mask) if kept is None else kept)) | (self.draws != 0)
+        return bits if bits is not None and bits.any() else None
 
     def weights(self, seed: int) -> NDArray[np.float32]:
         """The effective weight: float32 of the mask's shape, 0 where pruned."""

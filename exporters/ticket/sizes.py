@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import safetensors.numpy
-
-from recycle_pipeline.exporters.ticket import layout
-
-OF_A_LAYER = (layout.MASK, layout.FLIPS, layout.DRAWS, layout.SOURCES)
+from recycle_pipeline.exporters.ticket.container import opened
+from recycle_pipeline.exporters.ticket.earlier import reader as earlier
+from recycle_pipeline.exporters.ticket.shares import sizes_in
 
 
 @dataclass(frozen=True)
@@ -28,13 +26,15 @@ class Sizes:
 def sizes_of(content: bytes, layers: Iterable[str]) -> Sizes:
     """The sizes in a ticket's bytes, which `reader` has found to be in order.
 
+    Layers that share a stream have as much of it as their bits have of its information.
+
     Args:
         content: the whole file.
         layers: names of the masked layers.
     """
-    parts = {name: array.nbytes for name, array in safetensors.numpy.load(content).items()}
-    return Sizes(
-        layers={layer: float(sum(parts.get(kind + layer, 0) for kind in OF_A_LAYER)) for layer in layers},
-        state=sum(size for name, size in parts.items() if name.startswith(layout.STATE)),
-        header=len(content) - sum(parts.values()),
-    )
+    container = opened(content, "ticket")
+    if container.version > earlier.LATEST:
+        taken, state = sizes_in(container)
+    else:
+        taken, state = earlier.sizes_in(container, layers)
+    return Sizes(taken, state, len(content) - state - round(sum(taken.values())))

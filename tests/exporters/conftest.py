@@ -1,21 +1,15 @@
-"""A small subnetwork made by hand, and tickets that lie: well-formed files around any header and parts."""
+"""A small subnetwork made by hand, and its network."""
 
-import hashlib
-import json
 import os
 import sys
-import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.numpy
 
-from recycle_pipeline.exporters.ticket import layout
-from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 
 TINY_NET = '''
@@ -43,45 +37,6 @@ def build(classes, channels, image_size):
     return nn.Sequential(parts)
 '''
 TINY_ARCH = "tiny_net_of_tests:build"
-
-
-@dataclass
-class Draft:
-    """A ticket to be: change header and parts at will; `content` writes a container that is in order.
-
-    Attributes:
-        header: as JSON will hold it.
-        parts: the tensors.
-        honest_crcs: whether the header's CRC-32 are computed from the parts when written.
-        metadata: the safetensors metadata in place of the ticket's own, if not None.
-    """
-
-    header: Any
-    parts: dict[str, np.ndarray]
-    honest_crcs: bool = True
-    metadata: dict[str, str] | None = None
-
-    def content(self) -> bytes:
-        if self.honest_crcs and isinstance(self.header, dict):
-            self.header["crc32"] = {k: zlib.crc32(v.tobytes()) for k, v in self.parts.items()}
-        return safetensors.numpy.save(self.parts, self.metadata or {layout.METADATA_KEY: self.outer()})
-
-    def outer(self) -> str:
-        digest = hashlib.sha256(layout.canonical_json(self.header).encode()).hexdigest()
-        return layout.canonical_json({"sha256": digest, "header": self.header})
-
-
-def draft_of(content: bytes) -> Draft:
-    """A ticket's bytes taken apart, by safetensors and json alone."""
-    size = int.from_bytes(content[:8], "little")
-    metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-    header = json.loads(metadata[layout.METADATA_KEY])["header"]
-    return Draft(header, dict(safetensors.numpy.load(content)))
-
-
-@pytest.fixture
-def take_apart() -> Callable[[bytes], Draft]:
-    return draft_of
 
 
 def by_hand(kind: str) -> Subnetwork:
@@ -137,16 +92,6 @@ def make_by_hand() -> Callable[[str], Subnetwork]:
 @pytest.fixture(params=["binary", "continuous"])
 def subnetwork(request: pytest.FixtureRequest) -> Subnetwork:
     return by_hand(request.param)
-
-
-@pytest.fixture
-def binary() -> Draft:
-    return draft_of(ticket_bytes(by_hand("binary")))
-
-
-@pytest.fixture
-def continuous() -> Draft:
-    return draft_of(ticket_bytes(by_hand("continuous")))
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.normal_table import half_normal
 
 WORD = 2**64 - 1
-BLOCK = 1 << 16  # indices that weights_at and signs_at handle at a time
+BLOCK = 1 << 15  # indices that weights_at and signs_at handle at a time
 SCALE = np.float32(0.1)
 
 

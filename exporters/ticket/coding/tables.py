@@ -36,6 +36,21 @@ def frequencies(kept: int, size: int) -> Frequencies:
     return table(probability(kept, size))
 
 
+def of_counts(counts: Sequence[int]) -> Frequencies:
+    """Of symbols of which symbol i came up `counts[i]` times.
+
+    Args:
+        counts: up to 256, not all 0; of symbols beyond them none came up.
+    """
+    return _shared([*counts, *[0] * (SYMBOLS - len(counts))])
+
+
+@functools.cache
+def uniform(radix: int) -> Frequencies:
+    """Of symbols below `radix`, 1 to 256, that are equally likely."""
+    return of_counts([1] * radix)
+
+
 def probability(kept: int, size: int) -> int:
     """Of a set bit, in 2**-32ths: rounded to nearest, neither 0 nor 1."""
     one = 1 << 32

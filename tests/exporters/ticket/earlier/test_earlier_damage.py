@@ -1,4 +1,4 @@
-"""Files that are damaged, cut, or something else altogether: always CorruptArtefact, with the part's name."""
+"""Versions 1 and 2 damaged, cut, or something else altogether: always CorruptArtefact, and the part."""
 
 import io
 import re
@@ -10,7 +10,6 @@ from PIL import Image
 
 from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.reader import load_ticket, parse_ticket
-from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 
 
@@ -28,7 +27,7 @@ def part_of(message: str) -> str:
     return found[2]
 
 
-def test_any_flipped_bit_is_found_and_the_part_named(subnetwork):
+def test_any_flipped_bit_is_found_and_the_part_named(subnetwork, ticket_bytes):
     """Every bit of every byte. In a part's own bytes, that part; before them, whatever part that breaks."""
     content = ticket_bytes(subnetwork)
     start = 8 + int.from_bytes(content[:8], "little")
@@ -43,7 +42,7 @@ def test_any_flipped_bit_is_found_and_the_part_named(subnetwork):
                 assert part in names
 
 
-def test_each_part_is_named_when_it_is_damaged(subnetwork, take_apart):
+def test_each_part_is_named_when_it_is_damaged(subnetwork, ticket_bytes, take_apart):
     draft = take_apart(ticket_bytes(subnetwork))
     draft.content()
     draft.honest_crcs = False
@@ -56,18 +55,18 @@ def test_each_part_is_named_when_it_is_damaged(subnetwork, take_apart):
         draft.parts[name] = array
 
 
-def test_a_ticket_cut_anywhere_is_refused(subnetwork):
+def test_a_ticket_cut_anywhere_is_refused(subnetwork, ticket_bytes):
     content = ticket_bytes(subnetwork)
     for length in range(len(content)):
         assert part_of(refused(content[:length])) == "container"
 
 
 @pytest.mark.parametrize("more", [b"\0", b" ", b"\n", b"}", b"x" * 1000])
-def test_bytes_after_the_end_are_refused(subnetwork, more):
+def test_bytes_after_the_end_are_refused(subnetwork, ticket_bytes, more):
     assert part_of(refused(ticket_bytes(subnetwork) + more)) == "container"
 
 
-def test_two_tickets_in_a_row_are_refused(subnetwork):
+def test_two_tickets_in_a_row_are_refused(subnetwork, ticket_bytes):
     assert part_of(refused(ticket_bytes(subnetwork) * 2)) == "container"
 
 

@@ -1,20 +1,9 @@
-"""Coding of bit vectors: packed eight to a byte, then deflate's Huffman stage.
-
-The bits of a trained mask are close to independent, so bytes of eight bits have no repeats to find
-but a skewed distribution, which Huffman codes to within 2-3 % of the entropy at 90 % removed.
-"""
+"""Bit vectors of versions 1 and 2: packed eight to a byte, then raw deflate."""
 
 import zlib
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-def encode_bits(bits: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Any shape of bool to a coded stream; (bytes,) uint8."""
-    packed = np.packbits(bits.reshape(-1), bitorder="little").tobytes()
-    coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_HUFFMAN_ONLY)
-    return np.frombuffer(coder.compress(packed) + coder.flush(), np.uint8)
 
 
 def decode_bits(stream: NDArray[np.uint8], count: int) -> NDArray[np.bool_]:

@@ -1,0 +1,8 @@
+"""Contexts: what is known of a weight before its bits are read, as a class that bits are coded by.
+
+The seed gives every weight's first draw and the first score of the search, and a search that is not endless
+remembers both: scores that began high end high, and large weights move their scores further. `context` turns
+the highest bytes of both draws, and levels of the weight's filter, input channel and kernel position, into a
+class, by integers alone; `grouped` sorts bits by class; `fitted` chooses contexts when a ticket is written;
+`stored` codes them.
+"""

@@ -1,0 +1,172 @@
+"""Parts of version 3 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
+from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols
+from recycle_pipeline.exporters.ticket.container import Container
+from recycle_pipeline.exporters.ticket.contexts.context import Context, classes, classes_at
+from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
+from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, PartFault
+from recycle_pipeline.exporters.ticket.fields import keys, subnetwork_of
+from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.tallied import table_of
+from recycle_pipeline.exporters.ticket.writer import digest_of_state
+from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
+
+Bits = NDArray[np.bool_]
+Places = NDArray[np.intp]
+T = TypeVar("T")
+
+
+class _Parts:
+    """The parts of one ticket; a part that cannot be decoded is named."""
+
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def decoded(self, part: str, work: Callable[[bytes], T]) -> T:
+        try:
+            return work(self._container.parts[part].tobytes())
+        except (KeyError, TypeError, ValueError) as error:
+            raise PartFault(self._container.name, part, str(error)) from error
+
+
+def subnetwork_in(container: Container) -> Subnetwork:
+    """The subnetwork that a ticket of version 3 holds.
+
+    Raises:
+        TicketFault: the header or a part is not as it must be; names it.
+    """
+    header, parts = header_in(container), _Parts(container)
+    try:
+        empty = subnetwork_of(header.said, (), {})
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeaderFault(container.name, "header", f"{type(error).__name__}: {error}") from error
+    of_masks, of_moved = contexts_in(container, header)
+    masks = parts.decoded(layout.MASKS, lambda frame: _masks(frame, header, of_masks, empty.seed))
+    tensors = _tensors(header, masks, of_moved, empty.seed, parts)
+    arrays = state_in(container, header)
+    for layer in header.layers:
+        if f"{layer.name}.weight" in arrays:
+            raise HeaderFault(container.name, layer.name, "its weight is of the state, too")
+    return subnetwork_of(header.said, tensors, arrays)
+
+
+def state_in(container: Container, header: Header) -> dict[str, NDArray[Any]]:
+    """The arrays that are not masked weights. Raises PartFault if they cannot be read."""
+    said = header.said
+    if not said["state"]:
+        return {}
+    return _Parts(container).decoded(
+        layout.STATE, lambda frame: state.decoded(frame, said["state"], said["planes"])
+    )
+
+
+def digests_in(container: Container) -> dict[str, str]:
+    """The digests of all arrays, by state name: as stored of the weights, and taken of the state.
+
+    Raises:
+        TicketFault: see `subnetwork_in`.
+        DigestFault: the state is not the one that was stored.
+    """
+    header = header_in(container)
+    of_state = {name: array_digest(array) for name, array in state_in(container, header).items()}
+    if digest_of_state(of_state) != header.said["state_sha256"]:
+        raise DigestFault(container.name, layout.STATE, "the rebuilt arrays are not those that were stored")
+    return {f"{layer.name}.weight": layer.sha256 for layer in header.layers} | of_state
+
+
+def contexts_in(container: Container, header: Header) -> tuple[list[Context], list[Context | None]]:
+    """Of each layer's mask, and of its bits that moved. Raises PartFault if they cannot be read."""
+    return _Parts(container).decoded(layout.CONTEXTS, lambda frame: _contexts(frame, header))
+
+
+def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context | None]]:
+    of_moved = [layer.moved for layer in header.layers]
+    numbers = [layer.context for layer in header.layers] + [each for each in of_moved if each is not None]
+    tallies = header.said["tallies"]
+    keys(tallies, {"tables", "levels"})
+    totals = {
+        "tables": sum(each.cells for each in numbers),
+        "levels": sum(sum(each.levels) for each in numbers),
+    }
+    segments = [(total, table_of(tallies[row], total)) for row, total in totals.items()]
+    found = iter(contexts_of(numbers, *decode_symbols(frame, segments)))
+    of_masks = [next(found) for _ in header.layers]
+    return of_masks, [None if each is None else next(found) for each in of_moved]
+
+
+def _masks(frame: bytes, header: Header, contexts: Sequence[Context], seed: int) -> list[Bits]:
+    of = [
+        (of_weights(context, seed, layer), layer.size)
+        for layer, context in zip(header.layers, contexts, strict=True)
+    ]
+    masks = by_class.decoded(frame, header.said["masks"], of)
+    for layer, mask in zip(header.layers, masks, strict=True):
+        if (kept := int(np.count_nonzero(mask))) != layer.kept:
+            raise ValueError(f"{kept} weights kept of {layer.name!r}, the header says {layer.kept}")
+    return masks
+
+
+def _tensors(
+    header: Header, masks: list[Bits], contexts: list[Context | None], seed: int, parts: _Parts
+) -> tuple[MaskedTensor, ...]:
+    moving = [i for i, layer in enumerate(header.layers) if layer.moved is not None]
+    if not moving:
+        return tuple(_tensor(layer, mask) for layer, mask in zip(header.layers, masks, strict=True))
+    kept = {i: np.flatnonzero(masks[i]) for i in moving}
+
+    def moved(frame: bytes) -> list[Bits]:
+        of = [(of_weights(contexts[i], seed, header.layers[i], kept[i]), len(kept[i])) for i in moving]
+        return by_class.decoded(frame, header.said["moved"], of)
+
+    bits = dict(zip(moving, parts.decoded(layout.MOVED, moved), strict=True))
+    drawn = [i for i in moving if not header.layers[i].sign_only]
+    origin = dict(zip(drawn, _origins(header, drawn, kept, bits, parts), strict=True))
+    return tuple(
+        _tensor(layer, mask, bits.get(i), kept.get(i), origin.get(i))
+        for i, (layer, mask) in enumerate(zip(header.layers, masks, strict=True))
+    )
+
+
+def _origins(
+    header: Header, drawn: list[int], kept: dict[int, Places], bits: dict[int, Bits], parts: _Parts
+) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:
+    if not drawn:
+        return []
+    told, layers = header.said["sources"], [(kept[i][bits[i]], header.layers[i].shape) for i in drawn]
+    total = sum(len(places) for places, _ in layers)
+    away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
+    return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers))
+
+
+def _tensor(
+    layer: Layer,
+    mask: Bits,
+    moved: Bits | None = None,
+    kept: Places | None = None,
+    origin: tuple[NDArray[np.int16], NDArray[np.int32]] | None = None,
+) -> MaskedTensor:
+    head = layer.name, layer.init, layer.scale, mask.reshape(layer.shape), layer.gain
+    if moved is None or kept is None or origin is None:
+        return MaskedTensor(*head, flips=moved)
+    draws, sources = np.zeros(layer.kept, np.int16), kept.astype(np.int32)
+    draws[moved], sources[moved] = origin
+    return MaskedTensor(*head, draws=draws, sources=sources)
+
+
+def of_weights(
+    context: Context | None, seed: int, layer: Layer, places: Places | None = None
+) -> NDArray[np.uint8] | int:
+    """Classes of a layer's weights, of all or of those at `places`; one if they are of one class."""
+    assert context is not None
+    if context.constant:
+        return int(context.table[0, 0])
+    if places is None:
+        return classes(context, seed, layer.name, layer.shape)
+    return classes_at(context, seed, layer.name, layer.shape, places)
