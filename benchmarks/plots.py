@@ -35,9 +35,9 @@ KERNELS = (
     (r"gt_index_lt", "scores: update, counts at the thresholds", ORANGE),
     (r"(?i)sort", "scores: sorts of the small layers", ORANGE),
     (r"triton_", "batch norm and element-wise, fused", GREEN),
-    (r"", "other, among the 40 longest", GREY),
+    (r"", "other kernels", GREY),
 )
-REST = "not among the 40 longest, and waiting"
+REST = "gaps between kernels"
 
 CHANGES = {
     "no-reuse": "no reuse",
