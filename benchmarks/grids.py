@@ -1,20 +1,30 @@
-"""The grids that grid.py runs: arms by name, each the settings of one search."""
+"""The grids that grid.py runs: arms by name, each the settings of one search. Those of `choices` are for
+images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+
+from choices import CONV, RESNET, Settings, ablation, layers, rates, recipe
 
 SEEDS = (0, 1, 2)
-Settings = dict[str, Any]
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
-CONV = {"data": "cifar10", "batch_size": 128, "learning_rate": 0.1, "weight_decay": 1e-4, "epochs": 100}
-RESNET = {"data": "cifar10", "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "epochs": 100}
+# Weight recycling's schedules by kind, and IteRand's by steps.
+REDRAWS: Settings = {"reuse_rate": 0.1, "reuse_period_steps": 300}
+PUBLISHED: dict[tuple[str, str], Settings] = {
+    ("continuous", "recycle"): {"reuse_rate": 0.1, "reuse_period": 2},
+    ("binary", "recycle"): {"reuse_rate": 0.2, "reuse_period": 6},
+    ("continuous", "rerandomize"): REDRAWS,
+    ("binary", "rerandomize"): REDRAWS,
+    ("continuous", "none"): {},
+    ("binary", "none"): {},
+}
 
 
 def confound() -> Iterator[tuple[str, Settings]]:
     """{no reuse, recycle, IteRand} x {scale none, keep, published} x {edge-popup, Biprop}.
 
     Both kinds draw Kaiming normals, so that the scale is the only thing that differs between two arms of
-    a pair; edge-popup with signed constants has no scale rule as published and stands beside.
+    a pair; edge-popup with signed constants has no scale rule as published and stands beside. Each kind of
+    reuse happens as often as its source has it.
     """
     nets = [("conv6", 0.9, CONV, SEEDS), ("resnet18", 0.95, RESNET, SEEDS[:1])]
     for arch, prune, base, seeds in nets:
@@ -23,9 +33,9 @@ def confound() -> Iterator[tuple[str, Settings]]:
                 for scale in ("none", "keep", "published"):
                     for reuse in ("none", "recycle", "rerandomize"):
                         key = f"{arch}-{kind}-{scale}-{reuse}"
-                        method = {"subnetwork": kind, "scale_fan": scale, "reuse": reuse}
-                        common = {**base, "arch": arch, "prune": prune, "seed": seed}
-                        yield key, common | method | {"init": "kaiming_normal"}
+                        method = {"subnetwork": kind, "scale_fan": scale, "init": "kaiming_normal"}
+                        common = base | {"arch": arch, "prune": prune, "seed": seed}
+                        yield key, common | method | {"reuse": reuse} | PUBLISHED[kind, reuse]
 
 
 def reproduction() -> Iterator[tuple[str, Settings]]:
@@ -59,137 +69,6 @@ def short() -> Iterator[tuple[str, Settings]]:
                 yield f"{arch}-{prune:g}-{name}", common | options
 
 
-def ablation() -> Iterator[tuple[str, Settings]]:
-    """The default recipe and what it might be, one change at a time. For choices: run it with --hold-out."""
-    changes: dict[str, Settings] = {
-        "default": {},
-        "no-reuse": {"reuse": "none"},
-        "rate-x2": {"learning_rate": 0.2},
-        "rate-x5": {"learning_rate": 0.5},
-        "rate-x10": {"learning_rate": 1.0},
-        "rate-half": {"learning_rate": 0.05},
-        "decay-0": {"weight_decay": 0.0},
-        "decay-x4": {"weight_decay": 2e-3},
-        "learned-norm": {"batch_norm": "learned"},
-        "global": {"scope": "global"},
-        "signed-scores": {"scores": "signed"},
-        "smoothing": {"label_smoothing": 0.1},
-        "batch-128": {"batch_size": 128},
-        "signed-constant": {"init": "signed_constant"},
-        "continuous": {"subnetwork": "continuous"},
-        "rerandomize": {"reuse": "rerandomize"},
-    }
-    nets = (("resnet18", 0.95, 30), ("resnet18", 0.99, 30), ("conv6", 0.9, 60), ("conv2", 0.9, 60))
-    for arch, prune, epochs in nets:
-        base = RESNET if arch == "resnet18" else CONV | {"weight_decay": 5e-4}
-        common = base | {"arch": arch, "prune": prune, "seed": 0, "epochs": epochs}
-        for name, change in changes.items():
-            if arch == "resnet18" or name not in ("learned-norm", "batch-128"):
-                yield f"{arch}-{prune:g}-{epochs}-{name}", common | change
-
-
-def recipe() -> Iterator[tuple[str, Settings]]:
-    """What the ablation found good, together, and LARS. For choices: run it with --hold-out."""
-    parts: dict[str, Settings] = {
-        "global": {"scope": "global"},
-        "decay-x4": {"weight_decay": 2e-3},
-        "constant": {"init": "signed_constant"},
-        "learned": {"batch_norm": "learned"},
-        "rate-x2": {"learning_rate": 0.2},
-        "no-reuse": {"reuse": "none"},
-        "cutout": {"cutout": 8},
-    }
-    together = ("global+constant", "global+learned", "global+decay-x4", "constant+learned+decay-x4")
-    together += ("global+constant+learned", "global+constant+learned+decay-x4", "global+constant+no-reuse")
-    common = RESNET | {"arch": "resnet18", "prune": 0.95, "batch_size": 128, "seed": 0, "epochs": 30}
-    for key in ("base", *parts, *together):
-        yield f"resnet18-0.95-30-{key}", common | _joined(parts, key)
-    for rate in (0.001, 0.002, 0.005, 0.01):
-        lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
-        for key in ("base", "global+constant+learned"):
-            yield f"resnet18-0.95-30-lars-{rate:g}-{key}", common | _joined(parts, key) | lars
-    for rate in (0.001, 0.01):
-        adam = {"optimizer": "adam", "learning_rate": rate, "weight_decay": 0.0}
-        yield f"resnet18-0.95-30-adam-{rate:g}-base", common | adam
-    for key in ("base", "global", "global+constant", "global+constant+learned", "global+decay-x4"):
-        yield f"resnet18-0.99-30-{key}", common | {"prune": 0.99} | _joined(parts, key)
-    conv_parts: dict[str, Settings] = {
-        "signed": {"scores": "signed"},
-        "decay-0": {"weight_decay": 0.0},
-        "rate-x2": {"learning_rate": 0.1},
-        "no-reuse": {"reuse": "none"},
-        "rerandomize": {"reuse": "rerandomize"},
-        "constant": {"init": "signed_constant"},
-    }
-    for arch in ("conv6", "conv2"):
-        common = CONV | {"arch": arch, "prune": 0.9, "learning_rate": 0.05, "seed": 0, "epochs": 60}
-        for key in ("base", *conv_parts, "signed+decay-0", "signed+rate-x2", "signed+no-reuse"):
-            yield f"{arch}-0.9-60-{key}", common | _joined(conv_parts, key)
-        for rate in (0.0005, 0.001, 0.002, 0.005):
-            lars = {"optimizer": "lars", "learning_rate": rate, "weight_decay": 0.0}
-            for key in ("base", "signed", "no-reuse"):
-                yield f"{arch}-0.9-60-lars-{rate:g}-{key}", common | _joined(conv_parts, key) | lars
-        for rate in (0.001, 0.01):
-            adam = {"optimizer": "adam", "learning_rate": rate, "weight_decay": 0.0}
-            yield f"{arch}-0.9-60-adam-{rate:g}-base", common | adam
-
-
-def layers() -> Iterator[tuple[str, Settings]]:
-    """After `recipe`: who keeps how much, and what longer searches want. For choices: with --hold-out."""
-    parts: dict[str, Settings] = {
-        "root": {"allocation": "root"},
-        "erk": {"allocation": "erk"},
-        "global": {"scope": "global"},
-        "no-reuse": {"reuse": "none"},
-        "rate-x2": {"learning_rate": 0.2},
-        "rate-x4": {"learning_rate": 0.4},
-        "adam": {"optimizer": "adam", "learning_rate": 0.001, "weight_decay": 0.0},
-        "lars": {"optimizer": "lars", "learning_rate": 0.001, "weight_decay": 0.0},
-        "cutout": {"cutout": 8},
-        "smoothing": {"label_smoothing": 0.1},
-        "constant": {"init": "signed_constant"},
-        "learned": {"batch_norm": "learned"},
-        "rare": {"reuse_period": 15, "reuse_rate": 0.1},
-        "little": {"reuse_rate": 0.05},
-        "magnitude": {"scores": "magnitude", "learning_rate": 0.05},
-    }
-    constant = RESNET | {"arch": "resnet18", "seed": 0, "init": "signed_constant", "batch_norm": "learned"}
-    for key in ("global", "global+cutout", "global+smoothing", "root", "global+adam"):
-        common = constant | {"prune": 0.95, "epochs": 100}
-        yield f"resnet18-0.95-100-constant+learned-{key}", common | _joined(parts, key)
-    conv = CONV | {"prune": 0.9, "seed": 0, "epochs": 60, "scores": "signed"}
-    for arch in ("conv6", "conv2"):
-        keys = ("root+no-reuse", "root", "erk+no-reuse", "root+no-reuse+rate-x2", "root+no-reuse+magnitude")
-        keys += ("root+magnitude", "erk+no-reuse+magnitude", "no-reuse", "root+no-reuse+constant")
-        keys += ("root+rare", "root+little", "root+no-reuse+lars", "root+no-reuse+rate-x4")
-        for key in keys:
-            yield f"{arch}-0.9-60-signed-0.1-{key}", conv | {"arch": arch} | _joined(parts, key)
-    for key in (
-        "global",
-        "root",
-        "erk",
-        "global+rate-x2",
-        "global+rate-x4",
-        "global+adam",
-        "global+no-reuse",
-    ):
-        common = constant | {"prune": 0.95, "epochs": 30}
-        yield f"resnet18-0.95-30-constant+learned-{key}", common | _joined(parts, key)
-    for prune in (0.99, 0.8):
-        for key in ("global", "root", "global+rate-x2"):
-            common = constant | {"prune": prune, "epochs": 30}
-            yield f"resnet18-{prune:g}-30-constant+learned-{key}", common | _joined(parts, key)
-    for key in ("base", "learned", "global+learned+constant", "root+learned+constant"):
-        common = RESNET | {"arch": "vgg_small", "prune": 0.95, "epochs": 60, "seed": 0}
-        yield f"vgg_small-0.95-60-{key}", common | _joined(parts, key)
-
-
-def _joined(parts: Mapping[str, Settings], key: str) -> Settings:
-    """The settings of names joined by +; base has none."""
-    names = [] if key == "base" else key.split("+")
-    return {name: value for part in names for name, value in parts[part].items()}
-
-
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
@@ -197,4 +76,5 @@ GRIDS: Mapping[str, Grid] = {
     "ablation": ablation,
     "recipe": recipe,
     "layers": layers,
+    "rates": rates,
 }
