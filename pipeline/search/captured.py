@@ -41,7 +41,7 @@ EXACT_EVERY = 10  # epochs: at the beginning of each such, thresholds and their 
 
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-Update = Callable[[list[Tensor], Tensor], None]
+Update = Callable[[list[Tensor] | Tensor, Tensor], None]
 
 
 class CapturedSteps:
@@ -265,16 +265,15 @@ class CapturedSteps:
             self._cursor += size
             self._step += 1
 
-    def _summed(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Over processes, in one reduction of all layers together.
+    def _summed(self, gradients: list[Tensor]) -> list[Tensor] | Tensor:
+        """Over processes, in one reduction of all layers together, which stay joined.
 
         In the type that the backward pass gave them, bfloat16 on CUDA: half of float32's traffic, and a
         sum of a few rounds as each of its terms is rounded already, by 2**-9 of itself.
         """
         if self._reducing.size == 1:
             return gradients
-        flat = self._reducing.sum(self.flat.layout.joined(gradients))
-        return [place.view(flat) for place in self.flat.layout.places]
+        return self._reducing.sum(self.flat.layout.joined(gradients))
 
     def _update_others(self, gradients: tuple[Tensor, ...]) -> None:
         if self._others is not None:

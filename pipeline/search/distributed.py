@@ -7,7 +7,6 @@ masks, whose digests are compared then.
 """
 
 import gc
-import hashlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,13 +23,12 @@ from torch.distributed.distributed_c10d import PrefixStore
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.processes import CLOSING
+from recycle_pipeline.pipeline.search.mask_digest import mask_digests
 from recycle_pipeline.pipeline.together import PeerLost, Together
 
 Value = TypeVar("Value")
 TIMEOUT = timedelta(minutes=10)  # for a process that compiles or loads while others wait for its part
 CLOSING_SECONDS = 10.0
-DIGEST_BYTES = 32
-BITS = (128, 64, 32, 16, 8, 4, 2, 1)  # numpy.packbits' order
 
 
 @dataclass(frozen=True)
@@ -118,12 +116,12 @@ class World:
         """
         if self.size == 1:
             return
-        mine = torch.frombuffer(bytearray(b"".join(mask_digests(masked))), dtype=torch.uint8)
+        mine = mask_digests(masked) if self.graphs else mask_digests(masked).cpu()
         all_of_them = [torch.empty_like(mine) for _ in range(self.size)]
         _guarded(lambda: dist.all_gather(all_of_them, mine))
-        first = all_of_them[0].view(-1, DIGEST_BYTES)
-        for rank, other in enumerate(all_of_them):
-            unequal = (other.view(-1, DIGEST_BYTES) != first).any(1).nonzero().flatten().tolist()
+        differs = (torch.stack(all_of_them) != all_of_them[0]).any(2).cpu()  # (size, layers)
+        for rank, of_layers in enumerate(differs):
+            unequal = of_layers.nonzero().flatten().tolist()
             if unequal:
                 name, more = masked.layers[unequal[0]].name, len(unequal) - 1
                 raise RecycleError(
@@ -194,22 +192,6 @@ def form_world(together: Together, device: torch.device, *, own: bool) -> World:
     connect = partial(dist.init_process_group, backend, store=store, timeout=TIMEOUT)
     _guarded(partial(connect, rank=ranks.rank, world_size=ranks.size))
     return World(ranks.rank, ranks.size, graphs)
-
-
-def mask_digests(masked: MaskedNetwork) -> list[bytes]:
-    """SHA-256 of each layer's mask, its bits packed in row-major order as numpy.packbits does.
-
-    Packed on the device: what travels to the CPU is an eighth of a byte per weight, at once for all layers.
-    """
-    packed = [_packed(layer.weight.mask) for layer in masked.layers]
-    parts = torch.split(torch.cat(packed).cpu(), [len(part) for part in packed])
-    return [hashlib.sha256(part.numpy().tobytes()).digest() for part in parts]
-
-
-def _packed(mask: Tensor) -> Tensor:
-    bits = mask.reshape(-1).to(torch.uint8)
-    bits = nn.functional.pad(bits, (0, -len(bits) % 8)).view(-1, 8)
-    return (bits * torch.tensor(BITS, dtype=torch.uint8, device=bits.device)).sum(1, dtype=torch.uint8)
 
 
 def _destroy(device: int | None) -> None:

@@ -124,14 +124,15 @@ class FlatScores:
             layer.scores.copy_(place.view(self.scores))
 
     @torch.no_grad()
-    def update(self, gradients: Sequence[Tensor], rate: Tensor) -> None:
+    def update(self, gradients: Sequence[Tensor] | Tensor, rate: Tensor) -> None:
         """One optimizer step from the gradients of the effective weights; then thresholds and weights.
 
         Args:
-            gradients: of the layers' shapes.
+            gradients: of the layers' shapes, or `layout.joined` of them.
             rate: 0-dim, the learning rate.
         """
-        gradient = self.layout.joined(gradients).float()
+        joined = gradients if isinstance(gradients, Tensor) else self.layout.joined(gradients)
+        gradient = joined.float()
         if not self._signed:
             gradient = gradient * self.scores.sign()
         gradient = gradient * self.weight

@@ -1,7 +1,6 @@
 """Two processes search as one does on the same global batch; shares, digests and failures by themselves."""
 
 import copy
-import hashlib
 import os
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.processes import CLOSING, leave
 from recycle_pipeline.pipeline.search import distributed
 from recycle_pipeline.pipeline.search.batches import TrainingImages
-from recycle_pipeline.pipeline.search.distributed import World, mask_digests
+from recycle_pipeline.pipeline.search.distributed import World
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.settings import SearchSettings
@@ -211,12 +210,6 @@ def test_fewer_than_two_images_per_process_are_refused(cpu):
     training = TrainingImages(images_of(7), cpu, 0, World(0, 4))
     with pytest.raises(UsageFault, match=r"^4 processes cannot share 7 training images: .*; start fewer$"):
         training.batch_sizes(2)
-
-
-def test_digests_are_sha256_of_numpys_packed_bits(settings_with):
-    masked = MaskedNetwork(conv_net(), settings_with(prune=0.7).recipe)
-    packed = [np.packbits(layer.weight.mask.numpy()).tobytes() for layer in masked.layers]
-    assert mask_digests(masked) == [hashlib.sha256(content).digest() for content in packed]
 
 
 def test_one_differing_bit_stops_every_process_and_names_rank_and_layer(shared):
