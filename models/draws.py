@@ -17,6 +17,7 @@ The magnitude is multiplied by the layer's float32 scale: one IEEE rounding, the
 This file is the numpy reference; `draws_torch` yields the same bits on any torch device.
 """
 
+import functools
 import hashlib
 from typing import Literal, get_args
 
@@ -36,6 +37,7 @@ MIX_2 = 0x94D049BB133111EB
 MAX_SEED = 2**63 - 1
 _BLOCK = 1 << 15  # indices per step: the working set stays in the cache
 _WRAP = (1 << 64) - 1
+MAX_RUN = 1 << 15  # indices of one call of `high_bits`
 
 
 def check_seed(seed: int) -> int:
@@ -91,39 +93,47 @@ def weights_at(key: int, indices: NDArray[np.integer], init: Init, scale: np.flo
 
 def signs_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.bool_]:
     """True where the drawn weight is negative, whatever the init; (n,) bool."""
-    return (top_bytes_at(key, indices) >> np.uint8(7)).view(np.bool_)
+    return (high_bits_at(key, indices) >> np.uint64(63)).astype(np.bool_)
 
 
-def top_bytes_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """The highest byte of the outputs of a stream at these indices: sign and 7 bits of magnitude; (n,)."""
-    out = np.empty(indices.shape, np.uint8)
+def high_bits_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.uint64]:
+    """The outputs of a stream at these indices, of which bits 63 to 33 count, the others being left unmixed.
+
+    They hold the sign and the magnitude of every init. Same shape, uint64.
+    """
+    out = indices.astype(np.uint64)
+    scratch = np.empty_like(out[:_BLOCK])
     for start in range(0, indices.size, _BLOCK):
-        z = indices[start : start + _BLOCK].astype(np.uint64)
+        z = out[start : start + _BLOCK]
         z *= np.uint64(GOLDEN)
         z += np.uint64((key + GOLDEN) & _WRAP)
-        out[start : start + _BLOCK] = _mixed_above(z, np.empty_like(z)) >> np.uint64(56)
+        _mix(z, scratch[: len(z)])
     return out
 
 
-def top_bytes(key: int, count: int) -> NDArray[np.uint8]:
-    """The same at indices 0 to count - 1, which takes a third of the time."""
-    out = np.empty(count, np.uint8)
-    steps = np.arange(1, min(count, _BLOCK) + 1, dtype=np.uint64) * np.uint64(GOLDEN)
-    z, scratch = np.empty_like(steps), np.empty_like(steps)
-    for start in range(0, count, _BLOCK):
-        size = min(_BLOCK, count - start)
-        np.add(steps[:size], np.uint64((key + start * GOLDEN) & _WRAP), out=z[:size])
-        out[start : start + size] = _mixed_above(z[:size], scratch[:size]) >> np.uint64(56)
-    return out
+def high_bits(key: int, first: int, out: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> None:
+    """The same at indices from `first` on, which is faster, into memory that the caller has.
+
+    Args:
+        key: of the stream.
+        first: the first index.
+        out, scratch: (n,) each, n at most `MAX_RUN`.
+    """
+    np.add(_steps()[: len(out)], np.uint64((key + first * GOLDEN) & _WRAP), out=out)
+    _mix(out, scratch)
 
 
-def _mixed_above(z: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """`z` mixed in place, without the last step of `bits_at`, which leaves bits 63..33 as they are."""
+@functools.cache
+def _steps() -> NDArray[np.uint64]:
+    return np.arange(1, MAX_RUN + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+
+
+def _mix(z: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> None:
+    """`bits_at` in place but for its last step, which leaves bits 63 to 33 as they are."""
     for shift, factor in ((30, MIX_1), (27, MIX_2)):
         np.right_shift(z, np.uint64(shift), out=scratch)
         np.bitwise_xor(z, scratch, out=z)
         np.multiply(z, np.uint64(factor), out=z)
-    return z
 
 
 def _values(bits: NDArray[np.uint64], init: Init, scale: np.float32) -> NDArray[np.float32]:

@@ -81,7 +81,7 @@ class MaskedTensor:
 
     def weights(self, seed: int) -> NDArray[np.float32]:
         """The effective weight: float32 of the mask's shape, 0 where pruned."""
-        kept = np.flatnonzero(self.mask)
+        kept = self.mask.reshape(-1).nonzero()[0]
         effective = np.zeros(self.mask.shape, np.float32)
         effective.reshape(-1)[kept] = self._signed(seed, kept) if self.sign_only else self._drawn(seed, kept)
         return effective
@@ -89,9 +89,9 @@ class MaskedTensor:
     def _signed(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
         negative = signs_at(stream_key(seed, self.name), kept)
         if self.flips is not None:
-            negative = negative ^ self.flips
+            negative ^= self.flips
         magnitude = self.scale if self.gain is None else self.gain
-        return np.where(negative, -magnitude, magnitude)
+        return np.array([magnitude, -magnitude], np.float32).take(negative.view(np.uint8))
 
     def _drawn(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
         if self.sources is None or self.draws is None:
@@ -177,8 +177,9 @@ class Subnetwork:
 def array_digest(array: NDArray[Any]) -> str:
     """SHA-256 (hex) over dtype, shape and little-endian bytes: equal only for bit-equal arrays."""
     little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    head = f"{array.dtype.name}:{','.join(map(str, array.shape))}\0".encode()
-    return hashlib.sha256(head + little.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{array.dtype.name}:{','.join(map(str, array.shape))}\0".encode())
+    digest.update(little.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def mask_entropy_bytes(tensors: tuple[MaskedTensor, ...]) -> float:

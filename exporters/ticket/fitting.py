@@ -5,9 +5,11 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Context, extents
 from recycle_pipeline.exporters.ticket.contexts.fitted import SIGNED_WEIGHTS, Tally, fitted
-from recycle_pipeline.models.draws import stream_key, top_bytes_at
+from recycle_pipeline.models.draws import high_bits_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
+# Where fewer moved, as late in a ResNet, contexts save 0.1 % of the file and cost 10 % of its reading.
+LEAST_WORTH = 0.03
 Places = NDArray[np.intp]
 
 
@@ -26,13 +28,14 @@ def moved_context(tensor: MaskedTensor, seed: int, kept: Places, moved: NDArray[
     pairs = _pairs(tensor.name, seed, kept), _pairs(tensor.name, seed, there)
     shape = tensor.mask.shape
     axes = tuple(zip(_by_axis(shape, kept), _by_axis(shape, there), strict=True))
-    return fitted(Tally(pairs, axes), SIGNED_WEIGHTS)
+    return fitted(Tally(pairs, axes), SIGNED_WEIGHTS, LEAST_WORTH)
 
 
 def _pairs(layer: str, seed: int, places: Places) -> NDArray[np.float64]:
-    weight = top_bytes_at(stream_key(seed, layer), places).astype(np.intp)
-    score = top_bytes_at(stream_key(seed, layer, purpose="score"), places)
-    counts = np.bincount(weight << 8 | score, minlength=CLASSES**2)
+    weight = high_bits_at(stream_key(seed, layer), places) >> np.uint64(56)
+    score = high_bits_at(stream_key(seed, layer, purpose="score"), places) >> np.uint64(56)
+    both = (weight << np.uint64(8) | score).view(np.int64)
+    counts = np.bincount(both, minlength=CLASSES**2)
     return counts.reshape(CLASSES, CLASSES).astype(np.float64)
 
 

@@ -1,5 +1,6 @@
 """A ticket of any version to a Subnetwork, and the comparison of what it rebuilds with its digests."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ def read_verified(path: Path | str) -> tuple[Subnetwork, dict[str, NDArray[Any]]
     """
     container = opened(read_file(path), str(path))
     subnetwork = _subnetwork(container)
+    digests = _digests(container, subnetwork.state)
     arrays = subnetwork.arrays()
-    check_digests(arrays, _digests(container), container.name)
+    check_digests(arrays, digests, container.name)
     return subnetwork, arrays
 
 
@@ -71,6 +73,6 @@ def _subnetwork(container: Container) -> Subnetwork:
     return version3.subnetwork_in(container) if current else earlier.subnetwork_in(container)
 
 
-def _digests(container: Container) -> dict[str, str]:
+def _digests(container: Container, state: Mapping[str, NDArray[Any]] | None = None) -> dict[str, str]:
     current = container.version > earlier.LATEST
-    return version3.digests_in(container) if current else earlier.digests_in(container)
+    return version3.digests_in(container, state) if current else earlier.digests_in(container)

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
-from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, sizes_of
+from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.header import header_in
-from recycle_pipeline.exporters.ticket.version3 import contexts_in, of_weights, subnetwork_in
+from recycle_pipeline.exporters.ticket.version3 import classes_in, contexts_in, subnetwork_in
 
 Floats = NDArray[np.float64]
-NONE: tuple[Of, Bits] = (0, np.zeros(0, np.bool_))
+NONE = np.zeros(CLASSES, np.intp), np.zeros(CLASSES, np.intp)
+Counts = tuple[NDArray[np.intp], NDArray[np.intp]]  # of each class: bits that are set, and that are not
 
 
 def sizes_in(container: Container) -> tuple[dict[str, float], int]:
@@ -24,17 +25,15 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
     for layer, tensor, context, other in zip(
         header.layers, subnetwork.tensors, of_masks, of_moved, strict=True
     ):
-        masks.append((of_weights(context, subnetwork.seed, layer), tensor.mask.reshape(-1)))
-        kept, bits = np.flatnonzero(tensor.mask), tensor.moved_bits()
+        masks.append(_counts(OfAll(classes_in(layer, context, subnetwork.seed)), tensor.mask.reshape(-1)))
+        bits = tensor.moved_bits()
         if other is None or bits is None:
             moved.append(NONE)
         else:
-            moved.append((of_weights(other, subnetwork.seed, layer, kept), bits))
+            classes = classes_in(layer, other, subnetwork.seed)
+            moved.append(_counts(OfKept(classes, tensor.mask, layer.kept), bits))
         symbols.append(sum(n.cells + sum(n.levels) for n in (layer.context, layer.moved) if n is not None))
-    drawn = [
-        float(np.count_nonzero(bits)) * (not t.sign_only)
-        for (_, bits), t in zip(moved, subnetwork.tensors, strict=True)
-    ]
+    drawn = [float(s.sum()) * (not t.sign_only) for (s, _), t in zip(moved, header.layers, strict=True)]
     shares = {
         layout.CONTEXTS: np.array(symbols, np.float64),
         layout.MASKS: information(masks),
@@ -48,24 +47,29 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
     return dict(zip(names, np.asarray(taken).tolist(), strict=True)), sizes.get(layout.STATE, 0)
 
 
-def information(layers: Sequence[tuple[Of, Bits]]) -> Floats:
+def information(layers: Sequence[Counts]) -> Floats:
     """Bits that each layer's bits are worth, where their odds are those of their class over all layers."""
-    total = np.array([sizes_of(of, len(bits)) for of, bits in layers], np.float64)
-    set_ = np.array([_sizes_of_set(of, bits) for of, bits in layers], np.float64)
-    unset = total - set_
+    set_, unset = (np.array(counts, np.float64) for counts in zip(*layers, strict=True))
+    total = set_ + unset
     found: Floats = set_ @ _costs(set_, total) + unset @ _costs(unset, total)
     return found
+
+
+def _counts(of: Of, bits: Bits) -> Counts:
+    set_, all_ = NONE[0].copy(), NONE[1].copy()
+    if of.constant is not None:
+        set_[of.constant], all_[of.constant] = np.count_nonzero(bits), len(bits)
+        return set_, all_ - set_
+    for run, classes in of.runs():
+        set_ += np.bincount(classes[bits[run]], minlength=CLASSES)
+        all_ += np.bincount(classes, minlength=CLASSES)
+    return set_, all_ - set_
 
 
 def _costs(counts: Floats, total: Floats) -> Floats:
     """Bits of one of these, by class."""
     some, all_ = counts.sum(0), total.sum(0)
     return np.where(some > 0, np.log2(np.maximum(all_, 1) / np.maximum(some, 1)), 0.0)
-
-
-def _sizes_of_set(of: Of, bits: Bits) -> NDArray[np.intp]:
-    count = int(np.count_nonzero(bits))
-    return sizes_of(of, count) if isinstance(of, int) else np.bincount(of[bits], minlength=CLASSES)
 
 
 def _shared(size: int, share: Floats) -> Floats:

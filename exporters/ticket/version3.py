@@ -1,6 +1,6 @@
 """Parts of version 3 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols
 from recycle_pipeline.exporters.ticket.container import Container
-from recycle_pipeline.exporters.ticket.contexts.context import Context, classes, classes_at
+from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
+from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept
 from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, PartFault
 from recycle_pipeline.exporters.ticket.fields import keys, subnetwork_of
@@ -67,15 +68,20 @@ def state_in(container: Container, header: Header) -> dict[str, NDArray[Any]]:
     )
 
 
-def digests_in(container: Container) -> dict[str, str]:
+def digests_in(container: Container, arrays: Mapping[str, NDArray[Any]] | None = None) -> dict[str, str]:
     """The digests of all arrays, by state name: as stored of the weights, and taken of the state.
+
+    Args:
+        container: the ticket.
+        arrays: the state, if the caller has it already.
 
     Raises:
         TicketFault: see `subnetwork_in`.
         DigestFault: the state is not the one that was stored.
     """
     header = header_in(container)
-    of_state = {name: array_digest(array) for name, array in state_in(container, header).items()}
+    arrays = state_in(container, header) if arrays is None else arrays
+    of_state = {name: array_digest(array) for name, array in arrays.items()}
     if digest_of_state(of_state) != header.said["state_sha256"]:
         raise DigestFault(container.name, layout.STATE, "the rebuilt arrays are not those that were stored")
     return {f"{layer.name}.weight": layer.sha256 for layer in header.layers} | of_state
@@ -102,10 +108,8 @@ def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context
 
 
 def _masks(frame: bytes, header: Header, contexts: Sequence[Context], seed: int) -> list[Bits]:
-    of = [
-        (of_weights(context, seed, layer), layer.size)
-        for layer, context in zip(header.layers, contexts, strict=True)
-    ]
+    pairs = zip(header.layers, contexts, strict=True)
+    of = [OfAll(classes_in(layer, context, seed)) for layer, context in pairs]
     masks = by_class.decoded(frame, header.said["masks"], of)
     for layer, mask in zip(header.layers, masks, strict=True):
         if (kept := int(np.count_nonzero(mask))) != layer.kept:
@@ -119,15 +123,15 @@ def _tensors(
     moving = [i for i, layer in enumerate(header.layers) if layer.moved is not None]
     if not moving:
         return tuple(_tensor(layer, mask) for layer, mask in zip(header.layers, masks, strict=True))
-    kept = {i: np.flatnonzero(masks[i]) for i in moving}
 
     def moved(frame: bytes) -> list[Bits]:
-        of = [(of_weights(contexts[i], seed, header.layers[i], kept[i]), len(kept[i])) for i in moving]
+        layers = [(header.layers[i], masks[i], contexts[i]) for i in moving]
+        of = [OfKept(classes_in(layer, other, seed), mask, layer.kept) for layer, mask, other in layers]
         return by_class.decoded(frame, header.said["moved"], of)
 
     bits = dict(zip(moving, parts.decoded(layout.MOVED, moved), strict=True))
-    drawn = [i for i in moving if not header.layers[i].sign_only]
-    origin = dict(zip(drawn, _origins(header, drawn, kept, bits, parts), strict=True))
+    kept = {i: masks[i].nonzero()[0] for i in moving if not header.layers[i].sign_only}
+    origin = dict(zip(kept, _origins(header, kept, bits, parts), strict=True))
     return tuple(
         _tensor(layer, mask, bits.get(i), kept.get(i), origin.get(i))
         for i, (layer, mask) in enumerate(zip(header.layers, masks, strict=True))
@@ -135,11 +139,12 @@ def _tensors(
 
 
 def _origins(
-    header: Header, drawn: list[int], kept: dict[int, Places], bits: dict[int, Bits], parts: _Parts
+    header: Header, kept: dict[int, Places], bits: dict[int, Bits], parts: _Parts
 ) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:
-    if not drawn:
+    if not kept:
         return []
-    told, layers = header.said["sources"], [(kept[i][bits[i]], header.layers[i].shape) for i in drawn]
+    told = header.said["sources"]
+    layers = [(places[bits[i]], header.layers[i].shape) for i, places in kept.items()]
     total = sum(len(places) for places, _ in layers)
     away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
     return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers))
@@ -160,13 +165,7 @@ def _tensor(
     return MaskedTensor(*head, draws=draws, sources=sources)
 
 
-def of_weights(
-    context: Context | None, seed: int, layer: Layer, places: Places | None = None
-) -> NDArray[np.uint8] | int:
-    """Classes of a layer's weights, of all or of those at `places`; one if they are of one class."""
+def classes_in(layer: Layer, context: Context | None, seed: int) -> Classes:
+    """Of a layer, with the context of its mask or of its bits that moved."""
     assert context is not None
-    if context.constant:
-        return int(context.table[0, 0])
-    if places is None:
-        return classes(context, seed, layer.name, layer.shape)
-    return classes_at(context, seed, layer.name, layer.shape, places)
+    return Classes(context, seed, layer.name, layer.shape)

@@ -13,7 +13,8 @@ from recycle_pipeline.exporters.atomic import write_bytes
 from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols
 from recycle_pipeline.exporters.ticket.container import packed
-from recycle_pipeline.exporters.ticket.contexts.context import Context, classes, classes_at
+from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
+from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
 from recycle_pipeline.exporters.ticket.fitting import mask_context, moved_context
@@ -104,7 +105,7 @@ class _Contexts:
     def masks(self) -> tuple[bytes, list[int]]:
         layers = []
         for tensor, context in zip(self._tensors, self.of_masks, strict=True):
-            layers.append((_of(context, self._seed, tensor), tensor.mask.reshape(-1)))
+            layers.append((OfAll(_classes(context, self._seed, tensor)), tensor.mask.reshape(-1)))
         return by_class.encoded(layers)
 
     def moved_bits(self) -> tuple[bytes, list[int]]:
@@ -112,18 +113,12 @@ class _Contexts:
         of = zip(self._tensors, self.of_moved, self._kept, self._moved, strict=True)
         for tensor, context, places, bits in of:
             if context is not None and bits is not None:
-                layers.append((_of(context, self._seed, tensor, places), bits))
+                layers.append((OfKept(_classes(context, self._seed, tensor), tensor.mask, len(places)), bits))
         return by_class.encoded(layers)
 
 
-def _of(
-    context: Context, seed: int, tensor: MaskedTensor, places: NDArray[np.intp] | None = None
-) -> NDArray[np.uint8] | int:
-    if context.constant:
-        return int(context.table[0, 0])
-    if places is None:
-        return classes(context, seed, tensor.name, tensor.mask.shape)
-    return classes_at(context, seed, tensor.name, tensor.mask.shape, places)
+def _classes(context: Context, seed: int, tensor: MaskedTensor) -> Classes:
+    return Classes(context, seed, tensor.name, tensor.mask.shape)
 
 
 def _layer_entry(tensor: MaskedTensor, kept: NDArray[np.intp], digest: str) -> dict[str, Any]:

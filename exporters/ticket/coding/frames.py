@@ -10,6 +10,7 @@ Numbers are little-endian, unsigned and of four bytes. The content of a frame of
     words    as `rans` has them, to the end
 """
 
+import math
 import zlib
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 NUMBER = 4  # bytes
 MAX_LANES = 4096
 # A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-SYMBOLS_PER_LANE, WRITTEN_LANES = 3072, 512
+WRITTEN_LANES, SYMBOLS_PER_LANE = 512, 2048
 
 
 def framed(content: bytes) -> bytes:
@@ -51,7 +52,7 @@ def encode_symbols(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> byte
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
-    lanes = max(1, min(WRITTEN_LANES, total // SYMBOLS_PER_LANE))
+    lanes = max(1, min(WRITTEN_LANES, max(math.isqrt(total) // 3, total // SYMBOLS_PER_LANE)))
     words = rans.encode(segments, lanes)
     return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
 

@@ -19,6 +19,7 @@ Words = NDArray[np.uint32]
 LOW = np.uint64(1 << 32)
 WORD = np.uint64(32)
 SHIFT = np.uint64(TOTAL_BITS)
+SLOTS = np.arange(TOTAL, dtype=np.uint16)
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
@@ -40,7 +41,7 @@ def encode(segments: Sequence[tuple[Symbols, Frequencies]], lanes: int) -> Words
         for first in range((len(symbols) - 1) // lanes * lanes, -1, -lanes):
             part = slice(first, min(len(symbols), first + lanes))
             own, f = x[: part.stop - first], frequency[part]
-            if len(full := np.flatnonzero(own >= f << TOP)):
+            if len(full := (own >= f << TOP).nonzero()[0]):
                 written.append(own[full].astype(np.uint32))
                 own[full] >>= WORD
             quotient = own // f
@@ -67,10 +68,10 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
         raise ValueError("a lane begins below its range")
     rest, taken, found = words[2 * lanes :].astype(np.uint64), 0, []
     for count, table in segments:
-        frequency, starts = table.astype(np.uint64), _starts(table)
-        symbol_of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
-        within = (np.arange(TOTAL) - starts[symbol_of_slot]).astype(np.uint16)
         symbols = np.empty(count, np.uint8)
+        frequency = table.astype(np.uint64)
+        symbol_of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
+        within = SLOTS - np.repeat(_starts(table).astype(np.uint16), table)
         for first in range(0, count, lanes):
             part = symbols[first : first + lanes]
             own = x[: len(part)]
@@ -79,10 +80,10 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
             own >>= SHIFT
             own *= frequency.take(part)
             own += within.take(slot)
-            if len(low := np.flatnonzero(own < LOW)):
+            if len(low := (own < LOW).nonzero()[0]):
                 if taken + len(low) > len(rest):
                     raise ValueError("the words end before the symbols do")
-                own[low] = own[low] << WORD | rest[taken : taken + len(low)]
+                own[low] = own.take(low) << WORD | rest[taken : taken + len(low)]
                 taken += len(low)
         found.append(symbols)
     if taken != len(rest):

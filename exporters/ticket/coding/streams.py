@@ -90,12 +90,14 @@ def _vector(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> Bits:
         return np.full(size, kept > 0)
     found = next(symbols)
     if is_sparse(kept, size):
-        ends = np.cumsum(found + (found != ESCAPE), dtype=np.int64) - 1
-        places = ends[found != ESCAPE]
-        if len(places) != kept or int(ends[-1]) >= size or found[-1] == ESCAPE:
+        ends = np.cumsum(found, dtype=np.int64)
+        sets = found != ESCAPE
+        ends += np.cumsum(sets, dtype=np.int64)
+        places = ends if sets.all() else ends[sets]
+        if len(places) != kept or int(ends[-1]) > size or not sets[-1]:
             raise ValueError(f"its gaps are not of {kept} of {size} bits")
         vector = np.zeros(size, np.bool_)
-        vector[places] = True
+        vector[places - 1] = True
         return vector
     bits = np.unpackbits(found, bitorder="little")
     if bits[size:].any():

@@ -5,17 +5,19 @@ channel + of its kernel position, 0 to 255. Bits of one class are coded together
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.models.draws import stream_key, top_bytes, top_bytes_at
+from recycle_pipeline.models.draws import MAX_RUN, high_bits, high_bits_at, stream_key
 
-Classes = NDArray[np.uint8]
+Symbols = NDArray[np.uint8]
 Levels = NDArray[np.int8]
+Words = NDArray[np.uint64]
 CLASSES = 256
-BLOCK = 1 << 16  # weights at a time, so that what is computed stays in the cache
+BYTE = np.uint64(56)  # from the highest byte of a word down to the lowest
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Context:
 
     weight: Axis
     score: Axis
-    table: Classes
+    table: Symbols
     filters: Levels | None = None
     channels: Levels | None = None
     positions: Levels | None = None
@@ -67,58 +69,81 @@ def extents(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return shape[0], math.prod(shape[1:2]), math.prod(shape[2:])
 
 
-def classes(context: Context, seed: int, layer: str, shape: tuple[int, ...]) -> Classes:
-    """The class of each weight, in C order; (n,)."""
-    filters, *rest = extents(shape)
-    found = np.full(math.prod(shape), context.table[0, 0])
-    if context.table.size > 1:
-        keys = _keys(context, seed, layer)
-        _look_up(context, [None if key is None else top_bytes(key, found.size) for key in keys], found)
-    rows = found.reshape(filters, -1)
-    if context.filters is not None:
-        rows += context.filters.view(np.uint8)[:, None]
-    if (columns := _columns(context, *rest)) is not None:
-        rows += columns
-    return found
+class Classes:
+    """The classes of a layer's weights, a run of them at a time."""
+
+    def __init__(self, context: Context, seed: int, layer: str, shape: tuple[int, ...]) -> None:
+        _, *rest = extents(shape)
+        self.size, self._row = math.prod(shape), math.prod(rest)
+        self.constant = int(context.table[0, 0]) if context.constant else None
+        self._keys = (
+            stream_key(seed, layer) if context.weight.count else None,
+            stream_key(seed, layer, purpose="score") if context.score.count else None,
+        )
+        # The table's entry for each pair of highest bytes.
+        self._pairs = context.table[context.weight.values()][:, context.score.values()].reshape(-1)
+        self._filters = None if context.filters is None else context.filters.view(np.uint8)
+        self._columns = _columns(context, *rest)
+
+    def runs(self) -> Iterator[tuple[slice, Symbols]]:
+        """The classes of all weights, in C order; (n,) each."""
+        buffers = np.empty((3, min(MAX_RUN, self.size)), np.uint64)
+        for start in range(0, self.size, MAX_RUN):
+            run = slice(start, min(start + MAX_RUN, self.size))
+            weight, score, scratch = buffers[:, : run.stop - start]
+            for key, words in zip(self._keys, (weight, score), strict=True):
+                if key is not None:
+                    high_bits(key, start, words, scratch)
+            found = self._looked_up(weight, score)
+            self._add_levels(found, start)
+            yield run, found
+
+    def at(self, places: NDArray[np.intp]) -> Iterator[tuple[slice, Symbols]]:
+        """The same of the weights at these flat indices."""
+        for start in range(0, len(places), MAX_RUN):
+            part = places[start : start + MAX_RUN]
+            none = np.zeros(len(part), np.uint64)
+            found = self._looked_up(*(none if key is None else high_bits_at(key, part) for key in self._keys))
+            if self._filters is not None:
+                found += self._filters[part // self._row]
+            if self._columns is not None:
+                found += self._columns[part % self._row]
+            yield slice(start, start + len(part)), found
+
+    def _add_levels(self, found: Symbols, start: int) -> None:
+        """To the classes of a run of weights that begins at `start`."""
+        first, skipped = divmod(start, self._row)
+        if self._filters is not None:
+            levels = self._filters[first : -(-(start + len(found)) // self._row)]
+            if self._row <= len(found):
+                found += levels.repeat(self._row)[skipped : skipped + len(found)]
+            else:
+                found[: self._row - skipped] += levels[0]
+                found[self._row - skipped :] += levels[-1]
+        if self._columns is not None:
+            head = self._columns[skipped : skipped + len(found)]
+            found[: len(head)] += head
+            rest = found[len(head) :]
+            rest += np.resize(self._columns[: len(rest)], len(rest))
+
+    def _looked_up(self, weight: Words, score: Words) -> Symbols:
+        """The table's entries; what the words hold is lost."""
+        of_weight, of_score = self._keys
+        if of_weight is None and of_score is None:
+            return np.full(len(weight), self._pairs[0])
+        score >>= BYTE
+        if of_weight is None:
+            weight = score
+        else:
+            weight >>= BYTE
+            weight <<= np.uint64(8)
+            if of_score is not None:
+                weight |= score
+        found: Symbols = self._pairs.take(weight.view(np.int64))
+        return found
 
 
-def classes_at(
-    context: Context, seed: int, layer: str, shape: tuple[int, ...], places: NDArray[np.intp]
-) -> Classes:
-    """The class of the weights at these flat indices; (n,)."""
-    _, *rest = extents(shape)
-    found = np.full(len(places), context.table[0, 0])
-    if context.table.size > 1:
-        keys = _keys(context, seed, layer)
-        _look_up(context, [None if key is None else top_bytes_at(key, places) for key in keys], found)
-    if context.filters is not None:
-        found += context.filters.view(np.uint8)[places // math.prod(rest)]
-    if (columns := _columns(context, *rest)) is not None:
-        found += columns[places % math.prod(rest)]
-    return found
-
-
-def _keys(context: Context, seed: int, layer: str) -> list[int | None]:
-    """Of the streams whose bytes count."""
-    return [
-        stream_key(seed, layer) if context.weight.count else None,
-        stream_key(seed, layer, purpose="score") if context.score.count else None,
-    ]
-
-
-def _look_up(context: Context, read: list[Classes | None], found: Classes) -> None:
-    """The table's entry for each pair of bytes, by a table of all pairs."""
-    whole = context.table[context.weight.values()][:, context.score.values()].reshape(-1)
-    for start in range(0, len(found), BLOCK):
-        part = found[start : start + BLOCK]
-        pairs = np.zeros((len(part), 2), np.uint8)
-        for column, byte in zip((1, 0), read, strict=True):
-            if byte is not None:
-                pairs[:, column] = byte[start : start + BLOCK]
-        whole.take(pairs.view("<u2").reshape(-1), out=part, mode="clip")
-
-
-def _columns(context: Context, channels: int, positions: int) -> Classes | None:
+def _columns(context: Context, channels: int, positions: int) -> Symbols | None:
     """Levels of input channel and kernel position together, to be added modulo 256; (columns,)."""
     if context.channels is None and context.positions is None:
         return None

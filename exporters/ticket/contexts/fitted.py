@@ -10,6 +10,7 @@ None of this is needed for reading, where only the chosen integers count.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ CELL_BITS = 2.0  # what an entry of a table has to gain: its own bits, and those
 TURN, CLIMB, REACH = 0.6, 1.4, 3  # bits of an entry like the one before; per level of difference; at most
 WEIGHTS = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5)))
 SCORES = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5, 6)), *(Axis(0, n) for n in (3, 5, 7)))
+FIRST_WEIGHT = Axis(1, 3)  # with which bits of the score are chosen
 SIGNED_WEIGHTS = (*WEIGHTS, *(Axis(0, n) for n in (1, 3, 5)))
 
 
@@ -41,13 +43,20 @@ class Tally:
     axes: tuple[tuple[Floats, Floats], ...]
 
 
-def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS) -> Context:
-    """The context of a layer, of this choice of weight axes."""
+def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0) -> Context:
+    """The context of a layer.
+
+    Args:
+        tally: what to fit.
+        weights: the choice of bits of the weight's byte.
+        least: bits that a bit must be worth without a context for one to be looked for: it takes the
+            reader time.
+    """
     total, set_ = (float(counts.sum()) for counts in tally.pairs)
     level = _nearest(total, set_)
     spread: list[Levels | None] = [None, None, None]
     table, axes = np.full((1, 1), level, np.uint8), (Axis(), Axis())
-    if 0 < set_ < total:
+    if 0 < set_ < total and _entropy(*(counts.sum() for counts in tally.pairs)) > least * total:
         spread = _levels(tally, _Mixture.of(np.array([level]), np.ones(1)), spread)
         axes, sums = _axes(tally.pairs, weights)
         if sums[0].size > 1:
@@ -126,30 +135,37 @@ def _axis_levels(total: Floats, set_: Floats, others: _Mixture, choices: NDArray
 def _axes(
     pairs: tuple[Floats, Floats], weights: Sequence[Axis]
 ) -> tuple[tuple[Axis, Axis], tuple[Floats, Floats]]:
-    """The bits of both bytes that pay best, and the counts by their values."""
-    best: tuple[float, tuple[Axis, Axis], tuple[Floats, Floats]] | None = None
-    for weight in weights:
-        rows = [_summed(counts, weight) for counts in pairs]
-        for score in SCORES:
-            total, set_ = (_summed(counts.T, score).T for counts in rows)
-            cost = _entropy(total, set_) + CELL_BITS * (total.size if total.size > 1 else 0)
-            if best is None or cost < best[0]:
-                best = cost, (weight, score), (total, set_)
-    assert best is not None
-    return best[1], best[2]
+    """The bits of both bytes that pay best, the score's first, and the counts by their values."""
+    rows = _summed(pairs, FIRST_WEIGHT)
+    score = min(SCORES, key=lambda axis: _cost(_turned(_summed(_turned(rows), axis))))
+    columns = _turned(_summed(_turned(pairs), score))
+    weight = min(weights, key=lambda axis: _cost(_summed(columns, axis)))
+    if weight == Axis() and _cost(_summed(columns, weight)) >= _entropy(*(each.sum() for each in pairs)):
+        score, columns = Axis(), _turned(_summed(_turned(pairs), Axis()))
+    return (weight, score), _summed(columns, weight)
 
 
-def _summed(counts: Floats, axis: Axis) -> Floats:
+def _summed(pairs: tuple[Floats, Floats], axis: Axis) -> tuple[Floats, Floats]:
     """Rows added up where the axis has one value."""
-    found = np.zeros((1 << axis.count, counts.shape[1]))
-    np.add.at(found, axis.values(), counts)
-    return found
+    by_value = np.eye(1 << axis.count)[axis.values()].T
+    return by_value @ pairs[0], by_value @ pairs[1]
 
 
-def _entropy(total: Floats, set_: Floats) -> float:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bits = set_ * np.log2(total / set_) + (total - set_) * np.log2(total / (total - set_))
-    return float(np.nan_to_num(bits, nan=0.0, posinf=0.0, neginf=0.0).sum())
+def _turned(pairs: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return pairs[0].T, pairs[1].T
+
+
+def _cost(pairs: tuple[Floats, Floats]) -> float:
+    return _entropy(*pairs) + CELL_BITS * (pairs[0].size if pairs[0].size > 1 else 0)
+
+
+def _entropy(total: Any, set_: Any) -> float:
+    unset = np.maximum(total - set_, 0)  # a mask's totals are what is expected of random bytes
+    return float(np.sum(_times_log2(set_ + unset) - _times_log2(set_) - _times_log2(unset)))
+
+
+def _times_log2(counts: Any) -> Any:
+    return counts * np.log2(np.maximum(counts, 1e-9))
 
 
 def _table(sums: tuple[Floats, Floats], offsets: _Mixture) -> NDArray[np.uint8]:

@@ -1,77 +1,113 @@
 """Bits sorted by class, and back.
 
-Within a class bits stay in order: layer after layer, and in each layer as the weights are.
+Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import BLOCK, CLASSES, Classes
+from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Classes, Symbols
 
 Bits = NDArray[np.bool_]
-Of = Classes | int  # of each bit, or of all
+Runs = Iterable[tuple[slice, Symbols]]
 
 
-def sizes_of(classes: Of, count: int) -> NDArray[np.intp]:
-    """How many of `count` bits are of each class; (256,)."""
-    if isinstance(classes, int):
-        return np.bincount([classes], [count], CLASSES).astype(np.intp)
-    found = np.zeros(CLASSES, np.intp)
-    for start in range(0, count, BLOCK):
-        found += np.bincount(classes[start : start + BLOCK], minlength=CLASSES)
-    return found
+class Of(Protocol):
+    """The classes of `count` bits of a layer."""
+
+    constant: int | None
+    count: int
+
+    def runs(self) -> Runs: ...
 
 
-def gathered(layers: Sequence[tuple[Of, Bits]]) -> list[Bits]:
-    """The bits of each class; 256 vectors.
+class OfAll:
+    """Of a bit for each weight."""
+
+    def __init__(self, classes: Classes) -> None:
+        self.constant, self.count, self.runs = classes.constant, classes.size, classes.runs
+
+
+class OfKept:
+    """Of a bit for each of the `count` kept weights of a mask."""
+
+    def __init__(self, classes: Classes, mask: Bits, count: int) -> None:
+        self.constant, self.count = classes.constant, count
+        self._classes, self._mask = classes, mask
+
+    def runs(self) -> Runs:
+        return self._classes.at(self._mask.reshape(-1).nonzero()[0])
+
+
+def gathered(layers: Iterable[tuple[Of, Bits]]) -> list[Bits]:
+    """The bits of each class over all layers; 256 vectors.
 
     Args:
-        layers: the class of each bit, and the bits; both (n,).
+        layers: the classes of bits, and the bits; (n,).
     """
     found: list[list[Bits]] = [[] for _ in range(CLASSES)]
-    for classes, bits in layers:
-        if isinstance(classes, int):
-            found[classes].append(bits)
+    for of, bits in layers:
+        if of.constant is not None:
+            found[of.constant].append(bits)
             continue
-        for start in range(0, len(bits), BLOCK):
-            part, order, bounds = _sorted(classes[start : start + BLOCK])
-            taken = bits[start : start + BLOCK][order]
-            for number, first, last in zip(part, bounds, bounds[1:], strict=False):
+        for run, order, parts in _sorted(of):
+            taken, first = bits[run][order], 0
+            for number, last in parts:
                 found[number].append(taken[first:last])
+                first = last
     return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in found]
 
 
-class Spread:
-    """The inverse, a layer at a time, in the order in which they were gathered."""
+def spread(vectors: Sequence[Bits | None], layers: Iterable[Of]) -> list[Bits]:
+    """The inverse of `gathered`: the bits of each layer.
 
-    def __init__(self, vectors: Sequence[Bits]) -> None:
-        self._vectors = vectors
-        self._taken = [0] * CLASSES
+    Args:
+        vectors: the bits of each class; None where none is set, however many there are.
+        layers: the classes of bits.
 
-    def next(self, classes: Of, count: int) -> Bits:
-        """The bits of the next layer; (count,)."""
-        if isinstance(classes, int):
-            return self._take(classes, count).copy()
-        found = np.empty(count, np.bool_)
-        for start in range(0, count, BLOCK):
-            part, order, bounds = _sorted(classes[start : start + BLOCK])
-            sizes = (last - first for first, last in pairwise(bounds))
-            taken = [self._take(number, size) for number, size in zip(part, sizes, strict=True)]
-            found[start : start + BLOCK][order] = np.concatenate(taken)
-        return found
+    Raises:
+        ValueError: a class has more or fewer bits.
+    """
+    taken, found = [0] * CLASSES, []
 
-    def _take(self, number: int, count: int) -> Bits:
-        first = self._taken[number]
-        self._taken[number] = first + count
-        return self._vectors[number][first : first + count]
+    def take(number: int, count: int) -> Bits:
+        vector = vectors[number]
+        if vector is None:
+            return np.zeros(count, np.bool_)
+        first = taken[number]
+        taken[number] = last = first + count
+        if last > len(vector):
+            raise ValueError(f"more than {len(vector)} bits of class {number}")
+        return vector[first:last]
+
+    for of in layers:
+        if of.constant is not None:
+            found.append(take(of.constant, of.count).copy())
+            continue
+        bits = np.empty(of.count, np.bool_)
+        for run, order, parts in _sorted(of):
+            first, pieces = 0, []
+            for number, last in parts:
+                pieces.append(take(number, last - first))
+                first = last
+            bits[run][order] = np.concatenate(pieces)
+        found.append(bits)
+    for number, vector in enumerate(vectors):
+        if vector is not None and taken[number] != len(vector):
+            raise ValueError(f"{taken[number]} bits of class {number}, not {len(vector)}")
+    return found
 
 
-def _sorted(classes: Classes) -> tuple[list[int], NDArray[np.intp], list[int]]:
-    """Which classes there are, the order that sorts by class, and where each begins, and the end."""
-    order = np.argsort(classes, kind="stable")
-    sizes = np.bincount(classes, minlength=CLASSES)
-    part = np.flatnonzero(sizes)
-    return part.tolist(), order, [0, *np.cumsum(sizes[part]).tolist()]
+def _sorted(of: Of) -> Iterator[tuple[slice, NDArray[np.intp], list[tuple[int, int]]]]:
+    """Of each run, the order that sorts it by class; and which classes there are, and where each ends."""
+    for run, classes in of.runs():
+        order = np.argsort(classes, kind="stable")
+        ends = np.searchsorted(classes[order], NUMBERS, "right")
+        parts = np.diff(ends, prepend=0).nonzero()[0]
+        yield run, order, list(zip(parts.tolist(), ends[parts].tolist(), strict=True))
+
+
+NUMBERS = np.arange(CLASSES, dtype=np.uint8)
