@@ -48,17 +48,19 @@ def reconstruct(ticket: str | Path, *, arch: str | None = None) -> "nn.Module":
     """The network of a ticket, ready for inference: eval mode, on CPU, every tensor compared with its digest.
 
     Args:
-        ticket: a ticket file, or a run folder that has one.
+        ticket: a ticket file, a run folder that has one, or `hf://owner/name[@revision][/file]`.
         arch: needed only where the ticket is of your own `package.module:function`, to allow its import.
 
     Raises:
         UsageFault: no such ticket, or a custom arch without `arch`.
         CorruptArtefact: the ticket is damaged; names the part.
+        PackageMissing: hf:// without huggingface_hub.
+        RecycleError: the Hub cannot be reached.
     """
+    from recycle_pipeline.pipeline.hub import local_ticket
     from recycle_pipeline.pipeline.rebuild import rebuild
-    from recycle_pipeline.pipeline.run_folder import ticket_path
 
-    return rebuild(ticket_path(Path(ticket)), arch=arch).network
+    return rebuild(local_ticket(ticket), arch=arch).network
 
 
 def merge(from_file: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:

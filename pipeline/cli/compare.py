@@ -21,7 +21,7 @@ HEADINGS = ("kept A", "kept B", "equal", "differ", "share", "Jaccard", "chance",
 @click.argument("b", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
 def compare(a: str, b: str, as_json: bool) -> None:
-    """Show what the tickets A and B (files, or run folders) share, layer by layer.
+    """Show what the tickets A and B (files, run folders, or hf://owner/name) share, layer by layer.
 
     \b
     Example:
@@ -38,14 +38,12 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
     Both are rebuilt and compared with their digests. The exit code is 0 whatever they share.
     """
-    from pathlib import Path
-
     from recycle_pipeline.evaluators.overlap import overlaps, state_differences, total
     from recycle_pipeline.exporters.ticket.reader import read_verified
     from recycle_pipeline.pipeline.cli.tables import console, described
-    from recycle_pipeline.pipeline.run_folder import ticket_path
+    from recycle_pipeline.pipeline.hub import local_ticket
 
-    paths = [ticket_path(Path(a)), ticket_path(Path(b))]
+    paths = [local_ticket(a), local_ticket(b)]
     one, other = (read_verified(path)[0] for path in paths)
     layers, state = overlaps(one, other), state_differences(one, other)
     if as_json:

@@ -20,7 +20,9 @@ TICKET = click.argument("ticket", type=click.Path())
 )
 @click.option("--arch", help="Repeat a custom package.module:function to allow its import, for .onnx alone.")
 def reconstruct(ticket: str, output: str | None, arch: str | None) -> None:
-    """Rebuild every tensor of TICKET (a file, or a run folder) from its seed and compare digests.
+    """Rebuild every tensor of TICKET from its seed and compare digests.
+
+    TICKET is a file, a run folder, or hf://owner/name[@revision][/file] on the Hugging Face Hub.
 
     \b
     Examples:
@@ -28,18 +30,20 @@ def reconstruct(ticket: str, output: str | None, arch: str | None) -> None:
       recycle-pipeline reconstruct ticket.safetensors --output weights.safetensors
       recycle-pipeline reconstruct ticket.safetensors --output weights.pt
       recycle-pipeline reconstruct ticket.safetensors --output model.onnx
+      recycle-pipeline reconstruct hf://owner/name --output weights.safetensors
 
     \b
     In Python, as a network ready for inference:
       from recycle_pipeline.pipeline import reconstruct
       network = reconstruct("ticket.safetensors")
     """
+    from recycle_pipeline.pipeline.hub import local_ticket
     from recycle_pipeline.pipeline.reconstruction import check_output, rebuilt_and_written
     from recycle_pipeline.pipeline.run_folder import ticket_path
 
-    path = ticket_path(Path(ticket))
     target = None if output is None else Path(output)
-    check_output(path, target, arch)
+    check_output(ticket_path(Path(ticket)), target, arch)
+    path = local_ticket(ticket)
     done = rebuilt_and_written(path, target, arch)
     click.echo(f"{path}: {done.tensors} tensors rebuilt from seed {done.seed}, all equal to their digests")
     if done.note:
@@ -55,7 +59,7 @@ def reconstruct(ticket: str, output: str | None, arch: str | None) -> None:
     "--picture", type=click.Path(), metavar="FILE.png", help="Draw the density of each layer and filter."
 )
 def inspect(ticket: str, as_json: bool, picture: str | None) -> None:
-    """Show what TICKET (a file, or a run folder) holds, layer by layer.
+    """Show what TICKET (a file, a run folder, or hf://owner/name) holds, layer by layer.
 
     \b
     Examples:
@@ -71,11 +75,11 @@ def inspect(ticket: str, as_json: bool, picture: str | None) -> None:
     from recycle_pipeline.exporters.ticket.reader import load_ticket
     from recycle_pipeline.pipeline.checks import check_output_file
     from recycle_pipeline.pipeline.cli.contents import facts_of, print_facts
-    from recycle_pipeline.pipeline.run_folder import ticket_path
+    from recycle_pipeline.pipeline.hub import local_ticket
 
     if picture is not None:
         check_output_file("picture", Path(picture), (".png",))
-    path = ticket_path(Path(ticket))
+    path = local_ticket(ticket)
     subnetwork = load_ticket(path)
     facts = facts_of(path, subnetwork)
     if picture is not None:
