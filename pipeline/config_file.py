@@ -59,9 +59,13 @@ def read_run_config(path: Path) -> dict[str, Any]:
 
 def write_config(config: RunConfig, path: Path) -> None:
     """Writes a resolved config, atomically."""
-    write_text(
-        path, "# Resolved settings of this run; see manifest.json for what came out.\n" + as_toml(config)
-    )
+    heading = "# Resolved settings of this run; see manifest.json for what came out.\n"
+    write_settings(config.to_dict(), path, heading)
+
+
+def write_settings(settings: dict[str, Any], path: Path, heading: str) -> None:
+    """Writes settings under a line that says what they are, atomically."""
+    write_text(path, heading + tomli_w.dumps(settings))
 
 
 def as_toml(config: RunConfig) -> str:

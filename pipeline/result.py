@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.config_file import read_run_config
+from recycle_pipeline.pipeline.importing.request import without_search
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.stages.pack import FROM_FILE
 from recycle_pipeline.pipeline.stages.stage import Context
 from recycle_pipeline.pipeline.stages.verify import read_summary
 
@@ -56,11 +59,19 @@ class RunResult:
             "schema": 1,
             "folder": str(self.folder.root),
             "files": {name: str(path) for name, path in self._files().items() if path.is_file()},
-            "config": self.config.to_dict(),
+            "config": self._settings(),
             "stages": {name: {"seconds": e.seconds, **e.facts} for name, e in self.stages.items()},
         }
+
+    def _settings(self) -> dict[str, Any]:
+        """Those that hold here: a ticket that was packed from a file has none of a search."""
+        settings, pack = self.config.to_dict(), self.stages.get("pack")
+        if pack is None or "search" in self.stages or FROM_FILE not in pack.inputs:
+            return settings
+        return without_search(settings, data="data" in read_run_config(self.folder.config))
 
     def _files(self) -> dict[str, Path]:
         folder = self.folder
         files = {"ticket": folder.ticket, "verify": folder.verify, "manifest": folder.manifest}
+        files["card"] = folder.card
         return files | {"metrics": folder.metrics} | self.models

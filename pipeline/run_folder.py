@@ -63,6 +63,11 @@ class RunFolder:
         """Accuracy, parity and latency under ONNX Runtime."""
         return self.root / "verify.json"
 
+    @property
+    def card(self) -> Path:
+        """The model card; beside the ticket, under the name that model hubs show."""
+        return self.root / "README.md"
+
     def model(self, form: str) -> Path:
         """An exported form."""
         return self.root / "onnx" / FORM_FILES[form]

@@ -11,17 +11,19 @@ from typing import Any
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import check_options, find_builder, is_custom
+from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.config_file import read_run_config, write_config
+from recycle_pipeline.pipeline.config_file import read_run_config, write_config, write_settings
 from recycle_pipeline.pipeline.device import find_device
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
+from recycle_pipeline.pipeline.importing.request import HEADING, without_search
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.stages.export import EXPORT
-from recycle_pipeline.pipeline.stages.pack import PACK
+from recycle_pipeline.pipeline.stages.pack import PACK, packed_from_file
 from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
 from recycle_pipeline.pipeline.stages.verify import VERIFY
@@ -85,7 +87,13 @@ def plan_stage(
         UsageFault: no run there; or the run's arch is custom and `arch` does not repeat it.
     """
     folder = existing_run(root)
-    config = config_from(read_run_config(folder.config) | changes)
+    settings = read_run_config(folder.config)
+    if stage in ("export", "verify") and "data" not in settings and packed_from_file(folder):
+        raise UsageFault(
+            f"{root} was packed without --data, and {stage} needs images: pack the file again with --data, "
+            f"or `recycle-pipeline reconstruct {root} --output model.onnx`"
+        )
+    config = config_from(settings | changes)
     if arch is not None and arch != config.arch:
         raise UsageFault(f"--arch {arch} was given, but {root} is a run of {config.arch}")
     if is_custom(config.arch) and stage != "pack":  # pack rebuilds arrays, not the network
@@ -127,12 +135,33 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
-        entries = {name: run_stage(STAGES[name], context, force=name in plan.forced) for name in plan.stages}
+        entries = {name: _run(name, plan) for name in plan.stages}
         if searches and context.config.tensorboard:
             write_missing(context.folder)
         if "export" in plan.stages and not searches:
-            write_config(context.config, context.folder.config)  # what model.onnx now is; gates are not kept
+            _keep_config(context)  # what model.onnx now is; gates are not kept
     return entries
+
+
+def _run(name: str, plan: Plan) -> StageEntry:
+    """Runs a stage, and renews the card if it found anything new.
+
+    After the last stage in any case: one that was killed may not have come to it.
+    """
+    context = plan.context
+    before = read_manifest(context.folder.manifest)
+    entry = run_stage(STAGES[name], context, force=name in plan.forced)
+    if before.stages.get(name) != entry or name == plan.stages[-1]:
+        refresh_card(context.folder, context.reporter)
+    return entry
+
+
+def _keep_config(context: Context) -> None:
+    folder = context.folder
+    if packed_from_file(folder):
+        write_settings(without_search(context.config.to_dict(), data=True), folder.config, HEADING)
+    else:
+        write_config(context.config, folder.config)
 
 
 def _clear_another_run(context: Context) -> None:
@@ -141,11 +170,14 @@ def _clear_another_run(context: Context) -> None:
     Otherwise an interrupted search would leave them beside the new settings, posing as theirs.
     """
     folder = context.folder
-    if not folder.config.is_file() or _settings_there(folder) == SEARCH.settings(context.config):
+    if not folder.config.is_file():
+        return
+    if _settings_there(folder) == SEARCH.settings(context.config) and not packed_from_file(folder):
         return
     folder.manifest.unlink(missing_ok=True)  # first: without it nothing else counts as finished
     for path in (path for stage in STAGES for path in folder.made_by(stage)):
         path.unlink(missing_ok=True)
+    refresh_card(folder, context.reporter)
 
 
 def _settings_there(folder: RunFolder) -> dict[str, Any]:
@@ -190,6 +222,11 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
         raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
     if "search" in forced:
         return
+    if packed_from_file(folder):
+        raise UsageFault(
+            f"--output-dir {root} holds a ticket that was packed from a file; choose another folder, or "
+            "--force search to replace it"
+        )
     there, asked = _settings_there(folder), SEARCH.settings(config)
     pairs = SEARCH.differing(there, asked)
     differing = [f"{key} {before} there, {now} asked" for key, (before, now) in pairs.items()]

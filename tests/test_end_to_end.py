@@ -64,6 +64,7 @@ def test_exactly_a_tenth_of_each_layer_is_kept(run_folder):
 def test_the_run_folder_holds_what_the_readme_says_and_nothing_else(run_folder):
     names = sorted(p.relative_to(run_folder).as_posix() for p in run_folder.rglob("*") if p.is_file())
     assert names == [
+        "README.md",
         "config.toml",
         "manifest.json",
         "metrics.jsonl",

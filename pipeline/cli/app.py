@@ -9,9 +9,10 @@ import click
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.cli.compare import compare
 from recycle_pipeline.pipeline.cli.doctor import doctor
+from recycle_pipeline.pipeline.cli.pack import pack
 from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.run import run, search
-from recycle_pipeline.pipeline.cli.stages import export, pack, verify
+from recycle_pipeline.pipeline.cli.stages import export, verify
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
 from recycle_pipeline.pipeline.processes import leave, several, speaks
 from recycle_pipeline.pipeline.version import VERSION

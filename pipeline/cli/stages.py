@@ -1,4 +1,4 @@
-"""`pack`, `export`, `verify`: one stage of an existing run folder."""
+"""`export` and `verify`: one stage of an existing run folder; `pack` of one uses the same."""
 
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,6 @@ FORCE = (click.option("--force", is_flag=True, help="Redo it even if nothing cha
 CUSTOM = (click.option("--arch", help="Repeat a custom package.module:function to allow its import."),)
 
 
-@click.command(short_help="Store the searched subnetwork of a run folder as a ticket.")
-@FOLDER
-@opt.options(FORCE, opt.OUTPUT)
-def pack(folder: str, **given: Any) -> None:
-    """Store the searched subnetwork of run FOLDER as a ticket, after rebuilding it from its seed.
-
-    \b
-    Example:
-      recycle-pipeline pack runs/mine
-    """
-    _stage("pack", folder, given)
-
-
 @click.command(short_help="Write the network of a run folder's ticket as ONNX.")
 @FOLDER
 @opt.options(opt.EXPORT, CUSTOM, FORCE, opt.OUTPUT)
@@ -37,7 +24,7 @@ def export(folder: str, **given: Any) -> None:
     Example:
       recycle-pipeline export runs/mine --export onnx --embed-preprocessing
     """
-    _stage("export", folder, given)
+    run_one_stage("export", folder, given)
 
 
 @click.command(short_help="Compare the exported model with torch, labels and its twin.")
@@ -50,10 +37,11 @@ def verify(folder: str, **given: Any) -> None:
     Example:
       recycle-pipeline verify runs/mine --provider cpu --min-top1 0.98
     """
-    _stage("verify", folder, given)
+    run_one_stage("verify", folder, given)
 
 
-def _stage(stage: str, folder: str, given: dict[str, Any]) -> None:
+def run_one_stage(stage: str, folder: str, given: dict[str, Any]) -> None:
+    """Runs a stage of a run folder and shows what came out; `given` are the command's options."""
     from recycle_pipeline.pipeline.runner import plan_stage
 
     quiet, as_json, force = given.pop("quiet"), given.pop("as_json"), given.pop("force")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import Subnetwork
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import Plan
+    from recycle_pipeline.pipeline.stages.stage import Context
 
 SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
 INDENT = 12  # columns: the name of a row
@@ -36,6 +37,13 @@ def show_after(plan: "Plan", as_json: bool) -> None:
         _show(RunResult.of(plan.context), as_json)
         raise
     _show(RunResult.of(plan.context), as_json)
+
+
+def show_context(context: "Context", as_json: bool) -> None:
+    """Shows what a folder holds now."""
+    from recycle_pipeline.pipeline.result import RunResult
+
+    _show(RunResult.of(context), as_json)
 
 
 def _show(result: "RunResult", as_json: bool) -> None:
@@ -59,8 +67,9 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
     """The rows of the table, as plain text."""
     search, pack, export, verify = (result.facts(s) for s in ("search", "pack", "export", "verify"))
     rows = []
-    if search:
-        kept, weights = search["kept"], search["weights"]
+    counted = search or pack
+    if "kept" in counted:
+        kept, weights = counted["kept"], counted["weights"]
         rows.append(("kept", f"{kept:,} of {weights:,} weights ({kept / weights:.2%})"))
     rows += _accuracy_rows(search, verify)
     if preset := search.get("preset"):

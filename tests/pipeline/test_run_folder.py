@@ -42,6 +42,7 @@ def test_a_name_within_the_folder_has_forward_slashes():
 def test_a_finished_run_holds_these_files_and_no_others(finished):
     root = finished.folder.root
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()} == {
+        "README.md",
         "config.toml",
         "manifest.json",
         "metrics.jsonl",
