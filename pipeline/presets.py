@@ -108,6 +108,7 @@ _LINEAGE: Settings = {
     "hold_out": 0,
     "cutout": 0,
     "scope": "layer",
+    "allocation": "uniform",
     "scores": "magnitude",
     "rounding": "edge-popup",
     "optimizer": "sgd",

@@ -30,6 +30,7 @@ reuse_rate = 0.2
 reuse_period = 2
 recycle_from = "top"
 scope = "layer"
+allocation = "uniform"
 scores = "magnitude"
 rounding = "edge-popup"
 layer_minimum = 0.0
@@ -207,7 +208,7 @@ def test_run_prints_what_people_ask_first(command, run_copy, same_run):
         r"^accuracy +(\d+\.\d\d)% in ONNX Runtime, \1% in torch, on 364 test images",
         r"^parity +logits differ by at most \d\.\de-0\d, same top-1 on 100\.00%",
         r"^latency +\d+\.\d\d ms, dense twin \d+\.\d\d ms",
-        r"^ticket +mine/ticket\.safetensors  \d\d\.\d kB, \d\dx smaller than the dense weights",
+        r"^ticket +mine/ticket\.safetensors  \d+\.\d kB, \d+x smaller than the dense weights",
         r"^onnx +mine/onnx/model\.onnx  1\.47 MB",
         r"^run folder +mine",
     ):
