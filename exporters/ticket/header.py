@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recycle_pipeline.exporters.ticket import layout
+from recycle_pipeline.exporters.ticket import layout, origins
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers
 from recycle_pipeline.exporters.ticket.faults import HeaderFault, LimitFault, PartFault
@@ -74,6 +74,9 @@ def header_in(container: Container) -> Header:
         keys(said, FIELDS, {"options"})
         layers = tuple(_layer(entry, container) for entry in entries(said["layers"], 1, layout.MAX_LAYERS))
         digest(said["state_sha256"])
+        keys(said["tallies"], {"tables", "levels"})
+        if said["sources"] is not None:
+            keys(said["sources"], origins.FIELDS)
     except (KeyError, TypeError, ValueError) as error:
         raise HeaderFault(container.name, "header", f"{type(error).__name__}: {error}") from error
     _check(layers, said, container)

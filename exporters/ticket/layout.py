@@ -22,6 +22,7 @@ MAX_CHANNELS = 4096
 MAX_IMAGE_SIZE = 8192  # px
 MAX_NAME = 1024  # characters, of a layer, an array or an arch
 MAX_HEADER = 1 << 22  # bytes, inflated
+MAX_STATE = 1 << 28  # numbers
 MAX_LAYER_WEIGHTS = 1 << 30
 MAX_WEIGHTS = 1 << 33
 # Of a file: what a byte can stand for. 99.99 % removed takes 7,000 weights a byte at its entropy.

@@ -1,4 +1,8 @@
-"""Where the moved weights of a continuous subnetwork come from, of all layers together."""
+"""Where the moved weights of a continuous subnetwork come from, of all layers together.
+
+A weight moved if its value is not number i of draw 0, i being its own place. Of those, some come from
+elsewhere in the layer (a source other than i), the rest were drawn again in place (a draw other than 0).
+"""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket import layout, provenance
+from recycle_pipeline.exporters.ticket import layout, planes
 from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
-from recycle_pipeline.exporters.ticket.coding.tables import uniform
-from recycle_pipeline.exporters.ticket.fields import integer
-from recycle_pipeline.exporters.ticket.tallied import table_of, tally_of
+from recycle_pipeline.exporters.ticket.fields import entries, integer
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
 Bits = NDArray[np.bool_]
 Places = NDArray[np.intp]
+Draws = NDArray[np.int16]
+Sources = NDArray[np.int32]
+DRAW, SOURCE = np.dtype("<u2"), np.dtype("<u4")
+MAX_DRAW = (1 << 15) - 1
+FIELDS = {"elsewhere", "planes"}
 
 
 def encoded(
@@ -28,34 +35,31 @@ def encoded(
         if bits is None or tensor.sign_only or tensor.draws is None or tensor.sources is None:
             continue
         own, origin = places[bits], tensor.sources[bits]
-        draws.append(tensor.draws[bits])
+        draws.append(tensor.draws[bits].astype(DRAW))
         elsewhere.append(origin != own)
-        sources.append((origin[origin != own], tensor.size))
+        sources.append(origin[origin != own].astype(SOURCE))
     if not draws:
         return {}, None
     numbers, away = np.concatenate(draws), np.concatenate(elsewhere)
-    here, here_segments = provenance.encoded_numbers(numbers[~away])
-    there, there_segments = provenance.encoded_numbers(numbers[away])
-    cells = np.concatenate([provenance.cells_of(*each) for each in sources])
-    tally = tally_of(cells)
-    segments = [*here_segments, *there_segments]
-    if len(cells):
-        segments.append((cells, table_of(tally, len(cells))))
-    segments += [digit for each in sources for digit in provenance.digits_of(*each)]
+    segments, tallies = [], []
+    for row in (numbers[~away], numbers[away], *sources):
+        found, told = planes.encoded(row)
+        segments += found
+        tallies += told
     counts = counts_of([away])[0]
-    told = {"elsewhere": [counts.kept, counts.gaps], "here": here, "there": there, "cells": tally}
-    return {layout.ELSEWHERE: encode_bits([away]), layout.SOURCES: encode_symbols(segments)}, told
+    parts = {layout.ELSEWHERE: encode_bits([away]), layout.SOURCES: encode_symbols(segments)}
+    return parts, {"elsewhere": [counts.kept, counts.gaps], "planes": tallies}
 
 
 def elsewhere_from(frame: bytes, told: Any, moved: int) -> Bits:
     """Which of the `moved` weights come from elsewhere. Raises ValueError if they cannot."""
-    kept, gaps = told["elsewhere"]
+    kept, gaps = entries(told["elsewhere"], 2, 2)
     return decode_bits(frame, [Counts(moved, integer(kept, 0, moved), integer(gaps, 0, moved))])[0]
 
 
 def decoded(
     frame: bytes, told: Any, away: Bits, layers: Sequence[tuple[Places, tuple[int, ...]]]
-) -> list[tuple[provenance.Draws, provenance.Sources]]:
+) -> list[tuple[Draws, Sources]]:
     """Draw number and source of each moved weight, layer by layer.
 
     Args:
@@ -67,30 +71,24 @@ def decoded(
     Raises:
         ValueError: the frame is damaged, or cannot be of these weights.
     """
-    ends = np.cumsum([len(places) for places, _ in layers])
-    by_layer = np.split(away, ends[:-1])
-    sizes = [math.prod(shape) for _, shape in layers]
-    there = int(np.count_nonzero(away))
-    numbers = provenance.Numbers(told["here"], len(away) - there), provenance.Numbers(told["there"], there)
-    segments = [segment for each in numbers for segment in each.segments]
-    if there:
-        segments.append((there, table_of(told["cells"], there)))
-    for bits, size in zip(by_layer, sizes, strict=True):
-        count = int(np.count_nonzero(bits))
-        segments += [(count, uniform(radix)) for radix in provenance.radices(size)]
+    ends = np.cumsum([len(places) for places, _ in layers])[:-1]
+    by_layer = np.split(away, ends)
+    counts = [int(np.count_nonzero(bits)) for bits in (~away, away, *by_layer)]
+    kinds: list[np.dtype[Any]] = [DRAW, DRAW, *[SOURCE] * len(layers)]
+    planes_in_all = sum(kind.itemsize for kind in kinds)
+    tallies = iter(entries(told["planes"], planes_in_all, planes_in_all))
+    coded = zip(counts, kinds, strict=True)
+    segments = [segment for count, kind in coded for segment in planes.segments_of(count, kind, tallies)]
     symbols = iter(decode_symbols(frame, segments))
-    draws = np.zeros(len(away), np.int16)
-    draws[~away], draws[away] = numbers[0].decoded(symbols), numbers[1].decoded(symbols)
-    if not draws[~away].all():
-        raise ValueError("a weight that moved is said to be where it was")
-    cells, taken, found = next(symbols) if there else np.zeros(0, np.uint8), 0, []
-    for (places, _), bits, size, own in zip(layers, by_layer, sizes, np.split(draws, ends[:-1]), strict=True):
-        count = int(np.count_nonzero(bits))
-        digits = [next(symbols) for _ in provenance.radices(size)]
-        origin = places.astype(np.int32)
-        origin[bits] = provenance.sources_from(cells[taken : taken + count], digits, size)
-        if (origin[bits] == places[bits]).any():
-            raise ValueError("a weight from elsewhere is from its own place")
-        taken += count
-        found.append((own, origin))
+    draws = np.zeros(len(away), DRAW)
+    draws[~away], draws[away] = planes.decoded(symbols, DRAW), planes.decoded(symbols, DRAW)
+    if not draws[~away].all() or draws.max() > MAX_DRAW:
+        raise ValueError(f"a draw of more than {MAX_DRAW}, or a weight that moved is where it was")
+    found = []
+    for (places, shape), bits, own in zip(layers, by_layer, np.split(draws, ends), strict=True):
+        origin = places.copy()
+        origin[bits] = planes.decoded(symbols, SOURCE)
+        if (origin[bits] == places[bits]).any() or origin.max(initial=0) >= math.prod(shape):
+            raise ValueError("a source is beyond its layer, or a weight from elsewhere is from its own place")
+        found.append((own.astype(np.int16), origin.astype(np.int32)))
     return found

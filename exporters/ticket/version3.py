@@ -13,7 +13,7 @@ from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
 from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept
 from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, PartFault
-from recycle_pipeline.exporters.ticket.fields import keys, subnetwork_of
+from recycle_pipeline.exporters.ticket.fields import subnetwork_of
 from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
 from recycle_pipeline.exporters.ticket.tallied import table_of
 from recycle_pipeline.exporters.ticket.writer import digest_of_state
@@ -96,7 +96,6 @@ def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context
     of_moved = [layer.moved for layer in header.layers]
     numbers = [layer.context for layer in header.layers] + [each for each in of_moved if each is not None]
     tallies = header.said["tallies"]
-    keys(tallies, {"tables", "levels"})
     totals = {
         "tables": sum(each.cells for each in numbers),
         "levels": sum(sum(each.levels) for each in numbers),

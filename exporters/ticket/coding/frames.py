@@ -21,6 +21,7 @@ from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 
 NUMBER = 4  # bytes
 MAX_LANES = 4096
+MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 65,281: 1,422 of it take a byte
 # A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
 WRITTEN_LANES, SYMBOLS_PER_LANE = 512, 2048
 
@@ -76,6 +77,8 @@ def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) ->
         if lanes or len(words) > 1:
             raise ValueError("it holds words where nothing is coded")
         return [np.zeros(0, np.uint8) for _ in segments]
+    if (total := sum(count for count, _ in segments)) > MAX_SYMBOLS_PER_BYTE * len(content):
+        raise ValueError(f"{total} symbols in {len(content)} bytes, more than {MAX_SYMBOLS_PER_BYTE} a byte")
     if not 1 <= lanes <= MAX_LANES:
         raise ValueError(f"{lanes} lanes, expected 1 to {MAX_LANES}")
     return rans.decode(words[1:], segments, lanes)

@@ -45,12 +45,6 @@ def of_counts(counts: Sequence[int]) -> Frequencies:
     return _shared([*counts, *[0] * (SYMBOLS - len(counts))])
 
 
-@functools.cache
-def uniform(radix: int) -> Frequencies:
-    """Of symbols below `radix`, 1 to 256, that are equally likely."""
-    return of_counts([1] * radix)
-
-
 def probability(kept: int, size: int) -> int:
     """Of a set bit, in 2**-32ths: rounded to nearest, neither 0 nor 1."""
     one = 1 << 32
@@ -81,3 +75,6 @@ def _shared(weights: Sequence[int]) -> Frequencies:
     table = np.array(found, np.uint32)
     table.flags.writeable = False  # it is cached
     return table
+
+
+UNIFORM = of_counts([1] * SYMBOLS)  # of symbols that are equally likely: 256 each

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Axis, Context, Levels
 
 Floats = NDArray[np.float64]
-STEP, EVEN = 0.25, 128  # log-odds between classes; the class of even odds
+STEP, EVEN = 0.45, 128  # log-odds between classes; the class of even odds
 TABLE_LOW, TABLE_HIGH = 80, 176
 # Sums of table and levels stay in 0 to 255.
 RANGES = ((-40, 24), (-32, 24), (-8, 8))
 CELL_BITS = 2.0  # what an entry of a table has to gain: its own bits, and those it only seems to save
-TURN, CLIMB, REACH = 0.6, 1.4, 3  # bits of an entry like the one before; per level of difference; at most
-WEIGHTS = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5)))
-SCORES = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5, 6)), *(Axis(0, n) for n in (3, 5, 7)))
-FIRST_WEIGHT = Axis(1, 3)  # with which bits of the score are chosen
+TURN, CLIMB, REACH = 0.3, 3.0, 3  # bits of an entry like the one before; per level of difference; at most
+WEIGHTS = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5, 6)))
+SCORES = (Axis(), *(Axis(1, n) for n in (2, 3, 4, 5, 6, 7)), *(Axis(0, n) for n in (3, 5, 7)))
+FIRST_WEIGHT = Axis(1, 2)  # with which bits of the score are chosen
 SIGNED_WEIGHTS = (*WEIGHTS, *(Axis(0, n) for n in (1, 3, 5)))
 
 

@@ -22,6 +22,10 @@ FILES = {
     "ticket-v1-binary-recycled": "910616cae889fcdc90f5df2647a018e34faa4a3e0efe8506bce1a400b45f00df",
     "ticket-v1-continuous-rerandomized": "ccd5180f9c3a8cd29d07bc90ba926c07d47fc9cd234a4d4e432d49054cfe601d",
     "ticket-v2-signs-learned": "ebcb3d872cc4487fe0ddaeded3626c412ac52a20010dcd7faad15caf0e52d348",
+    "ticket-v3-continuous-hybrid": "0a42da6b78a24d8bd22ae7b8c12f6fcac7e5d77920843391484bc0d7a2ec3e5b",
+    "ticket-v3-global-recycled": "a27f994a6d0e309d10c560e9cb41c5ec755b0ed337f0f1ca5f743c449cca9638",
+    "ticket-v3-plain": "acfdc0a5bf13a1d0d82d0109202c71275ede4b58a41f5021442e2457750f834d",
+    "ticket-v3-signs-learned": "bdacc49e78c4186a95a7ac23598474a5ff047a5a3b7b58d6037ef3b029df49c1",
 }
 
 
@@ -52,7 +56,7 @@ def test_its_header_is_read(golden):
     assert subnetwork.options.changed() == facts.get("options", {})
     assert {t.name: t.kept for t in subnetwork.tensors} == facts["kept"]
     assert {t.name: t.moved for t in subnetwork.tensors} == facts["moved"]
-    assert min(facts["moved"].values()) > 0
+    assert max(facts["moved"].values()) > 0 or path.stem.endswith("plain")
 
 
 def test_every_array_is_rebuilt_to_the_bit(golden):

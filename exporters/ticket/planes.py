@@ -1,0 +1,70 @@
+"""Numbers as planes of bytes: byte j of every number forms plane j, the lowest first.
+
+A plane is coded with its own counts where that pays, else as it is. Floating-point numbers have their sign
+moved from the highest bit to the lowest, so that the highest byte is the exponent's; bytes of mantissas are
+close to random.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
+
+ENTRY_BITS = 24  # about what an entry of a tally takes in the header
+Tally = list[int]
+
+
+def encoded(numbers: NDArray[Any]) -> tuple[list[tuple[Symbols, Frequencies]], list[Tally]]:
+    """Segments of a frame, and tallies for the header, empty where a plane is coded as it is; one per plane.
+
+    Args:
+        numbers: (n,), little-endian.
+    """
+    segments, tallies = [], []
+    for plane in _planes(numbers):
+        tally = tally_of(plane)
+        pays = _bits(tally) + ENTRY_BITS * sum(map(bool, tally)) < 8 * len(plane)
+        tallies.append(tally if pays else [])
+        segments.append((plane, table_of(tally, len(plane)) if pays else UNIFORM))
+    return segments, tallies
+
+
+def segments_of(count: int, kind: np.dtype[Any], tallies: Iterator[Any]) -> list[tuple[int, Frequencies]]:
+    """How `count` numbers of this type are coded. Raises ValueError if they cannot be coded so."""
+    told = [next(tallies) for _ in range(kind.itemsize)]
+    return [(count, table_of(tally, count) if tally else UNIFORM) for tally in told]
+
+
+def decoded(symbols: Iterator[Symbols], kind: np.dtype[Any]) -> NDArray[Any]:
+    """The numbers; (n,).
+
+    Raises:
+        ValueError: a truth value is more than 1.
+    """
+    size = kind.itemsize
+    planes = [next(symbols) for _ in range(size)]
+    words = np.ascontiguousarray(np.stack(planes, 1)).reshape(-1).view(f"<u{size}")
+    if kind.kind == "f":
+        words = words >> words.dtype.type(1) | words << words.dtype.type(8 * size - 1)
+    if kind.kind == "b" and words.max(initial=0) > 1:
+        raise ValueError("a truth value of more than 1")
+    return words.view(kind.newbyteorder("<")).astype(kind, copy=False)
+
+
+def _planes(numbers: NDArray[Any]) -> Sequence[Symbols]:
+    size = numbers.dtype.itemsize
+    words = numbers.view(f"<u{size}")
+    if numbers.dtype.kind == "f":
+        words = words << words.dtype.type(1) | words >> words.dtype.type(8 * size - 1)
+    rows = np.ascontiguousarray(words).view(np.uint8).reshape(-1, size)
+    return [np.ascontiguousarray(rows[:, j]) for j in range(size)]
+
+
+def _bits(tally: Tally) -> float:
+    total = sum(tally)
+    return sum(count * math.log2(total / count) for count in tally if count)
