@@ -12,7 +12,9 @@ from recycle_pipeline.exporters.onnx.compact import gaps, trits
 from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Shared
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight, levels_of
 
-WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # operators and which input is a weight
+# Operators, and which input is a weight; what is dequantized may be one of int8.
+WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "DequantizeLinear": 0}
+TYPES = (TensorProto.FLOAT, TensorProto.INT8)
 DECODER_BYTES = 1700  # that the operators of one weight take in a file
 MOST_PLACES = 2**31 - 1  # of one weight: places are int32 when unpacked
 
@@ -46,14 +48,14 @@ def compact(model: onnx.ModelProto) -> list[Packed]:
     """Packs the weights of a model in place.
 
     The unpacked weights are equal to the bit, but that a -0 becomes +0. Weights that several operators read
-    are unpacked once. Those that no packing makes smaller stay, as do weights of other types than float32,
-    and those that are not finite.
+    are unpacked once. Those that no packing makes smaller stay, as do weights of other types than float32 and
+    int8, and those that are not finite.
 
     Args:
         model: of opset 18 or later, its weights inside.
 
     Returns:
-        Of every float32 weight in the order of the graph.
+        Of every weight of these types in the order of the graph.
     """
     graph = model.graph
     shared, found, unpacking = Shared(graph), list[Packed](), list[onnx.NodeProto]()
@@ -87,7 +89,7 @@ def _weights(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     return [
         item
         for item in graph.initializer
-        if item.name in read - given and item.data_type == TensorProto.FLOAT and len(item.dims) > 1
+        if item.name in read - given and item.data_type in TYPES and len(item.dims) > 1
     ]
 
 
@@ -117,7 +119,7 @@ def _gaps(levels: Levels, places: NDArray[np.intp]) -> _Way:
 
 
 def _values(weight: Weight, places: NDArray[np.intp]) -> _Way:
-    width, count = _narrowest(places, 32)
+    width, count = _narrowest(places, 8 * weight.itemsize)
     entries = gaps.entries_of(places, width)
     return _Way(
         f"values, gaps of {width} bits", count, lambda decoder: decoder.from_values(weight, entries, width)

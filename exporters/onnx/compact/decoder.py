@@ -1,4 +1,4 @@
-"""Operators that unpack a weight at load: standard ones, on integers until the last two."""
+"""Operators that unpack a weight at load: standard ones, on integers until the last two at most."""
 
 from typing import Any
 
@@ -82,11 +82,11 @@ class Decoder:
 
     def from_values(self, weight: Weight, entries: Entries, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
-        values = np.zeros(len(entries.gaps), np.float32)
+        values = np.zeros(len(entries.gaps), weight.dtype)
         flat = weight.reshape(-1)
         values[entries.kept] = flat[flat != 0]
         gap = self._codes(entries.gaps, width)
-        self._scattered(gap, self._is_weight(gap, width), self._own("values", values), np.float32)
+        self._scattered(gap, self._is_weight(gap, width), self._own("values", values), weight.dtype.type)
         self.nodes[-1].output[0] = self._name
 
     def _codes(self, codes: NDArray[np.uint8], bits: int) -> str:
@@ -126,8 +126,9 @@ class Decoder:
         return self._shaped(self._op("ScatterElements", "scattered", zeros, places, values, axis=0))
 
     def _scaled(self, signs: str, scale: Weight) -> None:
-        whole = self._op("Cast", "signs32", signs, to=TensorProto.FLOAT)
-        self._op("Mul", "", whole, self._own("scale", scale))
+        if scale.dtype != np.int8:
+            signs = self._op("Cast", "signs32", signs, to=TensorProto.FLOAT)
+        self._op("Mul", "", signs, self._own("scale", scale) if scale.size > 1 else self._shared.of(scale))
 
     def _shaped(self, flat: str) -> str:
         return self._op("Reshape", "shaped", flat, self._shared.of(np.array(self._shape, np.int64)))

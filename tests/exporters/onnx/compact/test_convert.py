@@ -166,6 +166,26 @@ def test_the_smallest_way_is_taken(density, kind, way):
         assert 0.5 * DECODER_BYTES < size - packed.bytes < 1.4 * DECODER_BYTES
 
 
+@pytest.mark.parametrize(
+    ("levels", "way"), [((-64, 64), "gaps of 4 bits"), (range(-127, 128), "values, gaps of 4 bits")]
+)
+def test_weights_of_int8_are_packed_for_what_dequantizes_them(levels, way):
+    generator = np.random.default_rng(0)
+    weight = np.where(generator.random((80, 90)) < 0.15, generator.choice(levels, (80, 90)), 0).astype(
+        np.int8
+    )
+    model = model_with(weight_of((80, 90), 0.1, "one level"))
+    del model.graph.initializer[:]
+    model.graph.initializer.append(numpy_helper.from_array(weight, "quantized"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "step"))
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["quantized", "step"], ["layer0.weight"]))
+    before = session(model).run(None, fed(model))
+    [packed] = compact(model)
+    assert packed.way == way and packed.bytes < 0.3 * weight.nbytes
+    onnx.checker.check_model(model, full_check=True)
+    assert np.array_equal(session(model).run(None, fed(model))[0], before[0])
+
+
 def test_small_integer_and_infinite_weights_stay_as_they_are():
     tiny, infinite = weight_of((4, 5), 0.1, "one level"), weight_of((100, 100), 0.1, "one level")
     infinite[3, 4] = math.inf

@@ -77,6 +77,12 @@ def test_other_weights_have_no_levels(weight):
     assert levels_of(np.array(weight, np.float32)) is None
 
 
+def test_integers_have_levels_but_for_the_one_without_a_counterpart():
+    levels = levels_of(np.array([[64, 0, -64]], np.int8))
+    assert levels is not None and levels.scale.dtype == np.int8 and levels.scale.tolist() == [[64]]
+    assert levels_of(np.array([[-128, 0]], np.int8)) is None
+
+
 def test_a_weight_of_zeros_has_level_zero():
     levels = levels_of(np.zeros((2, 3), np.float32))
     assert levels is not None and not levels.scale.any() and not levels.signs.any()
