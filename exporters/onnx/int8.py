@@ -1,0 +1,93 @@
+"""`--export onnx-int8`: 8-bit activations, and 8-bit weights that are those of the subnetwork to the bit.
+
+Quantization is onnxruntime's own, in the form that it and others read best: QuantizeLinear and
+DequantizeLinear around every operator, a step for each output channel. Weights use 64 steps either side, of
+127 that there are: a ternary weight then is -64, 0 or 64, and its step magnitude / 64 is exact in float32.
+And the sums of two products that processors without VNNI make in 16 bits cannot overflow: 2 x 255 x 64 is
+less than 32,768; with 127 steps they could.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.onnx.dense import INPUT
+from recycle_pipeline.models.errors import RecycleError
+
+Batch = NDArray[np.float32] | NDArray[np.uint8]
+
+
+def quantized(model: onnx.ModelProto, batches: Iterable[Batch]) -> onnx.ModelProto:
+    """The model with 8-bit weights and activations.
+
+    Args:
+        model: dense-equivalent, float32.
+        batches: images as it takes them, of the training split: the range of each activation is the least and
+            the greatest value that it takes on them.
+
+    Raises:
+        RecycleError: onnxruntime cannot quantize it, or there are no batches.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        onnx.save(model, str(source))  # a model given itself would be changed
+        try:
+            with _quiet():
+                quantize_static(
+                    source,
+                    path,
+                    _reader(batches),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    reduce_range=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=CalibrationMethod.MinMax,
+                )
+        except Exception as error:  # it has no single error class
+            raise RecycleError(f"onnxruntime cannot quantize this network: {error}") from error
+        found = onnx.load(str(path))
+    found.ir_version = model.ir_version
+    found.producer_name, found.producer_version = model.producer_name, model.producer_version
+    del found.metadata_props[:]
+    found.metadata_props.extend(model.metadata_props)
+    return found
+
+
+def _reader(batches: Iterable[Batch]) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """Gives one batch after the other."""
+
+        def __init__(self) -> None:
+            self._batches = iter(batches)
+
+        def get_next(self) -> dict[str, Batch] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {INPUT: batch}
+
+    return Reader()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """It advises its own preprocessing, which the exporter has done already, and prints progress."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,111 @@
+"""8-bit models: ternary weights to the bit, close to the float model, fused by onnxruntime."""
+
+import collections
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
+from recycle_pipeline.exporters.onnx.int8 import quantized
+from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.models.registry import build
+
+SHAPE = (3, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def float_model(pruned):
+    """ResNet-20 with ternary weights, one magnitude for each channel once batch norm is folded."""
+    torch.manual_seed(0)
+    network = pruned(build("resnet20", classes=10, channels=3, image_size=16), SHAPE)
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+                rows = module.weight.flatten(1)
+                rows.copy_(rows.sign() * rows.abs().mean(1, keepdim=True))
+    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
+    stamp(model, {"arch": "resnet20"})
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).standard_normal((64, *SHAPE)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def int8_model(float_model, images):
+    return quantized(float_model, np.split(images, 4))
+
+
+def logits(model, images, path=None):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if path is not None:
+        options.optimized_model_filepath = str(path)
+    providers = ["CPUExecutionProvider"]
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+    return session.run(None, {"images": images})[0]
+
+
+def test_weights_are_equal_to_the_bit(float_model, int8_model):
+    before = {item.name: numpy_helper.to_array(item) for item in float_model.graph.initializer}
+    after = {item.name: numpy_helper.to_array(item) for item in int8_model.graph.initializer}
+    compared = 0
+    for node in int8_model.graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0].endswith("_quantized"):
+            levels, step = after[node.input[0]], after[node.input[1]]
+            weight = before[node.input[0].removesuffix("_quantized")]
+            if weight.ndim < 2:
+                continue  # a bias
+            assert set(np.unique(levels)) <= {-64, 0, 64}
+            assert np.array_equal(levels * step.reshape(-1, *[1] * (weight.ndim - 1)), weight)
+            compared += 1
+    assert compared == 22
+
+
+def test_logits_are_close_and_classes_mostly_equal(float_model, int8_model, images):
+    expected, got = logits(float_model, images), logits(int8_model, images)
+    assert np.abs(got - expected).max() < 0.15 * np.abs(expected).max()
+    assert (got.argmax(1) == expected.argmax(1)).mean() > 0.9
+    assert not np.array_equal(got, expected)
+
+
+def test_onnxruntime_fuses_every_convolution(int8_model, images, tmp_path):
+    logits(int8_model, images, tmp_path / "optimized.onnx")
+    found = collections.Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert found["QLinearConv"] == 21 and found["Conv"] == 0
+
+
+def test_the_file_is_valid_small_and_says_what_the_float_model_says(float_model, int8_model):
+    onnx.checker.check_model(int8_model, full_check=True)
+    assert int8_model.ByteSize() < 0.35 * float_model.ByteSize()
+    assert int8_model.metadata_props == float_model.metadata_props
+    assert int8_model.ir_version == float_model.ir_version
+    assert int8_model.producer_name == "recycle-pipeline"
+    assert [i.name for i in int8_model.graph.input] == ["images"]
+    assert int8_model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
+
+
+def test_models_that_take_pixels_are_calibrated_on_pixels(float_model, images):
+    network = build("resnet20", classes=10, channels=3, image_size=16)
+    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, True))
+    stamp(model, {})
+    pixels = np.random.default_rng(0).integers(0, 256, (32, *SHAPE), dtype=np.uint8)
+    found = quantized(model, [pixels])
+    assert logits(found, pixels).shape == (32, 10)
+
+
+def test_without_images_there_is_no_range(float_model):
+    with pytest.raises(RecycleError, match="cannot quantize this network"):
+        quantized(float_model, [])
+
+
+def test_the_model_given_is_left_as_it_was(float_model, images):
+    before = float_model.SerializeToString()
+    quantized(float_model, [images[:8]])
+    assert float_model.SerializeToString() == before
