@@ -24,7 +24,7 @@ MAX_NAME = 1024  # characters, of a layer, an array or an arch
 MAX_HEADER = 1 << 22  # bytes, inflated
 MAX_STATE = 1 << 28  # numbers
 MAX_LAYER_WEIGHTS = 1 << 30
-MAX_WEIGHTS = 1 << 33
+MAX_WEIGHTS = 1 << 31
 # Of a file: what a byte can stand for. 99.99 % removed takes 7,000 weights a byte at its entropy.
 MAX_WEIGHTS_PER_BYTE = 1 << 14
 
