@@ -1,6 +1,6 @@
 """A dense-equivalent model to a compact one: each weight packed in the smallest way, or left as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,16 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from recycle_pipeline.exporters.onnx.compact import gaps, trits
-from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Shared
+from recycle_pipeline.exporters.onnx.compact.decoder import Shared
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight, levels_of
+from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder, flips_among, seeded
 
 # Operators, and which input is a weight; what is dequantized may be one of int8.
 WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "DequantizeLinear": 0}
 TYPES = (TensorProto.FLOAT, TensorProto.INT8)
 DECODER_BYTES = 1700  # that the operators of one weight take in a file
+DRAWING_BYTES = 1300  # that those take besides which draw signs
+NO_KEYS: Mapping[str, int] = {}
 MOST_PLACES = 2**31 - 1  # of one weight: places are int32 when unpacked
 
 
@@ -26,8 +29,8 @@ class Packed:
     Attributes:
         name: of it.
         size, kept: of how many weights, and how many of them are not 0.
-        way: trits, gaps or values, with the bits of a code; or plain.
-        bytes: of its numbers in the file; the operators take `DECODER_BYTES` more.
+        way: trits, gaps, seeded or values, with the bits of a code; or plain.
+        bytes: of its numbers in the file; the operators take about `DECODER_BYTES` more.
     """
 
     name: str
@@ -41,10 +44,10 @@ class Packed:
 class _Way:
     name: str
     bytes: int
-    build: Callable[[Decoder], None]
+    build: Callable[[SeededDecoder], None]
 
 
-def compact(model: onnx.ModelProto) -> list[Packed]:
+def compact(model: onnx.ModelProto, keys: Mapping[str, int] = NO_KEYS) -> list[Packed]:
     """Packs the weights of a model in place.
 
     The unpacked weights are equal to the bit, but that a -0 becomes +0. Weights that several operators read
@@ -53,6 +56,8 @@ def compact(model: onnx.ModelProto) -> list[Packed]:
 
     Args:
         model: of opset 18 or later, its weights inside.
+        keys: of the streams that signs were drawn from, by the weight's name; with one, a weight of one
+            magnitude for each index may have its signs drawn at load.
 
     Returns:
         Of every weight of these types in the order of the graph.
@@ -61,13 +66,13 @@ def compact(model: onnx.ModelProto) -> list[Packed]:
     shared, found, unpacking = Shared(graph), list[Packed](), list[onnx.NodeProto]()
     for item in _weights(graph):
         weight = numpy_helper.to_array(item)
-        way = _best(weight)
+        way = _best(weight, keys.get(item.name))
         found.append(Packed(item.name, weight.size, int(np.count_nonzero(weight)), way.name, way.bytes))
         if way.name == "plain":
             continue
         name, shape = item.name, weight.shape
         graph.initializer.remove(item)
-        decoder = Decoder(name, f"w{len(found)}", shape, shared)
+        decoder = SeededDecoder(name, f"w{len(found)}", shape, shared)
         way.build(decoder)
         last = decoder.nodes[-1]
         last.name = f"unpack {name}"
@@ -93,7 +98,7 @@ def _weights(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     ]
 
 
-def _best(weight: Weight) -> _Way:
+def _best(weight: Weight, key: int | None) -> _Way:
     plain = _Way("plain", weight.nbytes, lambda decoder: None)
     if not 0 < weight.size <= MOST_PLACES or not np.isfinite(weight).all():
         return plain
@@ -102,6 +107,8 @@ def _best(weight: Weight) -> _Way:
     ways = [_values(weight, places)]
     if levels is not None:
         ways += [_gaps(levels, places), _trits(levels)]
+        if key is not None:
+            ways.append(_seeded(levels, places, key))
     best = min(ways, key=lambda way: way.bytes)
     return best if best.bytes + DECODER_BYTES < plain.bytes else plain
 
@@ -116,6 +123,18 @@ def _gaps(levels: Levels, places: NDArray[np.intp]) -> _Way:
     count += levels.scale.nbytes
     entries = gaps.entries_of(places, width)
     return _Way(f"gaps of {width} bits", count, lambda decoder: decoder.from_gaps(levels, entries, width))
+
+
+def _seeded(levels: Levels, places: NDArray[np.intp], key: int) -> _Way:
+    width, count = _narrowest(places, 0)
+    found, entries = seeded(levels, key), gaps.entries_of(places, width)
+    flip_width, of_flips = _narrowest(flips_among(entries, found.flipped), 0)
+    count += of_flips + found.scale.nbytes + DRAWING_BYTES
+    return _Way(
+        f"seed, gaps of {width} bits",
+        count,
+        lambda decoder: decoder.from_seed(found, entries, width, flip_width),
+    )
 
 
 def _values(weight: Weight, places: NDArray[np.intp]) -> _Way:

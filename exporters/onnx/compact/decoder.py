@@ -78,7 +78,7 @@ class Decoder:
         # 1 where positive, -1 where negative, 0 where no weight, whatever its sign.
         twice = self._op("Add", "twice", negative, negative)
         signs = self._op("Sub", "signs", one, self._op("Mul", "minus", twice, one))
-        self._scaled(self._scattered(gap, weight, signs, np.int8), levels.scale)
+        self._scaled(self._scattered(self._places(gap, weight), signs, np.int8), levels.scale)
 
     def from_values(self, weight: Weight, entries: Entries, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
@@ -86,7 +86,8 @@ class Decoder:
         flat = weight.reshape(-1)
         values[entries.kept] = flat[flat != 0]
         gap = self._codes(entries.gaps, width)
-        self._scattered(gap, self._is_weight(gap, width), self._own("values", values), weight.dtype.type)
+        places = self._places(gap, self._is_weight(gap, width))
+        self._scattered(places, self._own("values", values), weight.dtype.type)
         self.nodes[-1].output[0] = self._name
 
     def _codes(self, codes: NDArray[np.uint8], bits: int) -> str:
@@ -114,12 +115,15 @@ class Decoder:
     def _is_weight(self, gap: str, width: int) -> str:
         return self._op("Less", "weight", gap, self._small((1 << width) - 1))
 
-    def _scattered(self, gap: str, weight: str, values: str, kind: type) -> str:
-        """Values at the places that gaps lead to, zeros elsewhere, in the weight's shape."""
+    def _places(self, gap: str, weight: str) -> str:
+        """The places that gaps lead to, (entries,) int32."""
         steps = self._op("Cast", "steps", weight, to=TensorProto.INT32)
         ahead = self._op("Add", "ahead", self._op("Cast", "gap32", gap, to=TensorProto.INT32), steps)
         ends = self._op("CumSum", "ends", ahead, self._shared.of(np.array(0, np.int32)))
-        places = self._op("Sub", "places", ends, self._shared.of(np.array(1, np.int32)))
+        return self._op("Sub", "places", ends, self._shared.of(np.array(1, np.int32)))
+
+    def _scattered(self, places: str, values: str, kind: type) -> str:
+        """Values at their places, zeros elsewhere, in the weight's shape."""
         size = self._shared.of(np.array([self._size], np.int64))
         zero = numpy_helper.from_array(np.zeros(1, kind))
         zeros = self._op("ConstantOfShape", "zeros", size, value=zero)

@@ -12,134 +12,81 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from recycle_pipeline.exporters.onnx.compact.convert import DECODER_BYTES, compact
-from recycle_pipeline.exporters.onnx.dense import IR_VERSION, OPSET
 
 KINDS = ("one level", "a level each", "values")
 SHAPES = [(64, 3, 3, 3), (5, 70, 1, 1), (33, 129), (7, 1, 40, 40), (1, 4001), (4001, 1)]
 
 
-def weight_of(shape, density, kind, seed=0):
-    """Random float32 weights with about this fraction not 0."""
-    generator = np.random.default_rng(seed)
-    kept = generator.random(shape) < density
-    weight = generator.choice([-1.0, 1.0], shape)
-    if kind == "a level each":
-        weight = weight * generator.uniform(0.1, 3, (shape[0], *[1] * (len(shape) - 1)))
-    if kind == "values":
-        weight = generator.standard_normal(shape)
-    return np.where(kept, weight, 0).astype(np.float32)
-
-
-def model_with(*weights, kind=TensorProto.FLOAT):
-    """Reads each weight as an operator does, and gives it."""
-    nodes, inputs, outputs, items = [], [], [], []
-    for number, weight in enumerate(weights):
-        name, fed = f"layer{number}.weight", f"x{number}"
-        operator = "Conv" if weight.ndim == 4 else "MatMul"
-        shape, result = (1, weight.shape[0]), (1, weight.shape[1])
-        if weight.ndim == 4:
-            filters, channels, *sides = weight.shape
-            shape, result = (1, channels, 50, 50), (1, filters, *(51 - side for side in sides))
-        nodes.append(helper.make_node(operator, [fed, name], [f"y{number}"]))
-        inputs.append(helper.make_tensor_value_info(fed, kind, shape))
-        outputs.append(helper.make_tensor_value_info(f"y{number}", kind, result))
-        items.append(numpy_helper.from_array(weight, name))
-    graph = helper.make_graph(nodes, "test", inputs, outputs, items)
-    opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
-
-
-def unpacked(model, count):
-    """The weights of a packed model as onnxruntime unpacks them."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    names = [f"layer{number}.weight" for number in range(count)]
-    for name in names:
-        shown.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    return session(shown).run(names, fed(shown))
-
-
-def session(model, level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 3
-    options.graph_optimization_level = level
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def fed(model):
-    generator = np.random.default_rng(1)
-    shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
-    return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
-
-
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("density", (0.0, 0.003, 0.02, 0.1, 0.3, 0.6, 1.0))
-def test_weights_are_equal_to_the_bit(shape, kind, density):
-    weight = weight_of(shape, density, kind)
-    model = model_with(weight)
+def test_weights_are_equal_to_the_bit(made, shape, kind, density):
+    weight = made.weight(shape, density, kind)
+    model = made.model(weight)
     [packed] = compact(model)
     onnx.checker.check_model(model, full_check=True)
     if packed.way == "plain":
         assert np.array_equal(numpy_helper.to_array(model.graph.initializer[0]), weight)
         return
-    assert np.array_equal(unpacked(model, 1)[0].view(np.uint32), (weight + 0.0).view(np.uint32))
+    assert np.array_equal(made.unpacked(model, 1)[0].view(np.uint32), (weight + 0.0).view(np.uint32))
 
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 40),
-    st.integers(40, 400),
-    st.floats(0, 1),
-    st.sampled_from(KINDS),
-    st.integers(0, 2**32 - 1),
+    rows=st.integers(1, 40),
+    columns=st.integers(40, 400),
+    density=st.floats(0, 1),
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 2**32 - 1),
 )
-def test_any_weight_is_equal_to_the_bit(rows, columns, density, kind, seed):
-    weight = weight_of((rows, columns), density, kind, seed)
-    model = model_with(weight)
+def test_any_weight_is_equal_to_the_bit(made, rows, columns, density, kind, seed):
+    weight = made.weight((rows, columns), density, kind, seed)
+    model = made.model(weight)
     compact(model)
     if "layer0.weight" not in {item.name for item in model.graph.initializer}:
-        assert np.array_equal(unpacked(model, 1)[0], weight)
+        assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
 @pytest.mark.parametrize("place", (0, 1, 126, 127, 128, 254, 2_000_000, 3_999_999))
-def test_one_kept_weight_in_four_million_is_found_across_its_gap(place):
+def test_one_kept_weight_in_four_million_is_found_across_its_gap(made, place):
     weight = np.zeros((2000, 2000), np.float32)
     weight.reshape(-1)[place] = -1.5
-    model = model_with(weight)
+    model = made.model(weight)
     [packed] = compact(model)
     assert packed.kept == 1 and packed.bytes < 40_000
-    assert np.array_equal(unpacked(model, 1)[0], weight)
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
-def test_several_million_weights():
-    weight = weight_of((2048, 512, 3, 3), 0.1, "a level each")
-    model = model_with(weight)
+def test_several_million_weights(made):
+    weight = made.weight((2048, 512, 3, 3), 0.1, "a level each")
+    model = made.model(weight)
     [packed] = compact(model)
     assert packed.bytes < 0.081 * weight.size
-    assert np.array_equal(unpacked(model, 1)[0], weight)
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
 @pytest.mark.parametrize("level", ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_ALL"))
-def test_what_a_model_computes_is_the_same_at_every_level_of_optimisation(level):
-    model = model_with(*(weight_of(shape, 0.2, "a level each") for shape in SHAPES[:3]))
-    before = session(model, getattr(onnxruntime.GraphOptimizationLevel, level)).run(None, fed(model))
+def test_what_a_model_computes_is_the_same_at_every_level_of_optimisation(made, level):
+    model = made.model(*(made.weight(shape, 0.2, "a level each") for shape in SHAPES[:3]))
+    before = made.session(model, getattr(onnxruntime.GraphOptimizationLevel, level)).run(
+        None, made.images(model)
+    )
     compact(model)
-    after = session(model, getattr(onnxruntime.GraphOptimizationLevel, level)).run(None, fed(model))
+    after = made.session(model, getattr(onnxruntime.GraphOptimizationLevel, level)).run(
+        None, made.images(model)
+    )
     # Without folding, a matrix that is computed is not multiplied by the routine for constant ones.
     tolerance = 1e-5 if level == "ORT_DISABLE_ALL" else 0.0
     for one, other in zip(before, after, strict=True):
         np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
 
 
-def test_onnxs_own_evaluator_unpacks_the_same():
-    weight = weight_of((40, 50), 0.2, "a level each")
-    model = model_with(weight)
+def test_onnxs_own_evaluator_unpacks_the_same(made):
+    weight = made.weight((40, 50), 0.2, "a level each")
+    model = made.model(weight)
     compact(model)
     model.graph.output.append(helper.make_tensor_value_info("layer0.weight", TensorProto.FLOAT, None))
-    found = onnx.reference.ReferenceEvaluator(model).run(["layer0.weight"], fed(model))[0]
+    found = onnx.reference.ReferenceEvaluator(model).run(["layer0.weight"], made.images(model))[0]
     assert np.array_equal(found, weight)
 
 
@@ -153,9 +100,9 @@ def test_onnxs_own_evaluator_unpacks_the_same():
         (1.0, "values", "plain"),
     ],
 )
-def test_the_smallest_way_is_taken(density, kind, way):
-    weight = weight_of((100, 400), density, kind)
-    model = model_with(weight)
+def test_the_smallest_way_is_taken(made, density, kind, way):
+    weight = made.weight((100, 400), density, kind)
+    model = made.model(weight)
     before = len(model.SerializeToString())
     [packed] = compact(model)
     assert packed.way == way
@@ -169,27 +116,27 @@ def test_the_smallest_way_is_taken(density, kind, way):
 @pytest.mark.parametrize(
     ("levels", "way"), [((-64, 64), "gaps of 4 bits"), (range(-127, 128), "values, gaps of 4 bits")]
 )
-def test_weights_of_int8_are_packed_for_what_dequantizes_them(levels, way):
+def test_weights_of_int8_are_packed_for_what_dequantizes_them(made, levels, way):
     generator = np.random.default_rng(0)
     weight = np.where(generator.random((80, 90)) < 0.15, generator.choice(levels, (80, 90)), 0).astype(
         np.int8
     )
-    model = model_with(weight_of((80, 90), 0.1, "one level"))
+    model = made.model(made.weight((80, 90), 0.1, "one level"))
     del model.graph.initializer[:]
     model.graph.initializer.append(numpy_helper.from_array(weight, "quantized"))
     model.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "step"))
     model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["quantized", "step"], ["layer0.weight"]))
-    before = session(model).run(None, fed(model))
+    before = made.session(model).run(None, made.images(model))
     [packed] = compact(model)
     assert packed.way == way and packed.bytes < 0.3 * weight.nbytes
     onnx.checker.check_model(model, full_check=True)
-    assert np.array_equal(session(model).run(None, fed(model))[0], before[0])
+    assert np.array_equal(made.session(model).run(None, made.images(model))[0], before[0])
 
 
-def test_small_integer_and_infinite_weights_stay_as_they_are():
-    tiny, infinite = weight_of((4, 5), 0.1, "one level"), weight_of((100, 100), 0.1, "one level")
+def test_small_integer_and_infinite_weights_stay_as_they_are(made):
+    tiny, infinite = made.weight((4, 5), 0.1, "one level"), made.weight((100, 100), 0.1, "one level")
     infinite[3, 4] = math.inf
-    model = model_with(tiny, infinite)
+    model = made.model(tiny, infinite)
     integers = numpy_helper.from_array(np.zeros((64, 64), np.int32), "integers")
     model.graph.initializer.append(integers)
     before = model.SerializeToString()
@@ -197,36 +144,35 @@ def test_small_integer_and_infinite_weights_stay_as_they_are():
     assert model.SerializeToString() == before
 
 
-def test_a_weight_that_two_operators_read_is_unpacked_once():
-    weight = weight_of((60, 60), 0.1, "one level")
-    model = model_with(weight)
+def test_a_weight_that_two_operators_read_is_unpacked_once(made):
+    weight = made.weight((60, 60), 0.1, "one level")
+    model = made.model(weight)
     model.graph.node.append(helper.make_node("MatMul", ["y0", "layer0.weight"], ["again"]))
     model.graph.output.append(helper.make_tensor_value_info("again", TensorProto.FLOAT, (1, 60)))
-    before = session(model).run(None, fed(model))
+    before = made.session(model).run(None, made.images(model))
     assert len(compact(model)) == 1
-    assert all(
-        np.array_equal(a, b) for a, b in zip(before, session(model).run(None, fed(model)), strict=True)
-    )
+    after = made.session(model).run(None, made.images(model))
+    assert all(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
 
 
-def test_a_weight_that_is_an_input_too_stays():
-    model = model_with(weight_of((60, 60), 0.1, "one level"))
+def test_a_weight_that_is_an_input_too_stays(made):
+    model = made.model(made.weight((60, 60), 0.1, "one level"))
     model.graph.input.append(helper.make_tensor_value_info("layer0.weight", TensorProto.FLOAT, (60, 60)))
     assert compact(model) == []
 
 
-def test_names_that_the_model_has_already_are_left_to_it():
-    weight = weight_of((60, 60), 0.1, "one level")
-    model = model_with(weight)
+def test_names_that_the_model_has_already_are_left_to_it(made):
+    weight = made.weight((60, 60), 0.1, "one level")
+    model = made.model(weight)
     for name in ("w1/scale", "w1/packed4", "unpack/constant0"):
         model.graph.initializer.append(numpy_helper.from_array(np.ones(1, np.float32), name))
     compact(model)
     onnx.checker.check_model(model, full_check=True)
-    assert np.array_equal(unpacked(model, 1)[0], weight)
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
-def test_the_unpacking_says_in_the_graph_what_it_is():
-    model = model_with(weight_of((100, 400), 0.1, "one level"))
+def test_the_unpacking_says_in_the_graph_what_it_is(made):
+    model = made.model(made.weight((100, 400), 0.1, "one level"))
     [packed] = compact(model)
     [node] = [node for node in model.graph.node if node.output[0] == "layer0.weight"]
     assert node.name == "unpack layer0.weight"
