@@ -36,9 +36,9 @@ class Limits:
     """The limit of each gate; None leaves a gate out.
 
     Args:
-        max_difference: largest |logit difference| to the reference. Parity is always judged. The default
-            leaves room for kernels that sum fp32 in another order (1e-6 to 1e-4 on logits of order 10) and
-            none for a layer that was exported wrongly.
+        max_difference: largest |logit difference| to the reference. The default leaves room for kernels
+            that sum fp32 in another order (1e-6 to 1e-4 on logits of order 10) and none for a layer that
+            was exported wrongly. None is for models that round on purpose, such as int8.
         min_agreement: fraction of the images that must lie within `max_difference`, which then is no gate of
             its own. For networks of signs, where rounding may flip one and move logits by any amount; None
             asks for all images.
@@ -50,7 +50,7 @@ class Limits:
         UsageFault: a limit outside its gate's range.
     """
 
-    max_difference: float = 1e-3
+    max_difference: float | None = 1e-3
     min_agreement: float | None = None
     max_accuracy_drop: float | None = None
     min_top1: float | None = None

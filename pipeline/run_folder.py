@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recycle_pipeline.models.errors import UsageFault
-
-FORM_FILES = {"onnx": "model.onnx"}
+from recycle_pipeline.pipeline.forms import DENSE, FORMS
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,25 @@ class RunFolder:
 
     def model(self, form: str) -> Path:
         """An exported form."""
-        return self.root / "onnx" / FORM_FILES[form]
+        return self.root / "onnx" / FORMS[form].file
+
+    @property
+    def rejected(self) -> Path:
+        """The folder of forms that broke their promise, each with the reason."""
+        return self.root / "rejected"
+
+    def rejections(self) -> list[Path]:
+        """What may be in it."""
+        files = [self.rejected / form.file for form in FORMS.values() if form.name != DENSE]
+        return [path for file in files for path in (file, file.with_suffix(".txt"))]
 
     def made_by(self, stage: str) -> list[Path]:
         """Every file that a stage may have left."""
         return {
             "search": [self.searched, self.metrics, *self.made_meanwhile("search"), *self.scalars()],
             "pack": [self.ticket],
-            "export": [self.model(form) for form in FORM_FILES],
-            "verify": [self.verify],
+            "export": [self.model(form) for form in FORMS],
+            "verify": [self.verify, *self.rejections()],
         }[stage]
 
     def made_meanwhile(self, stage: str) -> list[Path]:

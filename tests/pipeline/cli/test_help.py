@@ -8,8 +8,9 @@ import pytest
 
 from recycle_pipeline.models.registry import ARCHITECTURES
 from recycle_pipeline.pipeline.cli.app import cli
-from recycle_pipeline.pipeline.config import FORMS, RunConfig
+from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import KNOWN
+from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.runner import STAGES
 
 COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "compare"]

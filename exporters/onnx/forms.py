@@ -1,0 +1,126 @@
+"""Every form of a network's ONNX model, from its dense-equivalent one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import onnx
+
+from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.exporters.onnx.compact.convert import compact
+from recycle_pipeline.exporters.onnx.fp16 import halved
+from recycle_pipeline.exporters.onnx.int2 import in_two_bits
+from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
+from recycle_pipeline.exporters.onnx.sparse import sparse
+from recycle_pipeline.models.errors import RecycleError
+
+
+@dataclass(frozen=True)
+class Dense:
+    """What forms are made of.
+
+    Attributes:
+        model: dense-equivalent, float32, with its metadata.
+        whole: the same with every weight in the shape and the order in which it was drawn.
+        keys: of the streams that its signs were drawn from, by the weight's name.
+        batches: images of the training split as the model takes them.
+    """
+
+    model: onnx.ModelProto
+    whole: onnx.ModelProto
+    keys: Mapping[str, int]
+    batches: Callable[[], Iterable[Batch]]
+
+    @cached_property
+    def int8(self) -> onnx.ModelProto:
+        return quantized(self.model, self.batches())
+
+
+def write_form(name: str, dense: Dense, path: Path) -> None:
+    """Writes one form, checked and atomically.
+
+    Args:
+        name: of the form, as `--export` has it.
+        dense: what it is made of; left as it is.
+        path: where.
+
+    Raises:
+        RecycleError: this network has no such form, or it does not pass ONNX's checker.
+        OSError: the file cannot be written.
+    """
+    model = BUILDERS[name](dense)
+    _say(model, {"form": name, "opset": str(_opset(model)), "ir_version": str(model.ir_version)})
+    try:
+        # The full check infers types, and knows no operator that takes sparse weights.
+        onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise RecycleError(f"{name} does not pass ONNX's checker: {error}") from error
+    with replacing(path) as temporary:
+        onnx.save(model, str(temporary))
+
+
+def _dense(dense: Dense) -> onnx.ModelProto:
+    return _copy(dense.model)
+
+
+def _compact(dense: Dense) -> onnx.ModelProto:
+    compact(found := _copy(dense.model))
+    return found
+
+
+def _seed(dense: Dense) -> onnx.ModelProto:
+    compact(found := _copy(dense.whole), dense.keys)
+    return found
+
+
+def _int8(dense: Dense) -> onnx.ModelProto:
+    return _copy(dense.int8)
+
+
+def _compact_int8(dense: Dense) -> onnx.ModelProto:
+    compact(found := _copy(dense.int8))
+    return found
+
+
+def _fp16(dense: Dense) -> onnx.ModelProto:
+    return halved(dense.model)
+
+
+def _sparse(dense: Dense) -> onnx.ModelProto:
+    if not sparse(found := _copy(dense.model)):
+        raise RecycleError("onnx-sparse: no weight has more than two thirds zeros; choose another --export")
+    return found
+
+
+def _int2(dense: Dense) -> onnx.ModelProto:
+    return in_two_bits(dense.model)[0]
+
+
+BUILDERS: Mapping[str, Callable[[Dense], onnx.ModelProto]] = {
+    "onnx": _dense,
+    "onnx-compact": _compact,
+    "onnx-seed": _seed,
+    "onnx-int8": _int8,
+    "onnx-compact-int8": _compact_int8,
+    "onnx-fp16": _fp16,
+    "onnx-sparse": _sparse,
+    "onnx-int2": _int2,
+}
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
+    return found
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(int(each.version) for each in model.opset_import if not each.domain)
+
+
+def _say(model: onnx.ModelProto, said: Mapping[str, str]) -> None:
+    """Sets these entries of its metadata; the others stay."""
+    metadata = {entry.key: entry.value for entry in model.metadata_props} | dict(said)
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, metadata)

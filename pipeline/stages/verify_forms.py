@@ -1,0 +1,146 @@
+"""The forms besides `onnx` under ONNX Runtime: what each promises, judged against `onnx`."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.pipeline.forms import DENSE, FORMS, Form
+from recycle_pipeline.pipeline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from recycle_pipeline.evaluators.arrays import Split
+    from recycle_pipeline.evaluators.gates import Verdict
+    from recycle_pipeline.evaluators.onnx_model import OnnxModel
+    from recycle_pipeline.evaluators.verify import VerifyReport
+
+Open = Callable[[Path, int | None], "OnnxModel"]
+
+
+@dataclass(frozen=True)
+class Against:
+    """What forms are compared with.
+
+    Attributes:
+        torch_logits: (N, K), of the rebuilt network.
+        dense: `onnx`, as opened for logits.
+        timed: the same, as opened for timing.
+        images: as the models take them.
+        labels: (N,) classes.
+        max_difference: largest |logit difference| to torch of a form that promises no more than `onnx` does.
+        seconds: to time each form for, beside `onnx`.
+    """
+
+    torch_logits: "NDArray[np.float32]"
+    dense: "OnnxModel"
+    timed: "OnnxModel"
+    images: "Split"
+    labels: "NDArray[np.int64]"
+    max_difference: float
+    seconds: float
+
+
+def verify_forms(
+    folder: RunFolder, names: list[str], against: Against, open_: Open, batch_size: int
+) -> tuple[dict[str, Any], list["Verdict"]]:
+    """Judges forms, and moves those that break their promise to `rejected/`, with the reason beside them.
+
+    Args:
+        folder: with the exported forms.
+        names: of the forms, in order.
+        against: what they are compared with.
+        open_: a model for logits, or with that many threads for timing.
+        batch_size: images per call.
+
+    Returns:
+        What was found of each form, plain types; and the verdicts of all, each with its form's name.
+    """
+    from recycle_pipeline.evaluators.accuracy import predict_all
+
+    others = [name for name in names if name != DENSE]
+    if not others:
+        return {}, []
+    dense_logits = predict_all(against.dense.predict, against.images, batch_size)
+    found, verdicts = {}, list["Verdict"]()
+    for name in others:
+        report = _report(FORMS[name], folder.model(name), against, dense_logits, open_, batch_size)
+        judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
+        found[name] = _entry(FORMS[name], folder, report)
+        verdicts += judged
+        if not report.passed:
+            found[name]["rejected"] = _reject(folder, name, judged)
+    return found, verdicts
+
+
+def _report(
+    form: Form,
+    path: Path,
+    against: Against,
+    dense_logits: "NDArray[np.float32]",
+    open_: Open,
+    batch_size: int,
+) -> "VerifyReport":
+    from recycle_pipeline.evaluators.gates import Limits
+    from recycle_pipeline.evaluators.verify import LatencySettings, verify
+
+    if form.exact:
+        limits, reference = Limits(max_difference=0.0), dense_logits
+    elif form.accuracy_drop is not None:
+        limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
+        reference = dense_logits
+    else:
+        limits, reference = Limits(max_difference=against.max_difference), against.torch_logits
+    return verify(
+        open_(path, None),
+        reference,
+        against.images,
+        against.labels,
+        batch_size=batch_size,
+        timed=open_(path, against.timed.threads),
+        baseline=against.timed,
+        latency=LatencySettings(seconds=against.seconds),
+        limits=limits,
+    )
+
+
+def _entry(form: Form, folder: RunFolder, report: "VerifyReport") -> dict[str, Any]:
+    size, dense = (folder.model(name).stat().st_size for name in (form.name, DENSE))
+    latency = report.latency
+    assert latency is not None and latency.ratio is not None and latency.baseline is not None
+    return {
+        "file": folder.relative(folder.model(form.name)),
+        "bytes": size,
+        "share_of_dense": size / dense,
+        "compared_with": DENSE if form.exact or form.accuracy_drop is not None else "torch",
+        "max_difference": report.parity.max_difference,
+        "top1_agreement": report.parity.top1_agreement,
+        "top1": report.accuracy.top1,
+        "latency_ms": latency.model.median,
+        "dense_ms": latency.baseline.median,
+        "latency_ratio": dataclasses.asdict(latency.ratio),
+        "speed": _speed(latency.ratio.low, latency.ratio.high),
+        "runtime": form.runtime,
+        "needs": form.needs,
+        "verdicts": [dataclasses.asdict(verdict) for verdict in report.verdicts],
+    }
+
+
+def _speed(low: float, high: float) -> str:
+    """What an interval of ratios to `onnx` allows to be said."""
+    return "faster" if high < 1.0 else "slower" if low > 1.0 else "the same"
+
+
+def _reject(folder: RunFolder, name: str, verdicts: list["Verdict"]) -> str:
+    """Moves a form's file away; returns where."""
+    source = folder.model(name)
+    target = folder.rejected / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reasons = [v.sentence for v in verdicts if v.outcome not in ("passed", "not-asked")]
+    write_text(target.with_suffix(".txt"), "\n".join(reasons) + "\n")
+    source.replace(target)
+    return folder.relative(target)
