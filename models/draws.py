@@ -37,7 +37,7 @@ MIX_2 = 0x94D049BB133111EB
 MAX_SEED = 2**63 - 1
 _BLOCK = 1 << 15  # indices per step: the working set stays in the cache
 _WRAP = (1 << 64) - 1
-MAX_RUN = 1 << 15  # indices of one call of `high_bits`
+MAX_RUN = 1 << 16  # indices of one call of `high_bits`
 
 
 def check_seed(seed: int) -> int:

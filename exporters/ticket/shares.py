@@ -1,6 +1,7 @@
 """How much of the streams that layers share is each layer's, version 3: in proportion to its information."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from recycle_pipeline.exporters.ticket import layout
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
-from recycle_pipeline.exporters.ticket.header import header_in
+from recycle_pipeline.exporters.ticket.header import Header, header_in
 from recycle_pipeline.exporters.ticket.version3 import classes_in, contexts_in, subnetwork_in
 
 Floats = NDArray[np.float64]
@@ -17,33 +18,59 @@ NONE = np.zeros(CLASSES, np.intp), np.zeros(CLASSES, np.intp)
 Counts = tuple[NDArray[np.intp], NDArray[np.intp]]  # of each class: bits that are set, and that are not
 
 
-def sizes_in(container: Container) -> tuple[dict[str, float], int]:
-    """Bytes of each layer's streams by its name, and of the state: all parts but the header."""
+@dataclass(frozen=True)
+class Shared:
+    """What the layers of a ticket share.
+
+    Attributes:
+        header: of the ticket.
+        masks, moved: by layer, counts of the bits of its mask, and of those that say which weights moved.
+    """
+
+    header: Header
+    masks: list[Counts]
+    moved: list[Counts]
+
+
+def shared_in(container: Container) -> Shared:
+    """Counts of the bits in a ticket. Raises TicketFault, see `version3.subnetwork_in`."""
     header, subnetwork = header_in(container), subnetwork_in(container)
     of_masks, of_moved = contexts_in(container, header)
-    masks, moved, symbols = [], [], []
+    masks, moved, seed = [], [], subnetwork.seed
     for layer, tensor, context, other in zip(
         header.layers, subnetwork.tensors, of_masks, of_moved, strict=True
     ):
-        masks.append(_counts(OfAll(classes_in(layer, context, subnetwork.seed)), tensor.mask.reshape(-1)))
+        masks.append(_counts(OfAll(classes_in(layer, context, seed)), tensor.mask.reshape(-1)))
         bits = tensor.moved_bits()
         if other is None or bits is None:
             moved.append(NONE)
         else:
-            classes = classes_in(layer, other, subnetwork.seed)
-            moved.append(_counts(OfKept(classes, tensor.mask, layer.kept), bits))
-        symbols.append(sum(n.cells + sum(n.levels) for n in (layer.context, layer.moved) if n is not None))
-    drawn = [float(s.sum()) * (not t.sign_only) for (s, _), t in zip(moved, header.layers, strict=True)]
+            moved.append(_counts(OfKept(classes_in(layer, other, seed), tensor.mask, layer.kept), bits))
+    return Shared(header, masks, moved)
+
+
+def information_of(container: Container) -> tuple[float, float]:
+    """Bits that a ticket's masks, and its bits of what moved, are worth under its contexts."""
+    shared = shared_in(container)
+    return float(information(shared.masks).sum()), float(information(shared.moved).sum())
+
+
+def sizes_in(container: Container) -> tuple[dict[str, float], int]:
+    """Bytes of each layer's streams by its name, and of the state: all parts but the header."""
+    shared = shared_in(container)
+    layers = shared.header.layers
+    symbols = [sum(n.cells + sum(n.levels) for n in (x.context, x.moved) if n is not None) for x in layers]
+    drawn = [float(s.sum()) * (not x.sign_only) for (s, _), x in zip(shared.moved, layers, strict=True)]
     shares = {
         layout.CONTEXTS: np.array(symbols, np.float64),
-        layout.MASKS: information(masks),
-        layout.MOVED: information(moved),
+        layout.MASKS: information(shared.masks),
+        layout.MOVED: information(shared.moved),
         layout.ELSEWHERE: np.array(drawn),
         layout.SOURCES: np.array(drawn),
     }
     sizes = {part: array.nbytes for part, array in container.parts.items()}
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
-    names = (layer.name for layer in header.layers)
+    names = (layer.name for layer in layers)
     return dict(zip(names, np.asarray(taken).tolist(), strict=True)), sizes.get(layout.STATE, 0)
 
 

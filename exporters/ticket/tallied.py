@@ -24,6 +24,8 @@ def table_of(tally: Any, total: int) -> Frequencies:
         ValueError: it is not of `total` symbols.
     """
     counts = [integer(count, 0, total) for count in entries(tally, 0, SYMBOLS)]
+    if counts and not counts[-1]:
+        raise ValueError("a tally that ends with 0")
     if sum(counts) != total:
         raise ValueError(f"counts of {sum(counts)} symbols where there are {total}")
     return of_counts(counts or [1])

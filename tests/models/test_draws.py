@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from recycle_pipeline.models.draws import (
     INITS,
+    MAX_RUN,
     MAX_SEED,
     bits_at,
     check_seed,
+    high_bits,
+    high_bits_at,
     signs_at,
     stream_key,
     weights_at,
@@ -190,3 +193,14 @@ def test_streams_never_change(stream, key, digest):
 def test_weights_of_a_seed_never_change(init, digest):
     """The same for the step from words to float32: see `test_streams_never_change`."""
     assert sha(weights_at(stream_key(0, "conv1"), np.arange(70_000), init, SCALE)) == digest
+
+
+@pytest.mark.parametrize("first", [0, 1, 10**6])
+@pytest.mark.parametrize("count", [1, 1000, MAX_RUN])
+def test_high_bits_are_those_of_the_outputs_in_runs_and_at_places(first, count):
+    places = np.arange(first, first + count)
+    expected = bits_at(2**64 - 1, places.astype(np.uint64)) >> np.uint64(33)
+    out, scratch = np.empty((2, count), np.uint64)
+    high_bits(2**64 - 1, first, out, scratch)
+    assert np.array_equal(out >> np.uint64(33), expected)
+    assert np.array_equal(high_bits_at(2**64 - 1, places) >> np.uint64(33), expected)

@@ -53,7 +53,7 @@ def encode_symbols(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> byte
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
-    lanes = max(1, min(WRITTEN_LANES, max(math.isqrt(total) // 3, total // SYMBOLS_PER_LANE)))
+    lanes = max(1, min(WRITTEN_LANES, max(math.isqrt(total) // 5, total // SYMBOLS_PER_LANE)))
     words = rans.encode(segments, lanes)
     return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
 

@@ -1,4 +1,4 @@
-"""Well-formed tickets that lie: SHA-256 and CRCs are in order, so that the check behind them is what fires."""
+"""Well-formed tickets that lie: SHA-256 and CRCs are in order, so that the check behind them fires."""
 
 import copy
 import sys
@@ -167,6 +167,14 @@ def test_counts_that_do_not_add_up_are_refused(binary):
         for off in (-1, 1, 8):
             binary.header["masks"] = [*masks[:place], number + off, *masks[place + 1 :]]
             refused(binary, "part 'masks'", PartFault)
+
+
+def test_tallies_of_nothing_and_of_too_many_are_refused(binary):
+    for tally in ([0], [1, 0], [10**9]):
+        binary.header["planes"] = [tally] * len(binary.header["planes"])
+        refused(binary, "part 'state'", PartFault)
+    binary.header["tallies"]["levels"] = [0]
+    refused(binary, "part 'contexts': a tally that ends with 0", PartFault)
 
 
 def test_a_continuous_ticket_that_says_it_is_binary_is_refused(binary, continuous):

@@ -6,7 +6,15 @@ from fractions import Fraction
 
 import pytest
 
-from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, TOTAL, frequencies, is_sparse, probability
+from recycle_pipeline.exporters.ticket.coding.tables import (
+    ESCAPE,
+    TOTAL,
+    UNIFORM,
+    frequencies,
+    is_sparse,
+    of_counts,
+    probability,
+)
 
 COUNTS = [(1, 2), (1, 10), (1, 16), (1, 17), (3, 100), (999, 1000), (1, 10**9), (10**9 - 1, 10**9), (5, 77)]
 
@@ -60,3 +68,9 @@ def test_tables_never_change():
 
 
 GOLDEN = "76d4395af14847c5f6c58049cee495ba34a0b98af0cbe2fbc544a384ce2147a4"
+
+
+def test_tallies_become_frequencies_in_proportion():
+    table = of_counts([3, 0, 1])
+    assert (table[0], table[1], table[2], table[255]) == (1 + 48960 + 0, 1, 1 + 16320, 1)
+    assert table.sum() == TOTAL and (UNIFORM == 256).all()
