@@ -1,12 +1,17 @@
 #!/usr/bin/env python3
-"""How close the coding of masks and flipped signs comes to their entropy, and how long it takes on one core.
+"""How large tickets are beside their entropy and other codecs; what reading and writing takes on one core.
 
     python benchmarks/ticket_size.py --record benchmarks/records/NAME.json TICKET ...
     python benchmarks/ticket_size.py --nncodec /path/to/python --record ... TICKET ...
 
-For each ticket: the bound of independent bits per layer (masks, and which kept signs are flipped), the
-streams of `exporters.ticket.coding`, and beside them the same network's ternary weights by zlib and lzma and,
-where an interpreter has it, by nncodec (MPEG NNC), layer by layer as int32. Times are medians of `--repeats`.
+For each ticket, of any version, written again as of the latest: bytes of its parts; the bound of independent
+bits per layer (masks, and which kept signs are flipped); the bits that remain under the file's contexts; the
+network's ternary weights by lzma and, where an interpreter has it, by nncodec (MPEG NNC), layer by layer as
+int32. `allowed` is 1.01 times what the better of both bounds, contexts, sources, state and 2 kB take.
+
+Times are of a process of its own each, on one thread, the median of `--repeats`, beside torch.load and
+safetensors of the dense weights. Peak memory is that of the process above what it had before it began, over
+the dense weights.
 """
 
 import argparse
@@ -14,18 +19,18 @@ import json
 import lzma
 import statistics
 import subprocess
+import sys
 import tempfile
-import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common.record import write_record
 
-from recycle_pipeline.exporters.ticket.coding.streams import counts_of, decode_bits, encode_bits
-from recycle_pipeline.exporters.ticket.reader import load_ticket
+from recycle_pipeline.exporters.ticket.container import opened
+from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.shares import information_of
+from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.subnetwork import Subnetwork, bits_entropy_bytes, mask_entropy_bytes
 
 NNCODEC = """
@@ -45,55 +50,121 @@ for name in arrays.files:
     size += len(stream)
 print(json.dumps({"bytes": size, "encode_seconds": encoding, "decode_seconds": decoding}))
 """
+# What is imported, and what is timed; a first run, not counted, warms caches.
+WORKS = {
+    "ticket, verified": (
+        "from recycle_pipeline.exporters.ticket.reader import read_verified",
+        "read_verified(ticket)",
+    ),
+    "ticket, not verified": (
+        "from recycle_pipeline.exporters.ticket.reader import load_ticket",
+        "load_ticket(ticket).arrays()",
+    ),
+    "ticket, written": (
+        "from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests\n"
+        "from recycle_pipeline.exporters.ticket.writer import ticket_bytes\n"
+        "subnetwork, digests = load_ticket(ticket), stored_digests(ticket)",
+        "ticket_bytes(subnetwork, digests)",
+    ),
+    "safetensors, dense": ("import safetensors.numpy", "safetensors.numpy.load_file(dense + '.safetensors')"),
+    "torch.load, dense": (
+        "import torch; torch.set_num_threads(1)",
+        "torch.load(dense + '.pt', weights_only=True)",
+    ),
+}
+TIMED = """
+import json, sys, time
+ticket, dense = sys.argv[1:]
+{setup}
+def memory(which):
+    return next(int(row.split()[1]) for row in open("/proc/self/status") if row.startswith(which)) * 1024
+before, seconds = memory("VmRSS"), []
+kept = {work}
+more = memory("VmHWM") - before
+del kept
+for _ in range({repeats}):
+    started = time.perf_counter()
+    kept = {work}
+    seconds.append(time.perf_counter() - started)
+    del kept
+print(json.dumps({{"seconds": seconds, "peak_bytes": more}}))
+"""
 
 
-def timed(work: Callable[[], Any], repeats: int) -> tuple[Any, float]:
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        found = work()
-        seconds.append(time.perf_counter() - started)
-    return found, statistics.median(seconds)
+def sizes(path: Path, content: bytes, subnetwork: Subnetwork) -> dict[str, Any]:
+    """Of a ticket's parts, beside bounds."""
+    container, tensors = opened(content, path.name), subnetwork.tensors
+    parts = {name: int(array.nbytes) for name, array in sorted(container.parts.items())}
+    state = sum(array.nbytes for array in subnetwork.state.values())
+    row: dict[str, Any] = {"ticket": path.name, "bytes_before": path.stat().st_size, "bytes": len(content)}
+    row |= {"arch": subnetwork.arch, "prune": subnetwork.prune, "scope": subnetwork.scope}
+    row |= {"weights": subnetwork.size, "kept": subnetwork.kept, "moved": sum(t.moved for t in tensors)}
+    mask_bound = mask_entropy_bytes(tensors)
+    masks, moved = (bits / 8 for bits in information_of(container))
+    row |= {"parts": parts, "state_numbers_bytes": state}
+    row["independent_bound"] = {"masks": round(mask_bound)}
+    row["independent_bound"]["signs"] = round(sum(map(bits_entropy_bytes, tensors)) - mask_bound)
+    row["model_bound"] = {"masks": round(masks), "signs": round(moved), "contexts": parts["contexts"]}
+    best = min(masks + parts["contexts"], mask_bound) + moved + parts.get("state", 0)
+    best += parts.get("elsewhere", 0) + parts.get("sources", 0)
+    row["allowed"] = round(1.01 * (best + 2000))
+    row["within_allowed"] = len(content) <= row["allowed"]
+    return row
 
 
-def ours(vectors: list[Any], bound: float, repeats: int) -> dict[str, Any]:
-    """Coded size beside the bound, and times."""
-    stream, encoding = timed(lambda: encode_bits(vectors), repeats)
-    counts = counts_of(vectors)
-    found, decoding = timed(lambda: decode_bits(stream, counts), repeats)
-    assert all(np.array_equal(f, v.reshape(-1)) for f, v in zip(found, vectors, strict=True))
-    row: dict[str, Any] = {"bytes": len(stream), "bound": round(bound)}
-    row |= {"encode_seconds": round(encoding, 4), "decode_seconds": round(decoding, 4)}
-    return row | {"over_bound": round(len(stream) / bound, 5) if bound else None}
+def others(subnetwork: Subnetwork, nncodec: str | None, folder: str) -> dict[str, Any]:
+    """The ternary weights by other codecs."""
+    layers = {name: np.sign(weight).astype(np.int8) for name, weight in subnetwork.weights().items()}
+    found: dict[str, Any] = {
+        "lzma": len(lzma.compress(b"".join(layer.tobytes() for layer in layers.values())))
+    }
+    if nncodec:
+        np.savez(f"{folder}/layers.npz", **layers)
+        command = [nncodec, "-c", NNCODEC, f"{folder}/layers.npz"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+        found["nncodec"] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def ternary(subnetwork: Subnetwork) -> dict[str, Any]:
-    """-1, 0 and 1, int8, by layer."""
-    return {name: np.sign(weight).astype(np.int8) for name, weight in subnetwork.weights().items()}
+def times(ticket: str, dense: str, weights: int, repeats: int) -> dict[str, Any]:
+    """Seconds and memory of each work, in a process of its own."""
+    found = {}
+    for name, (setup, work) in WORKS.items():
+        script = TIMED.format(setup=setup, work=work, repeats=repeats)
+        done = subprocess.run(
+            [sys.executable, "-c", script, ticket, dense], capture_output=True, text=True, check=True
+        )
+        said = json.loads(done.stdout)
+        found[name] = {
+            "median_seconds": round(statistics.median(said["seconds"]), 4),
+            "least_seconds": round(min(said["seconds"]), 4),
+            "peak_over_dense": round(said["peak_bytes"] / (4 * weights), 2),
+        }
+    return found
 
 
 def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
-    subnetwork = load_ticket(path)
-    tensors = subnetwork.tensors
-    flips = [t.flips for t in tensors if t.flips is not None]
-    row: dict[str, Any] = {"ticket": path.name, "file_bytes": path.stat().st_size}
-    row |= {"arch": subnetwork.arch, "prune": subnetwork.prune, "scope": subnetwork.scope}
-    row |= {"weights": subnetwork.size, "kept": subnetwork.kept}
-    bound = mask_entropy_bytes(tensors)
-    row["masks"] = ours([t.mask for t in tensors], bound, args.repeats)
-    row["flips"] = ours(flips, sum(map(bits_entropy_bytes, tensors)) - bound, args.repeats)
-    row["state_bytes"] = sum(array.nbytes for array in subnetwork.state.values())
-    layers = ternary(subnetwork)
-    raw = b"".join(layer.tobytes() for layer in layers.values())
-    row["ternary"] = {"zlib": len(zlib.compress(raw, 9)), "lzma": len(lzma.compress(raw))}
-    if args.nncodec:
-        with tempfile.TemporaryDirectory() as folder:
-            np.savez(f"{folder}/layers.npz", **layers)
-            command = [args.nncodec, "-c", NNCODEC, f"{folder}/layers.npz"]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
-        row["ternary"]["nncodec"] = json.loads(done.stdout.splitlines()[-1])
-        coded = row["masks"]["bytes"] + row["flips"]["bytes"]
-        row["of_nncodec"] = round(coded / row["ternary"]["nncodec"]["bytes"], 4)
+    import safetensors.numpy
+    import torch
+
+    subnetwork, digests = load_ticket(path), stored_digests(path)
+    content = ticket_bytes(subnetwork, digests)
+    row = sizes(path, content, subnetwork)
+    with tempfile.TemporaryDirectory() as folder:
+        row["ternary"] = others(subnetwork, args.nncodec, folder)
+        if "nncodec" in row["ternary"]:
+            whole, parts = row["ternary"]["nncodec"]["bytes"], row["parts"]
+            rebuilds = sum(parts.get(n, 0) for n in ("contexts", "masks", "moved", "elsewhere", "sources"))
+            row |= {
+                "weights_of_nncodec": round(rebuilds / whole, 4),
+                "file_of_nncodec": round(len(content) / whole, 4),
+            }
+        if args.repeats:
+            ticket, dense = f"{folder}/ticket.safetensors", f"{folder}/dense"
+            Path(ticket).write_bytes(content)
+            safetensors.numpy.save_file(arrays := subnetwork.arrays(), f"{dense}.safetensors")
+            torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, f"{dense}.pt")
+            row["times"] = times(ticket, dense, subnetwork.size, args.repeats)
     return row
 
 
@@ -103,13 +174,13 @@ def main() -> None:
     )
     parser.add_argument("tickets", nargs="+", type=Path)
     parser.add_argument("--nncodec", help="an interpreter that has nncodec")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=9, help="of what is timed; 0 times nothing")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     rows = []
     for path in args.tickets:
         rows.append(measure(path, args))
-        print(json.dumps(rows[-1], indent=1))
+        print(json.dumps(rows[-1], indent=1), flush=True)
     write_record(args.record, __doc__.splitlines()[0], rows=rows)
 
 

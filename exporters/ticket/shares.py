@@ -71,7 +71,7 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
     sizes = {part: array.nbytes for part, array in container.parts.items()}
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
     names = (layer.name for layer in layers)
-    return dict(zip(names, np.asarray(taken).tolist(), strict=True)), sizes.get(layout.STATE, 0)
+    return dict(zip(names, _whole(np.asarray(taken)), strict=True)), sizes.get(layout.STATE, 0)
 
 
 def information(layers: Sequence[Counts]) -> Floats:
@@ -97,6 +97,14 @@ def _costs(counts: Floats, total: Floats) -> Floats:
     """Bits of one of these, by class."""
     some, all_ = counts.sum(0), total.sum(0)
     return np.where(some > 0, np.log2(np.maximum(all_, 1) / np.maximum(some, 1)), 0.0)
+
+
+def _whole(bytes_: Floats) -> list[float]:
+    """Whole bytes with the same sum: rounded up where most was cut off."""
+    found = np.floor(bytes_)
+    up = np.argsort(found - bytes_, kind="stable")[: round(float((bytes_ - found).sum()))]
+    found[up] += 1
+    return [float(each) for each in found]
 
 
 def _shared(size: int, share: Floats) -> Floats:

@@ -13,7 +13,7 @@ class Sizes:
     """Bytes, which add up to the file's.
 
     Attributes:
-        layers: of the streams of each masked layer, by its name; a fraction where layers share a stream.
+        layers: of the streams of each masked layer, by its name: its share where layers share a stream.
         state: of batch-norm statistics, biases and other arrays.
         header: of names, offsets, CRCs, digests and settings.
     """
@@ -26,7 +26,7 @@ class Sizes:
 def sizes_of(content: bytes, layers: Iterable[str]) -> Sizes:
     """The sizes in a ticket's bytes, which `reader` has found to be in order.
 
-    Layers that share a stream have as much of it as their bits have of its information.
+    Layers that share a stream have as much of it as their bits have of its information, in whole bytes.
 
     Args:
         content: the whole file.
