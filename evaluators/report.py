@@ -15,13 +15,19 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of the model, and of a baseline in the same rounds: `batch` images a call, fixed `threads`."""
+    """Times of the model, and of others in the same rounds: `batch` images a call, fixed `threads`.
+
+    `baseline` is the dense network that the model stands for, `same_shapes` the model's own graph with
+    nothing pruned where that is another; each with the ratio of the model to it.
+    """
 
     batch: int
     threads: int
     model: LatencySamples
     baseline: LatencySamples | None
     ratio: RatioInterval | None
+    same_shapes: LatencySamples | None = None
+    same_shapes_ratio: RatioInterval | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ def _latency(latency: Latency) -> dict[str, Any]:
         "model": _samples(latency.model),
         "baseline": _samples(latency.baseline) if latency.baseline else None,
         "ratio": asdict(latency.ratio) if latency.ratio else None,
+        "same_shapes": _samples(latency.same_shapes) if latency.same_shapes else None,
+        "same_shapes_ratio": asdict(latency.same_shapes_ratio) if latency.same_shapes_ratio else None,
     }
 
 

@@ -1,8 +1,8 @@
 """Verify an exported model: parity, accuracy and latency, judged by limits, in one report."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +51,7 @@ def verify(
     batch_size: int,
     timed: OnnxModel | None = None,
     baseline: OnnxModel | None = None,
+    same_shapes: OnnxModel | None = None,
     latency: LatencySettings | None = None,
     limits: Limits | None = None,
 ) -> VerifyReport:
@@ -67,6 +68,7 @@ def verify(
         batch_size: images per call; a model with a fixed batch gets that instead, and N must divide by it.
         timed: the same file, opened with the threads to time it with; None times `model`.
         baseline: the dense twin, timed beside the model; without it there is no ratio.
+        same_shapes: the model's own graph with nothing pruned, where the dense twin is larger: timed too.
         latency: how to time; None leaves timing out.
         limits: of the gates; None takes the defaults of `Limits`.
 
@@ -76,12 +78,14 @@ def verify(
     """
     limits, timed = limits or Limits(), timed or model
     _require_consistent(timed, images, labels, baseline, latency, limits)
+    if same_shapes:
+        _require_consistent(timed, images, labels, same_shapes, latency, limits)
     expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
     logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
     agreement = 1.0 if limits.min_agreement is None else limits.min_agreement
     parity = compare(expected, logits, limits.max_difference, agreement)
     scores = accuracy(expected, labels), accuracy(logits, labels)
-    timing = _time(timed, baseline, images, latency) if latency else None
+    timing = _time(timed, baseline, same_shapes, images, latency) if latency else None
     return VerifyReport(
         model=str(model.path),
         provider=model.provider,
@@ -113,20 +117,29 @@ def _judge(
     )
 
 
-def _time(model: OnnxModel, baseline: OnnxModel | None, images: Split, settings: LatencySettings) -> Latency:
-    """Time the model, and the baseline if there is one, on the first images."""
+def _time(
+    model: OnnxModel,
+    baseline: OnnxModel | None,
+    same_shapes: OnnxModel | None,
+    images: Split,
+    settings: LatencySettings,
+) -> Latency:
+    """Time the model, and the others if there are any, on the first images."""
     batch = _fixed_batch(model) or 1
     some = np.ascontiguousarray(images[:batch])
-    models: Mapping[str, OnnxModel] = {"model": model} | ({"baseline": baseline} if baseline else {})
+    others = {"baseline": baseline, "same_shapes": same_shapes}
+    models = {"model": model} | {name: other for name, other in others.items() if other}
     samples = measure(
         {name: partial(each.predict, some) for name, each in models.items()},
         seconds=settings.seconds,
         min_rounds=settings.min_rounds,
         seed=settings.seed,
     )
-    twin = samples.get("baseline")
-    ratio = ratio_of_medians(samples["model"], twin, settings.seed) if twin else None
-    return Latency(batch, model.threads, samples["model"], twin, ratio)
+    found: list[Any] = []
+    for name in others:
+        other = samples.get(name)
+        found += [other, ratio_of_medians(samples["model"], other, settings.seed) if other else None]
+    return Latency(batch, model.threads, samples["model"], *found)
 
 
 def _fixed_batch(model: OnnxModel) -> int | None:

@@ -79,6 +79,7 @@ class RunConfig:
     tensorboard: bool = False
     export: tuple[str, ...] = ("onnx",)
     embed_preprocessing: bool = False
+    shrink: bool = True
     provider: str = "auto"
     max_difference: float = 1e-4
     min_agreement: float | None = None

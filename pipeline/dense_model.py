@@ -1,20 +1,27 @@
 """The dense-equivalent ONNX model of a rebuilt ticket: folded, and with metadata that says what it is."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from recycle_pipeline.exporters.onnx.dense import INPUT, OUTPUT, InputSpec, export_dense
+from recycle_pipeline.exporters.onnx.dense import INPUT, OUTPUT, InputSpec, Model, to_onnx, write_model
+from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
 from recycle_pipeline.models.options import SIGN_AGREEMENT
 from recycle_pipeline.models.subnetwork import Subnetwork
 from recycle_pipeline.pipeline.manifest import file_digest
 from recycle_pipeline.pipeline.rebuild import Rebuilt
+from recycle_pipeline.pipeline.shrinking import Shrinking, shrunk_if_equal
 from recycle_pipeline.pipeline.version import VERSION
 
+SHRUNK_FROM = "shrunk_from"  # in the metadata of a shrunk model: what the whole one takes
 BATCHES, BATCH_SIZE = 2, 64  # of random pixels
 USUAL_LOGIT = 10.0  # `fold.TOLERANCE` is meant for logits of this order
 
@@ -37,8 +44,14 @@ def fold_without_images(rebuilt: Rebuilt) -> Folded:
 
 
 def write_dense_model(
-    folded: Folded, subnetwork: Subnetwork, ticket: Path, path: Path, *, embed_preprocessing: bool = False
-) -> None:
+    folded: Folded,
+    subnetwork: Subnetwork,
+    ticket: Path,
+    path: Path,
+    *,
+    embed_preprocessing: bool = False,
+    shrink_on: NDArray[np.uint8] | None = None,
+) -> Shrinking | None:
     """Writes a folded network as ONNX, atomically.
 
     Args:
@@ -47,15 +60,52 @@ def write_dense_model(
         ticket: its file, for its digest.
         path: where.
         embed_preprocessing: whether the model takes uint8 pixels.
+        shrink_on: images (N, C, S, S), real ones where there are, to compare the shrunk model with the
+            whole one on; None writes the whole one.
+
+    Returns:
+        What shrinking did; None where it was not asked for.
 
     Raises:
         RecycleError: it cannot be exported.
         OSError: the file cannot be written.
     """
-    spec = InputSpec(
-        subnetwork.channels, subnetwork.image_size, subnetwork.mean, subnetwork.std, embed_preprocessing
-    )
-    export_dense(folded.network, spec, _metadata(subnetwork, ticket, embed_preprocessing), path)
+    metadata = _metadata(subnetwork, ticket, embed_preprocessing)
+    model = _whole(folded, subnetwork, embed_preprocessing)
+    if shrink_on is None:
+        write_model(model, metadata, path)
+        return None
+    batches = _as_fed(shrink_on, subnetwork, embed_preprocessing)
+    model, shrinking = shrunk_if_equal(model, batches, _agreement(subnetwork))
+    if shrinking.changed:
+        metadata[SHRUNK_FROM] = json.dumps(dataclasses.asdict(shrinking.before))
+    write_model(model, metadata, path)
+    return shrinking
+
+
+def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool) -> None:
+    """Writes the dense twin of the network as it was before any shrinking, to time a model against.
+
+    Raises:
+        RecycleError: it cannot be exported.
+        OSError: the file cannot be written.
+    """
+    write_model(_whole(fold_without_images(rebuilt), rebuilt.subnetwork, embed_preprocessing), {}, path)
+    write_dense_twin(path, path)
+
+
+def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool) -> Model:
+    mean, std = subnetwork.mean, subnetwork.std
+    spec = InputSpec(subnetwork.channels, subnetwork.image_size, mean, std, embedded)
+    return to_onnx(folded.network, spec)
+
+
+def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:
+    """Batches of pixels as the exported model takes them."""
+    from recycle_pipeline.pipeline.stages.verify import normalised
+
+    parts = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
+    return [part if embedded else normalised(part, subnetwork.mean, subnetwork.std) for part in parts]
 
 
 def _agreement(subnetwork: Subnetwork) -> float:
@@ -68,6 +118,13 @@ def _random_batches(subnetwork: Subnetwork) -> list[Tensor]:
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (subnetwork.mean, subnetwork.std))
     pixels = torch.rand(BATCHES, BATCH_SIZE, subnetwork.channels, side, side, generator=generator)
     return [(batch - mean) / std for batch in pixels]
+
+
+def random_pixels(subnetwork: Subnetwork) -> NDArray[np.uint8]:
+    """Images for want of real ones, the same on every call: (N, C, S, S)."""
+    side = subnetwork.image_size
+    generator = np.random.default_rng(0)
+    return generator.integers(0, 256, (BATCH_SIZE, subnetwork.channels, side, side), dtype=np.uint8)
 
 
 def _metadata(subnetwork: Subnetwork, ticket: Path, embedded: bool) -> dict[str, str]:

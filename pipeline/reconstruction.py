@@ -66,10 +66,11 @@ def rebuilt_and_written(ticket: Path, output: Path | None, arch: str | None = No
 
 
 def _as_model(ticket: Path, output: Path, arch: str | None) -> Reconstruction:
-    from recycle_pipeline.pipeline.dense_model import fold_without_images, write_dense_model
+    from recycle_pipeline.pipeline.dense_model import fold_without_images, random_pixels, write_dense_model
     from recycle_pipeline.pipeline.rebuild import rebuild
 
     rebuilt = rebuild(ticket, arch=arch)
     folded = fold_without_images(rebuilt)
-    write_dense_model(folded, rebuilt.subnetwork, ticket, output)
+    pixels = random_pixels(rebuilt.subnetwork)
+    write_dense_model(folded, rebuilt.subnetwork, ticket, output, shrink_on=pixels)
     return Reconstruction(len(rebuilt.arrays), rebuilt.subnetwork.seed, folded.reason)

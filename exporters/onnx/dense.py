@@ -23,6 +23,8 @@ IR_VERSION = 10
 INPUT = "images"
 OUTPUT = "logits"
 
+Model = onnx.ModelProto  # for those who may not import onnx
+
 
 @dataclass(frozen=True)
 class InputSpec:
@@ -70,7 +72,16 @@ def export_dense(network: nn.Module, spec: InputSpec, metadata: Mapping[str, str
         RecycleError: the network cannot be exported, or the result fails ONNX's checker.
         OSError: the file cannot be written.
     """
-    model = to_onnx(network, spec)
+    write_model(to_onnx(network, spec), metadata, path)
+
+
+def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path) -> None:
+    """Stamps a model in place, checks it and writes it as one file, atomically.
+
+    Raises:
+        RecycleError: it fails ONNX's checker.
+        OSError: the file cannot be written.
+    """
     stamp(model, metadata)
     try:
         onnx.checker.check_model(model, full_check=True)

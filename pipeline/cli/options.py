@@ -236,6 +236,12 @@ EXPORT = section(
         **FLAG,
         help="The model takes uint8 pixels and normalises inside the graph.",
     ),
+    click.option(
+        "--shrink/--no-shrink",
+        **FLAG,
+        help="Remove filters and channels that the mask has made dead, exactly; --no-shrink keeps shapes. "
+        "[shrink]",
+    ),
 )
 VERIFY = section(
     "Verify",

@@ -84,6 +84,7 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         rows.append(("ticket", text))
     for form, count in export.get("bytes", {}).items():
         rows.append((form, f"{result.folder.model(form)}  {size(count)}"))
+    rows += _shrinking_rows(export.get("shrinking"))
     rows.append(("run folder", str(result.folder.root)))
     return rows
 
@@ -113,6 +114,16 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
     ]
 
 
+def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What was removed from the model, where anything was."""
+    if not shrinking or shrinking["before"] == shrinking["after"]:
+        return []
+    before, after = shrinking["before"], shrinking["after"]
+    parts = (("filters", "filters"), ("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
+    text = ", ".join(f"{compact(after[key])} of {compact(before[key])} {word}" for key, word in parts)
+    return [("shrunk", f"to {text}; logits within {shrinking['difference']:.1e}")]
+
+
 def _published(preset: dict[str, Any]) -> str:
     """What a preset's source says, and which of its settings were changed."""
     top1, trust = preset["expected_top1"], preset["expected_trust"]
@@ -131,8 +142,16 @@ def _latency(verify: dict[str, Any]) -> str:
     return (
         f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms; ratio "
         f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
-        f"batch 1, {threads}, provider {verify['provider']}, {verify['latency_n']} rounds"
+        f"batch 1, {threads}, provider {verify['provider']}, {verify['latency_n']} rounds{_shapes(verify)}"
     )
+
+
+def _shapes(verify: dict[str, Any]) -> str:
+    """How much of a shrunk model's speed its shapes are, where it was shrunk."""
+    if "same_shapes_ms" not in verify:
+        return ""
+    ms, ratio = verify["same_shapes_ms"], verify["same_shapes_ratio"]
+    return f"\nthe shrunk shapes with nothing pruned: {ms:.2f} ms; ratio {ratio:.2f}"
 
 
 def described(subnetwork: "Subnetwork") -> str:

@@ -37,17 +37,21 @@ def _work(context: Context) -> dict[str, Any]:
     if folded.reason:
         context.reporter.stage("export", f"note: batch norm stays unfolded: {folded.reason}")
     for form in config.export:
-        write_dense_model(
+        shrinking = write_dense_model(
             folded,
             rebuilt.subnetwork,
             context.folder.ticket,
             context.folder.model(form),
             embed_preprocessing=config.embed_preprocessing,
+            shrink_on=np.asarray(_some_images(context)) if config.shrink else None,
         )
+        if shrinking and shrinking.note:
+            context.reporter.stage("export", f"note: not shrunk: {shrinking.note}")
     return {
         "batch_norms_folded": folded.batch_norms,
         "fold_note": folded.reason,
         "fold_max_difference": folded.difference,
+        "shrinking": shrinking.to_json() if shrinking else None,
         "bytes": {form: context.folder.model(form).stat().st_size for form in config.export},
     }
 
@@ -59,15 +63,19 @@ def _real_batches(context: Context) -> "list[Tensor]":
     from recycle_pipeline.pipeline.search.batches import Normalise
 
     normalise = Normalise(context.images, torch.device("cpu"))
-    some = context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE]
-    pixels = torch.from_numpy(np.asarray(some))
+    pixels = torch.from_numpy(np.asarray(_some_images(context)))
     return [normalise(part) for part in torch.split(pixels, FOLD_BATCH_SIZE)]
+
+
+def _some_images(context: Context) -> Any:
+    return context.images.test_images[: FOLD_BATCHES * FOLD_BATCH_SIZE]
 
 
 EXPORT = Stage(
     "export",
-    schema=1,
-    config_keys=("export", "embed_preprocessing"),
+    schema=2,
+    config_keys=("export", "embed_preprocessing", "shrink"),
+    unsaid={"shrink": True},
     inputs=_inputs,
     outputs=_outputs,
     work=_work,

@@ -52,6 +52,7 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.evaluators.session import best_provider, open_session
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
     from recycle_pipeline.exporters.onnx.twin import write_dense_twin
+    from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM, write_whole_twin
     from recycle_pipeline.pipeline.rebuild import rebuild
 
     config, folder, images = context.config, context.folder, context.images
@@ -70,8 +71,11 @@ def _work(context: Context) -> dict[str, Any]:
     reference = _torch_logits(rebuilt.network, pixels)
     fed = Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels
     with tempfile.TemporaryDirectory() as scratch:
-        twin_path = Path(scratch) / "dense-twin.onnx"
-        write_dense_twin(model_path, twin_path)
+        twin_path, shapes_path = Path(scratch) / "dense-twin.onnx", Path(scratch) / "same-shapes.onnx"
+        shrunk = SHRUNK_FROM in model.metadata
+        write_dense_twin(model_path, shapes_path if shrunk else twin_path)
+        if shrunk:
+            write_whole_twin(rebuilt, twin_path, embed_preprocessing=model.input_dtype == np.uint8)
         report = verify(
             model,
             reference,
@@ -80,6 +84,7 @@ def _work(context: Context) -> dict[str, Any]:
             batch_size=BATCH_SIZE,
             timed=open_session(model_path, provider, TIMED_THREADS),
             baseline=open_session(twin_path, provider, TIMED_THREADS),
+            same_shapes=open_session(shapes_path, provider, TIMED_THREADS) if shrunk else None,
             latency=LatencySettings(seconds=LATENCY_SECONDS),
             limits=Limits(
                 max_difference=config.max_difference,
@@ -112,6 +117,16 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "latency_ratio": latency["ratio"],
         "latency_n": latency["model"]["n"],
         "threads": latency["threads"],
+    } | _same_shapes(latency)
+
+
+def _same_shapes(latency: dict[str, Any]) -> dict[str, float]:
+    """Of a shrunk model, beside the dense network that it stands for: its own shapes with nothing pruned."""
+    if not latency.get("same_shapes"):
+        return {}
+    return {
+        "same_shapes_ms": latency["same_shapes"]["median_ms"],
+        "same_shapes_ratio": latency["same_shapes_ratio"]["ratio"],
     }
 
 

@@ -58,6 +58,7 @@ FIELDS = {
     "tensorboard": st.booleans(),
     "export": st.just(("onnx",)),
     "embed_preprocessing": st.booleans(),
+    "shrink": st.booleans(),
     "provider": st.sampled_from(settings.PROVIDERS),
     "max_difference": AMOUNT,
     "min_agreement": st.none() | st.floats(0, 1),

@@ -54,6 +54,7 @@ export = [
     "onnx",
 ]
 embed_preprocessing = false
+shrink = true
 provider = "auto"
 max_difference = 0.0001
 max_accuracy_drop = 0.005
@@ -209,7 +210,9 @@ def test_run_prints_what_people_ask_first(command, run_copy, same_run):
         r"^parity +logits differ by at most \d\.\de-0\d, same top-1 on 100\.00%",
         r"^latency +\d+\.\d\d ms, dense twin \d+\.\d\d ms",
         r"^ticket +mine/ticket\.safetensors  \d+\.\d kB, \d+x smaller than the dense weights",
-        r"^onnx +mine/onnx/model\.onnx  1\.47 MB",
+        r"^onnx +mine/onnx/model\.onnx  1\.31 MB",
+        r"^shrunk +to \d+ of 128 filters, 327\.9k of 367\.7k parameters, 1\.65M of 2\.73M multiply-adds; "
+        r"logits within \d\.\de-0\d$",
         r"^run folder +mine",
     ):
         assert re.search(pattern, out, re.MULTILINE), (pattern, out)
