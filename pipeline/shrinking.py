@@ -78,7 +78,9 @@ def _logits(found: Shrunk, model: Model, batches: Sequence[NDArray[Any]]) -> lis
     with tempfile.TemporaryDirectory() as scratch:
         for name, each in (("whole", model), ("shrunk", found.model)):
             path = Path(scratch) / f"{name}.onnx"
-            write_model(each, {}, path)
+            copy = Model()
+            copy.CopyFrom(each)  # what is written is stamped anew
+            write_model(copy, {}, path)
             opened = open_session(path, "cpu")
             logits.append(np.concatenate([opened.predict(batch) for batch in batches]))
     return logits

@@ -112,10 +112,29 @@ def test_the_baseline_is_timed_in_the_same_rounds(model, write_linear, weights, 
     assert report.verdicts[3].outcome == "passed"
 
 
+def test_a_model_of_other_shapes_than_its_twin_is_timed_beside_both(
+    model, write_linear, weights, reference, images, labels
+):
+    baseline = open_session(write_linear(weights, name="dense.onnx"), "cpu", threads=1)
+    shapes = open_session(write_linear(weights, name="shapes.onnx"), "cpu", threads=1)
+    others = {"baseline": baseline, "same_shapes": shapes}
+    limits = Limits(max_slowdown=1000.0)
+    report = verify(model, reference, images, labels, batch_size=20, **others, latency=QUICK, limits=limits)
+    timing = report.latency
+    assert timing is not None and timing.same_shapes is not None and timing.same_shapes_ratio is not None
+    assert timing.model.n == timing.same_shapes.n == timing.same_shapes_ratio.n == 12
+    plain = report.to_json()["latency"]
+    assert plain["same_shapes"]["n"] == plain["same_shapes_ratio"]["n"] == 12
+    more = open_session(write_linear(weights, name="more.onnx"), "cpu", threads=2)
+    with pytest.raises(UsageFault, match=r"with 1 threads, the baseline .*more"):
+        verify(model, reference, images, labels, batch_size=20, same_shapes=more, latency=QUICK)
+
+
 def test_a_model_alone_is_timed_without_a_ratio(model, reference, images, labels):
     timing = verify(model, reference, images, labels, batch_size=20, latency=QUICK).latency
     assert timing is not None and timing.model.n == 12
     assert timing.baseline is None and timing.ratio is None
+    assert timing.same_shapes is None and timing.same_shapes_ratio is None
 
 
 def test_a_model_with_a_fixed_batch_is_run_and_timed_with_it(
@@ -140,7 +159,7 @@ SCHEMA_1 = {
     "accuracy": "reference model",
     "accuracy.model": "top1 correct n low high",
     "parity": "max_difference mean_difference agreement top1_agreement n tolerance passed",
-    "latency": "batch threads model baseline ratio",
+    "latency": "batch threads model baseline ratio same_shapes same_shapes_ratio",
     "latency.model": "n median_ms p90_ms p99_ms spread warm_up_rounds settled samples_ms",
     "latency.ratio": "ratio low high n",
     "verdicts.0": "name outcome value limit sentence",
