@@ -19,6 +19,8 @@ from recycle_pipeline.models.errors import UsageFault
 
 __all__ = ["LatencySettings", "Limits", "VerifyReport", "verify"]
 
+ANY_DIFFERENCE = float(np.finfo(np.float64).max)
+
 
 @dataclass(frozen=True)
 class LatencySettings:
@@ -83,7 +85,8 @@ def verify(
     expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
     logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
     agreement = 1.0 if limits.min_agreement is None else limits.min_agreement
-    parity = compare(expected, logits, limits.max_difference, agreement)
+    tolerance = ANY_DIFFERENCE if limits.max_difference is None else limits.max_difference
+    parity = compare(expected, logits, tolerance, agreement)
     scores = accuracy(expected, labels), accuracy(logits, labels)
     timing = _time(timed, baseline, same_shapes, images, latency) if latency else None
     return VerifyReport(

@@ -12,9 +12,9 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.pipeline.checks import check_at_least, check_between, check_choice, check_prune, option
 from recycle_pipeline.pipeline.defaults import LARGEST_STEP, filled
+from recycle_pipeline.pipeline.forms import ALL, FORMS, wanted_forms
 from recycle_pipeline.pipeline.presets import find_preset
 
-FORMS = ("onnx",)
 PROVIDERS = ("auto", "cpu", "cuda")
 SUBNETWORKS = ("binary", "continuous")
 SCORE_RULES = ("magnitude", "signed")
@@ -111,7 +111,8 @@ class RunConfig:
         if not self.export:
             raise UsageFault(f"{option('export')} names no form: expected one or more of {', '.join(FORMS)}")
         for form in self.export:
-            check_choice("export", form, FORMS)
+            check_choice("export", form, (*FORMS, ALL))
+        object.__setattr__(self, "export", wanted_forms(self.export))
         if not DEVICE.fullmatch(self.device):
             raise UsageFault(f"{option('device')} {self.device!r}: expected auto, cpu, cuda or cuda:N")
         check_at_least("epochs", self.epochs, 1)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recycle_pipeline.exporters.onnx.dense import INPUT, OUTPUT, InputSpec, Model, to_onnx, write_model
+from recycle_pipeline.exporters.onnx.dense import (
+    INPUT,
+    OUTPUT,
+    InputSpec,
+    Model,
+    stamp,
+    to_onnx,
+    write_model,
+)
+from recycle_pipeline.exporters.onnx.forms import Dense, write_form
+from recycle_pipeline.exporters.onnx.int8 import Batch
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
+from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
 from recycle_pipeline.models.options import SIGN_AGREEMENT
 from recycle_pipeline.models.subnetwork import Subnetwork
+from recycle_pipeline.pipeline.data.prepared import normalised
+from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.manifest import file_digest
 from recycle_pipeline.pipeline.rebuild import Rebuilt
 from recycle_pipeline.pipeline.shrinking import Shrinking, shrunk_if_equal
@@ -44,43 +57,62 @@ def fold_without_images(rebuilt: Rebuilt) -> Folded:
 
 
 def write_dense_model(
-    folded: Folded,
-    subnetwork: Subnetwork,
-    ticket: Path,
-    path: Path,
-    *,
-    embed_preprocessing: bool = False,
-    shrink_on: NDArray[np.uint8] | None = None,
-) -> Shrinking | None:
-    """Writes a folded network as ONNX, atomically.
+    folded: Folded, subnetwork: Subnetwork, ticket: Path, path: Path, *, shrink_on: NDArray[np.uint8]
+) -> None:
+    """Writes a folded network as ONNX, shrunk and atomically; it takes normalised images.
 
     Args:
         folded: of the ticket.
         subnetwork: what the ticket says.
         ticket: its file, for its digest.
         path: where.
-        embed_preprocessing: whether the model takes uint8 pixels.
-        shrink_on: images (N, C, S, S), real ones where there are, to compare the shrunk model with the
-            whole one on; None writes the whole one.
-
-    Returns:
-        What shrinking did; None where it was not asked for.
+        shrink_on: images (N, C, S, S) to compare the shrunk model with the whole one on.
 
     Raises:
         RecycleError: it cannot be exported.
         OSError: the file cannot be written.
     """
+    made_of, _ = dense(folded, subnetwork, ticket, list, shrink_on=shrink_on)
+    write_form(DENSE, made_of, path)
+
+
+def dense(
+    folded: Folded,
+    subnetwork: Subnetwork,
+    ticket: Path,
+    batches: Callable[[], Iterable[Batch]],
+    *,
+    embed_preprocessing: bool = False,
+    shrink_on: NDArray[np.uint8] | None = None,
+) -> tuple[Dense, Shrinking | None]:
+    """What every form of a folded network's model is made of.
+
+    Args:
+        folded: of the ticket.
+        subnetwork: what the ticket says.
+        ticket: its file, for its digest.
+        batches: training images as the model takes them, for those forms that look at some.
+        embed_preprocessing: whether the model takes uint8 pixels.
+        shrink_on: images (N, C, S, S), real ones where there are, to compare the shrunk model with the
+            whole one on; None keeps the whole one.
+
+    Returns:
+        The models; and what shrinking did, None where it was not asked for.
+
+    Raises:
+        RecycleError: it cannot be exported.
+    """
     metadata = _metadata(subnetwork, ticket, embed_preprocessing)
-    model = _whole(folded, subnetwork, embed_preprocessing)
-    if shrink_on is None:
-        write_model(model, metadata, path)
-        return None
-    batches = _as_fed(shrink_on, subnetwork, embed_preprocessing)
-    model, shrinking = shrunk_if_equal(model, batches, _agreement(subnetwork))
-    if shrinking.changed:
-        metadata[SHRUNK_FROM] = json.dumps(dataclasses.asdict(shrinking.before))
-    write_model(model, metadata, path)
-    return shrinking
+    whole = model = _whole(folded, subnetwork, embed_preprocessing)
+    stamp(whole, metadata)
+    shrinking = None
+    if shrink_on is not None:
+        fed = _as_fed(shrink_on, subnetwork, embed_preprocessing)
+        model, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork))
+        if shrinking.changed and model is not whole:
+            stamp(model, metadata | {SHRUNK_FROM: json.dumps(dataclasses.asdict(shrinking.before))})
+    keys = {f"{each.name}.weight": stream_key(subnetwork.seed, each.name) for each in subnetwork.tensors}
+    return Dense(model, whole, keys, batches), shrinking
 
 
 def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool) -> None:
@@ -102,8 +134,6 @@ def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool) -> Model:
 
 def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:
     """Batches of pixels as the exported model takes them."""
-    from recycle_pipeline.pipeline.stages.verify import normalised
-
     parts = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
     return [part if embedded else normalised(part, subnetwork.mean, subnetwork.std) for part in parts]
 

@@ -20,6 +20,7 @@ from recycle_pipeline.pipeline.config import (
     SCORE_RULES,
     SUBNETWORKS,
 )
+from recycle_pipeline.pipeline.forms import FORMS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
@@ -229,7 +230,10 @@ RECIPE = section(
 EXPORT = section(
     "Export",
     click.option(
-        "--export", multiple=True, help="Form to write; repeat, or give a comma list. Known: onnx. [onnx]"
+        "--export",
+        multiple=True,
+        help=f"Form to write beside onnx, which is always written; repeat, or give a comma list. Known: "
+        f"{', '.join(FORMS)}, or all (see docs/onnx-forms.md). [onnx]",
     ),
     click.option(
         "--embed-preprocessing/--no-embed-preprocessing",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from recycle_pipeline.pipeline.stages.stage import Context
 
 SCOPE_WORDS = {"layer": "per layer", "global": "over all layers"}
-INDENT = 12  # columns: the name of a row
+INDENT = 12  # columns: the name of a row, at the least
 
 
 def show_after(plan: "Plan", as_json: bool) -> None:
@@ -55,12 +55,13 @@ def _show(result: "RunResult", as_json: bool) -> None:
 
 def print_result(result: "RunResult") -> None:
     """What a run came to: kept weights, accuracy, parity, latency, and where the files are."""
-    out = console()
-    for name, text in result_rows(result):
-        first, *rest = (hanging(line, INDENT, out) for line in text.split("\n"))
-        out.print(Text.assemble((f"{name:{INDENT}}", "bold"), first), soft_wrap=True)
+    out, rows = console(), result_rows(result)
+    indent = max(INDENT, *(len(name) + 2 for name, _ in rows))
+    for name, text in rows:
+        first, *rest = (hanging(line, indent, out) for line in text.split("\n"))
+        out.print(Text.assemble((f"{name:{indent}}", "bold"), first), soft_wrap=True)
         for line in rest:
-            out.print(Text(" " * INDENT + line), soft_wrap=True)
+            out.print(Text(" " * indent + line), soft_wrap=True)
 
 
 def result_rows(result: "RunResult") -> list[tuple[str, str]]:
@@ -83,7 +84,10 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         text = f"{result.ticket}  {size(pack['bytes'])}, {smaller:.0f}x smaller than the dense weights"
         rows.append(("ticket", text))
     for form, count in export.get("bytes", {}).items():
-        rows.append((form, f"{result.folder.model(form)}  {size(count)}"))
+        found = verify.get("forms", {}).get(form)
+        path = found["rejected"] if found and "rejected" in found else result.folder.model(form)
+        rows.append((form, f"{path}  {size(count)}{_form(found) if found else ''}"))
+    rows += [(form, f"none: {why}") for form, why in export.get("missing", {}).items()]
     rows += _shrinking_rows(export.get("shrinking"))
     rows.append(("run folder", str(result.folder.root)))
     return rows
@@ -122,6 +126,16 @@ def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
     parts = (("filters", "filters"), ("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
     text = ", ".join(f"{compact(after[key])} of {compact(before[key])} {word}" for key, word in parts)
     return [("shrunk", f"to {text}; logits within {shrinking['difference']:.1e}")]
+
+
+def _form(found: dict[str, Any]) -> str:
+    """What a form buys, beside `onnx`."""
+    if "rejected" in found:
+        return ", REJECTED"
+    exact = "the same logits" if not found["max_difference"] else f"{found['top1']:.2%}"
+    ratio = found["latency_ratio"]
+    text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {found['speed']} "
+    return text + f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f})"
 
 
 def _published(preset: dict[str, Any]) -> str:

@@ -27,3 +27,12 @@ class Prepared:
 
     def __getitem__(self, index: slice, /) -> NDArray[Any]:
         return self._change(np.asarray(self._images[index]))
+
+
+def normalised(
+    pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]
+) -> NDArray[np.float32]:
+    """(N, C, S, S) uint8 to float32 (pixels / 255 - mean) / std."""
+    shape = (1, -1, 1, 1)
+    centres, spreads = (np.array(values, np.float32).reshape(shape) for values in (mean, std))
+    return (pixels.astype(np.float32) / np.float32(255) - centres) / spreads

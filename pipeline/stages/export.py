@@ -1,16 +1,26 @@
-"""Stage `export`: ticket.safetensors to onnx/model.onnx, by way of the rebuilt and folded network."""
+"""Stage `export`: ticket.safetensors to the forms in onnx/, by way of the rebuilt and folded network."""
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.registry import is_custom
+from recycle_pipeline.pipeline.data.prepared import normalised
+from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from recycle_pipeline.exporters.onnx.forms import Dense
+    from recycle_pipeline.exporters.onnx.int8 import Batch
+    from recycle_pipeline.models.subnetwork import Subnetwork
+
+CALIBRATION_IMAGES, CALIBRATION_BATCH = 512, 64
 FOLD_BATCHES = 4
 FOLD_BATCH_SIZE = 128
 
@@ -21,39 +31,73 @@ def _inputs(context: Context) -> dict[str, str]:
 
 
 def _outputs(context: Context) -> list[Path]:
-    return [context.folder.model(form) for form in context.config.export]
+    """Of all forms together those that the network has not are missing."""
+    return [path for form in context.config.export if (path := context.folder.model(form)).is_file()]
 
 
 def _work(context: Context) -> dict[str, Any]:
-    from recycle_pipeline.pipeline.dense_model import fold, write_dense_model
+    from recycle_pipeline.pipeline.dense_model import dense, fold
     from recycle_pipeline.pipeline.rebuild import rebuild
 
-    config = context.config
+    config, folder = context.config, context.folder
     context.reporter.stage("export", f"rebuild from the ticket, fold, write {', '.join(config.export)}")
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
-    rebuilt = rebuild(context.folder.ticket, arch=custom)
+    rebuilt = rebuild(folder.ticket, arch=custom)
     check_data(context, rebuilt.subnetwork)
     folded = fold(rebuilt, _real_batches(context))
     if folded.reason:
         context.reporter.stage("export", f"note: batch norm stays unfolded: {folded.reason}")
-    for form in config.export:
-        shrinking = write_dense_model(
-            folded,
-            rebuilt.subnetwork,
-            context.folder.ticket,
-            context.folder.model(form),
-            embed_preprocessing=config.embed_preprocessing,
-            shrink_on=np.asarray(_some_images(context)) if config.shrink else None,
-        )
-        if shrinking and shrinking.note:
-            context.reporter.stage("export", f"note: not shrunk: {shrinking.note}")
+    made_of, shrinking = dense(
+        folded,
+        rebuilt.subnetwork,
+        folder.ticket,
+        partial(_calibration, context, rebuilt.subnetwork),
+        embed_preprocessing=config.embed_preprocessing,
+        shrink_on=np.asarray(_some_images(context)) if config.shrink else None,
+    )
+    if shrinking and shrinking.note:
+        context.reporter.stage("export", f"note: not shrunk: {shrinking.note}")
+    missing = _write(context, made_of)
     return {
         "batch_norms_folded": folded.batch_norms,
         "fold_note": folded.reason,
         "fold_max_difference": folded.difference,
         "shrinking": shrinking.to_json() if shrinking else None,
-        "bytes": {form: context.folder.model(form).stat().st_size for form in config.export},
+        "bytes": {form: folder.model(form).stat().st_size for form in config.export if form not in missing},
+        "missing": missing,
     }
+
+
+def _write(context: Context, made_of: "Dense") -> dict[str, str]:
+    """Writes the forms, and removes what an export before left; returns why which are missing.
+
+    Raises:
+        RecycleError: the network has not one of those asked for; where all are, it is told and left out.
+    """
+    from recycle_pipeline.exporters.onnx.forms import write_form
+
+    folder, wanted = context.folder, context.config.export
+    for path in (*(folder.model(form) for form in FORMS), *folder.rejections()):
+        path.unlink(missing_ok=True)
+    missing = {}
+    for form in wanted:
+        try:
+            write_form(form, made_of, folder.model(form))
+        except RecycleError as error:
+            if len(wanted) < len(FORMS):
+                raise
+            missing[form] = str(error)
+            context.reporter.stage("export", f"note: no {form}: {error}")
+    return missing
+
+
+def _calibration(context: Context, subnetwork: "Subnetwork") -> "Iterator[Batch]":
+    """Training images, evenly over the split, as the model takes them."""
+    train, raw = context.images.train_images, context.config.embed_preprocessing
+    chosen = np.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).astype(int)
+    for numbers in np.array_split(chosen, -(-len(chosen) // CALIBRATION_BATCH)):
+        pixels = np.stack([train[number] for number in numbers])
+        yield pixels if raw else normalised(pixels, subnetwork.mean, subnetwork.std)
 
 
 def _real_batches(context: Context) -> "list[Tensor]":

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,15 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.registry import is_custom
-from recycle_pipeline.pipeline.data.prepared import Prepared
+from recycle_pipeline.pipeline.data.prepared import Prepared, normalised
+from recycle_pipeline.pipeline.forms import DENSE
+from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from recycle_pipeline.evaluators.onnx_model import OnnxModel
 
 BATCH_SIZE = 256
 LATENCY_SECONDS = 3.0
@@ -27,7 +32,10 @@ def _inputs(context: Context) -> dict[str, str]:
     folder = context.folder
     return {
         "ticket": input_file(context, folder.ticket, "pack"),
-        "model": input_file(context, folder.model("onnx"), "export"),
+        **{
+            "model" if form == DENSE else form: input_file(context, folder.model(form), "export")
+            for form in _forms(context)
+        },
         "data": context.images.digest(),
         "measured": _measured_by(context),
         **arch_input(context),
@@ -54,6 +62,7 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.exporters.onnx.twin import write_dense_twin
     from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM, write_whole_twin
     from recycle_pipeline.pipeline.rebuild import rebuild
+    from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
 
     config, folder, images = context.config, context.folder, context.images
     provider, reason = best_provider(config.provider)
@@ -94,10 +103,40 @@ def _work(context: Context) -> dict[str, Any]:
                 max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
             ),
         )
+    against = Against(
+        reference,
+        model,
+        shrunk,
+        open_session(model_path, provider, TIMED_THREADS),
+        fed,
+        images.test_labels,
+        config.max_difference,
+        LATENCY_SECONDS,
+    )
+    forms, verdicts = verify_forms(
+        folder,
+        _forms(context),
+        against,
+        partial(_opened, provider),
+        BATCH_SIZE,
+        lambda name: context.reporter.stage("verify", f"{folder.relative(folder.model(name))} against onnx"),
+    )
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
-    write_text(folder.verify, json.dumps(content, indent=1) + "\n")
-    raise_for(report.verdicts)
-    return summary(content)
+    write_text(folder.verify, json.dumps(content | {"forms": forms}, indent=1) + "\n")
+    raise_for([*report.verdicts, *verdicts])
+    return summary(content | {"forms": forms})
+
+
+def _forms(context: Context) -> list[str]:
+    """Those that the export wrote."""
+    export = read_manifest(context.folder.manifest).stages.get("export")
+    return list(export.facts["bytes"]) if export else [DENSE]
+
+
+def _opened(provider: str, path: Path, threads: int | None) -> "OnnxModel":
+    from recycle_pipeline.evaluators.session import open_session
+
+    return open_session(path, provider, threads)
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +156,7 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "latency_ratio": latency["ratio"],
         "latency_n": latency["model"]["n"],
         "threads": latency["threads"],
+        "forms": report.get("forms", {}),
     } | _same_shapes(latency)
 
 
@@ -137,17 +177,8 @@ def read_summary(path: Path) -> dict[str, Any]:
         flat = found | {name: found["latency_ratio"][name] for name in ("ratio", "low", "high")}
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
-    kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict}
+    kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict, "forms": dict}
     return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}
-
-
-def normalised(
-    pixels: NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]
-) -> NDArray[np.float32]:
-    """(N, C, S, S) uint8 to float32 (pixels / 255 - mean) / std."""
-    shape = (1, -1, 1, 1)
-    centres, spreads = (np.array(values, np.float32).reshape(shape) for values in (mean, std))
-    return (pixels.astype(np.float32) / np.float32(255) - centres) / spreads
 
 
 def _torch_logits(network: "nn.Module", pixels: Prepared) -> NDArray[np.float32]:
@@ -169,7 +200,7 @@ def _has_gpu() -> bool:
 
 VERIFY = Stage(
     "verify",
-    schema=1,
+    schema=2,
     config_keys=(
         "provider",
         "max_difference",

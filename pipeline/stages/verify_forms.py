@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
 
+SAME_SPEED = 0.02  # difference of latencies that is not worth a word
 Open = Callable[[Path, int | None], "OnnxModel"]
 
 
@@ -29,6 +30,7 @@ class Against:
     Attributes:
         torch_logits: (N, K), of the rebuilt network.
         dense: `onnx`, as opened for logits.
+        shrunk: whether it was.
         timed: the same, as opened for timing.
         images: as the models take them.
         labels: (N,) classes.
@@ -38,6 +40,7 @@ class Against:
 
     torch_logits: "NDArray[np.float32]"
     dense: "OnnxModel"
+    shrunk: bool
     timed: "OnnxModel"
     images: "Split"
     labels: "NDArray[np.int64]"
@@ -46,7 +49,12 @@ class Against:
 
 
 def verify_forms(
-    folder: RunFolder, names: list[str], against: Against, open_: Open, batch_size: int
+    folder: RunFolder,
+    names: list[str],
+    against: Against,
+    open_: Open,
+    batch_size: int,
+    begins: Callable[[str], None],
 ) -> tuple[dict[str, Any], list["Verdict"]]:
     """Judges forms, and moves those that break their promise to `rejected/`, with the reason beside them.
 
@@ -56,6 +64,7 @@ def verify_forms(
         against: what they are compared with.
         open_: a model for logits, or with that many threads for timing.
         batch_size: images per call.
+        begins: told the name of each form before its turn.
 
     Returns:
         What was found of each form, plain types; and the verdicts of all, each with its form's name.
@@ -68,6 +77,7 @@ def verify_forms(
     dense_logits = predict_all(against.dense.predict, against.images, batch_size)
     found, verdicts = {}, list["Verdict"]()
     for name in others:
+        begins(name)
         report = _report(FORMS[name], folder.model(name), against, dense_logits, open_, batch_size)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
         found[name] = _entry(FORMS[name], folder, report)
@@ -88,7 +98,7 @@ def _report(
     from recycle_pipeline.evaluators.gates import Limits
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
 
-    if form.exact:
+    if form.exact and not (form.whole and against.shrunk):
         limits, reference = Limits(max_difference=0.0), dense_logits
     elif form.accuracy_drop is not None:
         limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
@@ -111,12 +121,14 @@ def _report(
 def _entry(form: Form, folder: RunFolder, report: "VerifyReport") -> dict[str, Any]:
     size, dense = (folder.model(name).stat().st_size for name in (form.name, DENSE))
     latency = report.latency
+    exact = any(v.name == "max_difference" and v.limit == 0 for v in report.verdicts)
     assert latency is not None and latency.ratio is not None and latency.baseline is not None
     return {
         "file": folder.relative(folder.model(form.name)),
         "bytes": size,
         "share_of_dense": size / dense,
-        "compared_with": DENSE if form.exact or form.accuracy_drop is not None else "torch",
+        "compared_with": DENSE if exact or form.accuracy_drop is not None else "torch",
+        "exact": exact,
         "max_difference": report.parity.max_difference,
         "top1_agreement": report.parity.top1_agreement,
         "top1": report.accuracy.top1,
@@ -132,7 +144,7 @@ def _entry(form: Form, folder: RunFolder, report: "VerifyReport") -> dict[str, A
 
 def _speed(low: float, high: float) -> str:
     """What an interval of ratios to `onnx` allows to be said."""
-    return "faster" if high < 1.0 else "slower" if low > 1.0 else "the same"
+    return "faster" if high < 1.0 - SAME_SPEED else "slower" if low > 1.0 + SAME_SPEED else "as fast"
 
 
 def _reject(folder: RunFolder, name: str, verdicts: list["Verdict"]) -> str:

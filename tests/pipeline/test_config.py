@@ -78,7 +78,7 @@ REFUSALS = [
     ({"reuse": "hybrid", "reuse_rate": 1.01}, "--reuse-rate 1.01: expected more than 0 and at most 1"),
     ({"scope": "all"}, "--scope 'all': expected one of layer, global"),
     ({"provider": "tensorrt"}, "--provider 'tensorrt': expected one of auto, cpu, cuda"),
-    ({"export": ("onnx", "onxn")}, "--export 'onxn': expected one of onnx (did you mean onnx?)"),
+    ({"export": ("onnx", "onxn")}, "--export 'onxn': expected one of onnx, onnx-compact, onnx-seed, "),
     ({"device": "gpu"}, "--device 'gpu': expected auto, cpu, cuda or cuda:N"),
     ({"device": "cuda:"}, "--device 'cuda:': expected auto, cpu, cuda or cuda:N"),
     ({"device": "cpu "}, "--device 'cpu ': expected auto, cpu, cuda or cuda:N"),

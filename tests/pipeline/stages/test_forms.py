@@ -1,0 +1,120 @@
+"""The forms of `--export` from the command to the verdict: made, compared with `onnx`, rejected."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
+from recycle_pipeline.pipeline.manifest import read_manifest
+from recycle_pipeline.pipeline.run_folder import RunFolder
+
+
+@pytest.fixture
+def all_forms(command, run_copy):
+    """The copy of a finished run after `export --export all` and `verify`."""
+    assert command("export", "mine", "--export", "all").code == 0
+    outcome = command("verify", "mine", "--json")
+    assert outcome.code == 0
+    return json.loads(outcome.out)
+
+
+def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
+    folder, found = RunFolder(run_copy), all_forms["stages"]["verify"]["forms"]
+    assert set(found) == set(FORMS) - {"onnx"}
+    dense = folder.model("onnx").stat().st_size
+    for name, entry in found.items():
+        size = folder.model(name).stat().st_size
+        assert (entry["bytes"], entry["share_of_dense"]) == (size, size / dense)
+        assert entry["share_of_dense"] < 0.6
+        assert entry["latency_ratio"]["low"] <= entry["latency_ratio"]["high"]
+        assert {verdict["outcome"] for verdict in entry["verdicts"]} <= {"passed", "not-asked"}
+        if FORMS[name].exact and name != "onnx-seed":  # made of the whole model, and this one is shrunk
+            assert entry["exact"]
+            assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
+    assert not folder.rejected.exists()
+
+
+def test_each_file_says_which_form_it_is_and_of_which_ticket(all_forms, run_copy):
+    folder = RunFolder(run_copy)
+    said = []
+    for name in FORMS:
+        model = onnx.load(folder.model(name))
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        assert metadata["form"] == name
+        assert metadata["opset"] == str(model.opset_import[0].version)
+        assert metadata["ir_version"] == str(model.ir_version)
+        said.append((metadata["ticket_sha256"], metadata["kept"], metadata["classes"]))
+    assert len(set(said)) == 1
+
+
+def test_the_table_shows_each_form_and_what_it_buys(command, all_forms):
+    out = command("verify", "mine").out
+    for name in FORMS:
+        assert f"\n{name} " in out
+    assert "of onnx; the same logits; " in out
+
+
+def test_a_form_that_is_no_longer_asked_for_is_removed(command, all_forms, run_copy):
+    assert command("export", "mine", "--export", "onnx-compact").code == 0
+    folder = RunFolder(run_copy)
+    there = {name for name in FORMS if folder.model(name).exists()}
+    assert there == {"onnx", "onnx-compact"}
+    assert set(read_manifest(folder.manifest).stages["export"].outputs) == {
+        "onnx/model.onnx",
+        "onnx/model-compact.onnx",
+    }
+
+
+def test_a_form_that_breaks_its_promise_is_moved_away_with_the_reason_and_exit_3(command, run_copy):
+    assert command("export", "mine", "--export", "onnx-compact,onnx-sparse").code == 0
+    folder = RunFolder(run_copy)
+    path = folder.model("onnx-compact")
+    model = onnx.load(path)
+    scale = next(i for i in model.graph.initializer if list(i.dims) == [1, 1])  # of a whole layer
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.01), scale.name))
+    onnx.save(model, path)
+    outcome = command("verify", "mine")
+    assert outcome.code == 3
+    assert "max_difference failed: onnx-compact: logits differ" in outcome.err
+    assert not path.exists() and (run_copy / "rejected/model-compact.onnx").is_file()
+    assert "the limit is 0" in (run_copy / "rejected/model-compact.txt").read_text()
+    assert "rejected/model-compact.onnx" in outcome.out and "REJECTED" in outcome.out
+    assert folder.model("onnx-sparse").exists() and folder.model("onnx").exists()
+    again = command("verify", "mine")
+    assert again.code == 2 and "run `recycle-pipeline export mine` first" in again.err
+    assert command("export", "mine").code == 0
+    assert path.exists() and not (run_copy / "rejected/model-compact.onnx").exists()
+    assert command("verify", "mine").code == 0
+
+
+def test_a_form_that_the_network_has_not_is_refused_alone_and_left_out_of_all(command, here):
+    options = ("--arch", "conv2", "--epochs", "1", "--subnetwork", "continuous", "--init", "kaiming_normal")
+    assert command("search", *options, "--output-dir", "mine").code == 0
+    assert command("pack", "mine").code == 0
+    alone = command("export", "mine", "--export", "onnx-int2")
+    assert alone.code == 1 and "onnx-int2: no weight is ternary" in alone.err
+    assert "Traceback" not in alone.err
+    everything = command("export", "mine", "--export", "all")
+    assert everything.code == 0 and "note: no onnx-int2: " in everything.err
+    assert "onnx-int2" in everything.out and "none: onnx-int2: no weight is ternary" in everything.out
+    assert command("verify", "mine").code == 0
+    assert command("export", "mine").err == "export  unchanged, skipped\n"
+
+
+def test_without_shrinking_drawn_signs_give_the_same_logits_too(command, run_copy):
+    assert command("export", "mine", "--export", "onnx-seed", "--no-shrink").code == 0
+    entry = json.loads(command("verify", "mine", "--json").out)["stages"]["verify"]["forms"]["onnx-seed"]
+    assert entry["exact"] and entry["max_difference"] == 0.0
+
+
+def test_models_that_take_pixels_have_every_form(command, run_copy):
+    assert command("export", "mine", "--export", "all", "--embed-preprocessing").code == 0
+    assert command("verify", "mine").code == 0
+
+
+def test_onnx_is_always_among_them_and_all_stands_for_every_form():
+    assert wanted_forms(("onnx-int8",)) == ("onnx", "onnx-int8")
+    assert wanted_forms(("all",)) == wanted_forms(("onnx", "all")) == tuple(FORMS)
