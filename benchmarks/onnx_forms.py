@@ -40,7 +40,7 @@ from recycle_pipeline.pipeline.rebuild import rebuild
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH = 512, 64
 FRESH = """
-import json, resource, sys, time
+import json, re, sys, time
 import numpy as np
 import onnxruntime
 if sys.argv[2] != "CPUExecutionProvider":
@@ -48,15 +48,17 @@ if sys.argv[2] != "CPUExecutionProvider":
     onnxruntime.preload_dlls()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = int(sys.argv[3]), 3
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    return int(re.search("VmHWM:\\\\s+([0-9]+)", open("/proc/self/status").read())[1])
+before = peak()
 seconds = []
 for _ in range(2):
     started = time.perf_counter()
     session = onnxruntime.InferenceSession(sys.argv[1], options, providers=[sys.argv[2]])
     seconds.append(time.perf_counter() - started)
-    peak = peak if len(seconds) == 2 else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = after if len(seconds) == 2 else peak()
 found = {"first": seconds[0], "again": seconds[1]}
-print(json.dumps(found | {"before_mb": before / 1024, "peak_mb": peak / 1024}))
+print(json.dumps(found | {"before_mb": before / 1024, "peak_mb": after / 1024}))
 """
 
 
