@@ -20,6 +20,7 @@ from recycle_pipeline.exporters.onnx.shrink.linear import Linear
 from recycle_pipeline.exporters.onnx.shrink.pooling import Pad, Pool, Reduce
 from recycle_pipeline.exporters.onnx.shrink.shapes import Concat, Relaid
 from recycle_pipeline.exporters.onnx.shrink.steps import Keep, Refused, Step
+from recycle_pipeline.exporters.onnx.shrink.weighted import Weighted
 
 Maker = Callable[[onnx.NodeProto, Graph, Mapping[str, Layout]], Step]
 
@@ -55,12 +56,16 @@ class Network:
         needed: (C,) of the same tensors: the channels that decide what the graph returns.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, merge: bool = True) -> None:
+        """`merge`: whether one constant channel may stand for others, see `shrink`."""
         self.graph = graph
         self.layouts: dict[str, Layout] = {}
         for name in graph.inputs:
             self._add(name, self._usual(name))
         self.steps = [self._step(node) for node in graph.nodes]
+        for step in self.steps:
+            if isinstance(step, Weighted):
+                step.can_carry = step.can_carry and merge
         self.known = self._find_known()
         self.needed = self._find_needed()
 

@@ -29,22 +29,28 @@ class Shrunk:
         return self.before != self.after
 
 
-def shrink(model: onnx.ModelProto) -> Shrunk:
+def shrink(model: onnx.ModelProto, merge: bool = True) -> Shrunk:
     """Removes filters that are constant, channels that nothing reads and branches that are both.
 
     `model` is left as it is. Its inputs, outputs, metadata and the sizes of its batches stay; what it
     returns changes by the order in which a runtime sums, and by the rounding of the constants that were
     folded, which are computed in float64 and rounded once. Where an operator is not known, what it reads
     and makes stays. A model that would hold more numbers than before is returned as it was.
+
+    Args:
+        model: with its weights inside.
+        merge: whether of the constant channels that a padded convolution reads one may stand for all, with
+            weights of its own. Without, all weights that are left are those of `model`, ternary ones ternary,
+            and a few more channels or constants stay.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     graph = Graph(copy)
-    network = Network(graph)
+    network = Network(graph, merge)
     before = size_of(network)
     while cut_off_a_branch(network):
         graph.clean()
-        network = Network(graph)
+        network = Network(graph, merge)
     keep = channels_that_stay(network)
     for step in network.steps:
         step.rewrite(keep, network.known)

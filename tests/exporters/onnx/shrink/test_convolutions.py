@@ -82,6 +82,19 @@ def test_at_padded_borders_one_constant_channel_stands_for_all(chain, compared, 
     assert operators(shrunk.model) == operators(model)
 
 
+def test_without_merging_every_weight_is_one_of_the_model(chain, arrays):
+    """What needs ternary weights finds them so."""
+    from recycle_pipeline.exporters.onnx.shrink import shrink
+
+    model = chain(dead=(1, 2, 5), b1=np.linspace(0.1, 0.8, 8), unread=(0,))
+    numbers = {value for name, array in arrays(model).items() if name[0] == "w" for value in array.ravel()}
+    for merge in (False, True):
+        found = [a for name, a in arrays(shrink(model, merge).model).items() if a.ndim == 4]
+        left = {value for array in found for value in array.ravel()}
+        assert (left <= numbers) == (not merge)
+    assert shrink(model, merge=False).changed
+
+
 def test_a_constant_below_zero_is_gone_behind_relu(chain, compared, weight_shapes):
     assert weight_shapes(compared(chain(dead=(1, 2), b1=np.full(8, -0.5))).model)[0] == (6, 3, 3, 3)
 

@@ -100,11 +100,11 @@ def networks(draw):
     return writer.text(writer.line(f"Gemm<transB=1>({x}, {last})")), writer.weights
 
 
-@given(networks(), st.integers(0, 1000))
+@given(networks(), st.integers(0, 1000), st.booleans())
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_the_runtime_cannot_tell_the_shrunk_network_from_the_whole(model, compared, network, seed):
+def test_the_runtime_cannot_tell_the_shrunk_network_from_the_whole(model, compared, network, seed, merge):
     text, weights = network
-    shrunk = compared(model(text, **weights), seed)
+    shrunk = compared(model(text, **weights), seed, merge)
     assert shrunk.after.parameters <= shrunk.before.parameters
     assert shrunk.after.filters <= shrunk.before.filters
 
