@@ -11,7 +11,8 @@ from recycle_pipeline.exporters.onnx.shrink.weighted import Weighted
 ADDITION, NODE = 8, 100_000
 
 # ONNX Runtime's fast convolutions on the CPU read a multiple of 4 channels, or fewer than a block of 8 or
-# 16; others take a slower path. ResNet-18, 99 % removed over all layers: 1.04 ms without this, 0.73 with.
+# 16; others take a slower path. ResNet-18 with one filter less: 6 % slower; with 99 % removed over all
+# layers, batch 16: 8.4 ms without this, 6.5 with (benchmarks/shrink.py --any-count).
 BLOCK, SMALLEST = 4, 8
 
 
