@@ -71,7 +71,11 @@ def one_search(images: ImageSet, given: dict[str, Any], fold: int, seed: int) ->
     config = dataclasses.replace(config, epochs=epochs, reuse_period=max(2, math.ceil(epochs / 10)))
     part, records, started = fold_of(images, fold), list[EpochRecord](), time.perf_counter()
     network = build(
-        config.arch, classes=len(images.classes), channels=images.channels, image_size=images.image_size
+        config.arch,
+        classes=len(images.classes),
+        channels=images.channels,
+        image_size=images.image_size,
+        options=config.options,
     )
     search(network, part, settings_of(config), torch.device("cpu"), Listeners(records.append))
     held_out = len(part.test_labels)
