@@ -2,6 +2,8 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
+    from recycle_pipeline.pipeline.rebuild import Rebuilt
 
 BATCH_SIZE = 256
 LATENCY_SECONDS = 3.0
@@ -59,8 +62,7 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.evaluators.gates import Limits, raise_for
     from recycle_pipeline.evaluators.session import best_provider, open_session
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
-    from recycle_pipeline.exporters.onnx.twin import write_dense_twin
-    from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM, write_whole_twin
+    from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM
     from recycle_pipeline.pipeline.rebuild import rebuild
     from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
 
@@ -79,44 +81,32 @@ def _work(context: Context) -> dict[str, Any]:
     pixels = Prepared(images.test_images, lambda part: normalised(part, *statistics))
     reference = _torch_logits(rebuilt.network, pixels)
     fed = Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels
-    with tempfile.TemporaryDirectory() as scratch:
-        twin_path, shapes_path = Path(scratch) / "dense-twin.onnx", Path(scratch) / "same-shapes.onnx"
-        shrunk = SHRUNK_FROM in model.metadata
-        write_dense_twin(model_path, shapes_path if shrunk else twin_path)
-        if shrunk:
-            write_whole_twin(rebuilt, twin_path, embed_preprocessing=model.input_dtype == np.uint8)
+    limits = Limits(
+        max_difference=config.max_difference,
+        min_agreement=config.min_agreement,
+        max_accuracy_drop=config.max_accuracy_drop,
+        min_top1=config.min_top1,
+        max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
+    )
+    timed = open_session(model_path, provider, TIMED_THREADS)
+    shrunk = SHRUNK_FROM in model.metadata
+    with _twins(rebuilt, model, shrunk=shrunk) as (twin_path, shapes_path):
         report = verify(
             model,
             reference,
             fed,
             images.test_labels,
             batch_size=BATCH_SIZE,
-            timed=open_session(model_path, provider, TIMED_THREADS),
+            timed=timed,
             baseline=open_session(twin_path, provider, TIMED_THREADS),
-            same_shapes=open_session(shapes_path, provider, TIMED_THREADS) if shrunk else None,
+            same_shapes=open_session(shapes_path, provider, TIMED_THREADS) if shapes_path else None,
             latency=LatencySettings(seconds=LATENCY_SECONDS),
-            limits=Limits(
-                max_difference=config.max_difference,
-                min_agreement=config.min_agreement,
-                max_accuracy_drop=config.max_accuracy_drop,
-                min_top1=config.min_top1,
-                max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
-            ),
+            limits=limits,
         )
-    against = Against(
-        reference,
-        model,
-        shrunk,
-        open_session(model_path, provider, TIMED_THREADS),
-        fed,
-        images.test_labels,
-        config.max_difference,
-        LATENCY_SECONDS,
-    )
     forms, verdicts = verify_forms(
         folder,
         _forms(context),
-        against,
+        Against(reference, model, shrunk, timed, fed, images.test_labels, limits, LATENCY_SECONDS),
         partial(_opened, provider),
         BATCH_SIZE,
         lambda name: context.reporter.stage("verify", f"{folder.relative(folder.model(name))} against onnx"),
@@ -125,6 +115,20 @@ def _work(context: Context) -> dict[str, Any]:
     write_text(folder.verify, json.dumps(content | {"forms": forms}, indent=1) + "\n")
     raise_for([*report.verdicts, *verdicts])
     return summary(content | {"forms": forms})
+
+
+@contextmanager
+def _twins(rebuilt: "Rebuilt", model: "OnnxModel", *, shrunk: bool) -> Iterator[tuple[Path, Path | None]]:
+    """Files, for a while: the dense twin of the network, and where the model was shrunk its shapes' own."""
+    from recycle_pipeline.exporters.onnx.twin import write_dense_twin
+    from recycle_pipeline.pipeline.dense_model import write_whole_twin
+
+    with tempfile.TemporaryDirectory() as scratch:
+        twin, shapes = Path(scratch) / "dense-twin.onnx", Path(scratch) / "same-shapes.onnx"
+        write_dense_twin(model.path, shapes if shrunk else twin)
+        if shrunk:
+            write_whole_twin(rebuilt, twin, embed_preprocessing=model.input_dtype == np.uint8)
+        yield twin, shapes if shrunk else None
 
 
 def _forms(context: Context) -> list[str]:

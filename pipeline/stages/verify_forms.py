@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recycle_pipeline.evaluators.arrays import Split
-    from recycle_pipeline.evaluators.gates import Verdict
+    from recycle_pipeline.evaluators.gates import Limits, Verdict
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
 
@@ -34,7 +34,7 @@ class Against:
         timed: the same, as opened for timing.
         images: as the models take them.
         labels: (N,) classes.
-        max_difference: largest |logit difference| to torch of a form that promises no more than `onnx` does.
+        limits: of `onnx`, whose parity a form must have that promises no more than `onnx` does.
         seconds: to time each form for, beside `onnx`.
     """
 
@@ -44,7 +44,7 @@ class Against:
     timed: "OnnxModel"
     images: "Split"
     labels: "NDArray[np.int64]"
-    max_difference: float
+    limits: "Limits"
     seconds: float
 
 
@@ -80,7 +80,7 @@ def verify_forms(
         begins(name)
         report = _report(FORMS[name], folder.model(name), against, dense_logits, open_, batch_size)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
-        found[name] = _entry(FORMS[name], folder, report)
+        found[name] = _entry(FORMS[name], folder, report, exact=_exact(FORMS[name], against))
         verdicts += judged
         if not report.passed:
             found[name]["rejected"] = _reject(folder, name, judged)
@@ -98,13 +98,15 @@ def _report(
     from recycle_pipeline.evaluators.gates import Limits
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
 
-    if form.exact and not (form.whole and against.shrunk):
+    if _exact(form, against):
         limits, reference = Limits(max_difference=0.0), dense_logits
     elif form.accuracy_drop is not None:
         limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
         reference = dense_logits
     else:
-        limits, reference = Limits(max_difference=against.max_difference), against.torch_logits
+        onnx = against.limits
+        limits = Limits(max_difference=onnx.max_difference, min_agreement=onnx.min_agreement)
+        reference = against.torch_logits
     return verify(
         open_(path, None),
         reference,
@@ -118,10 +120,14 @@ def _report(
     )
 
 
-def _entry(form: Form, folder: RunFolder, report: "VerifyReport") -> dict[str, Any]:
+def _exact(form: Form, against: Against) -> bool:
+    """Whether it promises the very logits of `onnx` as that is here."""
+    return form.exact and not (form.whole and against.shrunk)
+
+
+def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool) -> dict[str, Any]:
     size, dense = (folder.model(name).stat().st_size for name in (form.name, DENSE))
     latency = report.latency
-    exact = any(v.name == "max_difference" and v.limit == 0 for v in report.verdicts)
     assert latency is not None and latency.ratio is not None and latency.baseline is not None
     return {
         "file": folder.relative(folder.model(form.name)),

@@ -115,6 +115,18 @@ def test_models_that_take_pixels_have_every_form(command, run_copy):
     assert command("verify", "mine").code == 0
 
 
+def test_networks_of_signs_have_forms_that_promise_what_onnx_promises_them(command, here):
+    """Rounding flips a sign now and then, and logits with it: as many images must agree, not all."""
+    options = ("--arch", "conv2", "--epochs", "1", "--activations", "binary", "--output-dir", "mine")
+    assert command("search", *options).code == 0 and command("pack", "mine").code == 0
+    forms = "onnx-compact,onnx-seed,onnx-sparse,onnx-int2"
+    assert command("export", "mine", "--export", forms).code == 0
+    found = json.loads(command("verify", "mine", "--json").out)["stages"]["verify"]["forms"]
+    judged = {verdict["name"]: verdict["outcome"] for verdict in found["onnx-int2"]["verdicts"]}
+    assert judged["min_agreement"] == "passed" and "max_difference" not in judged
+    assert found["onnx-compact"]["exact"] and found["onnx-compact"]["max_difference"] == 0.0
+
+
 def test_onnx_is_always_among_them_and_all_stands_for_every_form():
     assert wanted_forms(("onnx-int8",)) == ("onnx", "onnx-int8")
     assert wanted_forms(("all",)) == wanted_forms(("onnx", "all")) == tuple(FORMS)
