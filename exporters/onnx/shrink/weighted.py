@@ -1,5 +1,6 @@
 """What convolutions and linear layers share: weights that read some channels and make others."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ class Fold:
     map: Values | None = None
 
 
-class Weighted(Step):
+class Weighted(Step, ABC):
     """A step with constant weights. Subclasses set what is below.
 
     Attributes:
@@ -63,21 +64,21 @@ class Weighted(Step):
     def tie(self, keep: Keep) -> None:
         """What goes in has nothing to do with what comes out."""
 
+    @abstractmethod
     def multiply_adds(self, keep: Keep) -> int:
         """For one image, of the channels that stay."""
-        raise NotImplementedError
 
+    @abstractmethod
     def parameters(self, keep: Keep) -> int:
         """Numbers in the weights of the channels that stay."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contribution(self, maps: Values) -> Values:
         """What channels of these maps (inputs, *inner) add to the result: (outputs, *inner)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bias(self) -> Array | None:
         """(outputs,); None where there is none."""
-        raise NotImplementedError
 
     def known(self, known: Mapping[str, Known]) -> Known:
         before = known[self.source]
@@ -90,9 +91,9 @@ class Weighted(Step):
             maps = maps + bias.astype(np.float64).reshape(-1, *[1] * len(self.made.inner))
         return Known.where(mask, maps, mask & ~adds)
 
+    @abstractmethod
     def set_bias(self, name: str) -> None:
         """Makes the node add the constant `name`, (outputs that stay,)."""
-        raise NotImplementedError
 
     def write_bias(self, extra: Values, outputs: Mask) -> None:
         """Adds `extra`, (outputs,), in float64 and rounded once, and drops what does not stay."""

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
+from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense, stamp, to_onnx
 from recycle_pipeline.models.fold import fold_batch_norm
+from recycle_pipeline.models.registry import build
 
 METADATA = {"tool": "recycle-pipeline test", "arch": "any", "classes": '["Größe", "猫"]'}
 DENSITY = 0.3
@@ -63,6 +65,21 @@ def run() -> Callable[..., np.ndarray[Any, Any]]:
 @pytest.fixture(scope="session")
 def pruned() -> Callable[[nn.Module, tuple[int, int, int]], nn.Module]:
     return prune_and_fold
+
+
+@pytest.fixture(scope="session")
+def ternary_model() -> onnx.ModelProto:
+    """ResNet-20 for 3 x 16 x 16, 70 % of it zeros, one magnitude for each channel; not to be changed."""
+    torch.manual_seed(0)
+    network = prune_and_fold(build("resnet20", classes=10, channels=3, image_size=16), (3, 16, 16))
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                rows = module.weight.flatten(1)
+                rows.copy_(rows.sign() * rows.abs().mean(1, keepdim=True))
+    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
+    stamp(model, {"arch": "resnet20"})
+    return model
 
 
 class Branching(nn.Module):

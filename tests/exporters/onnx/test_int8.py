@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from onnx import numpy_helper
 
 from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
@@ -18,28 +17,13 @@ SHAPE = (3, 16, 16)
 
 
 @pytest.fixture(scope="module")
-def float_model(pruned):
-    """ResNet-20 with ternary weights, one magnitude for each channel once batch norm is folded."""
-    torch.manual_seed(0)
-    network = pruned(build("resnet20", classes=10, channels=3, image_size=16), SHAPE)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-                rows = module.weight.flatten(1)
-                rows.copy_(rows.sign() * rows.abs().mean(1, keepdim=True))
-    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
-    stamp(model, {"arch": "resnet20"})
-    return model
-
-
-@pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).standard_normal((64, *SHAPE)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
-def int8_model(float_model, images):
-    return quantized(float_model, np.split(images, 4))
+def int8_model(ternary_model, images):
+    return quantized(ternary_model, np.split(images, 4))
 
 
 def logits(model, images, path=None):
@@ -52,8 +36,8 @@ def logits(model, images, path=None):
     return session.run(None, {"images": images})[0]
 
 
-def test_weights_are_equal_to_the_bit(float_model, int8_model):
-    before = {item.name: numpy_helper.to_array(item) for item in float_model.graph.initializer}
+def test_weights_are_equal_to_the_bit(ternary_model, int8_model):
+    before = {item.name: numpy_helper.to_array(item) for item in ternary_model.graph.initializer}
     after = {item.name: numpy_helper.to_array(item) for item in int8_model.graph.initializer}
     compared = 0
     for node in int8_model.graph.node:
@@ -68,8 +52,8 @@ def test_weights_are_equal_to_the_bit(float_model, int8_model):
     assert compared == 22
 
 
-def test_logits_are_close_and_classes_mostly_equal(float_model, int8_model, images):
-    expected, got = logits(float_model, images), logits(int8_model, images)
+def test_logits_are_close_and_classes_mostly_equal(ternary_model, int8_model, images):
+    expected, got = logits(ternary_model, images), logits(int8_model, images)
     assert np.abs(got - expected).max() < 0.15 * np.abs(expected).max()
     assert (got.argmax(1) == expected.argmax(1)).mean() > 0.9
     assert not np.array_equal(got, expected)
@@ -81,17 +65,17 @@ def test_onnxruntime_fuses_every_convolution(int8_model, images, tmp_path):
     assert found["QLinearConv"] == 21 and found["Conv"] == 0
 
 
-def test_the_file_is_valid_small_and_says_what_the_float_model_says(float_model, int8_model):
+def test_the_file_is_valid_small_and_says_what_the_ternary_model_says(ternary_model, int8_model):
     onnx.checker.check_model(int8_model, full_check=True)
-    assert int8_model.ByteSize() < 0.35 * float_model.ByteSize()
-    assert int8_model.metadata_props == float_model.metadata_props
-    assert int8_model.ir_version == float_model.ir_version
+    assert int8_model.ByteSize() < 0.35 * ternary_model.ByteSize()
+    assert int8_model.metadata_props == ternary_model.metadata_props
+    assert int8_model.ir_version == ternary_model.ir_version
     assert int8_model.producer_name == "recycle-pipeline"
     assert [i.name for i in int8_model.graph.input] == ["images"]
     assert int8_model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
 
 
-def test_models_that_take_pixels_are_calibrated_on_pixels(float_model, images):
+def test_models_that_take_pixels_are_calibrated_on_pixels(ternary_model, images):
     network = build("resnet20", classes=10, channels=3, image_size=16)
     model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, True))
     stamp(model, {})
@@ -100,12 +84,12 @@ def test_models_that_take_pixels_are_calibrated_on_pixels(float_model, images):
     assert logits(found, pixels).shape == (32, 10)
 
 
-def test_without_images_there_is_no_range(float_model):
+def test_without_images_there_is_no_range(ternary_model):
     with pytest.raises(RecycleError, match="cannot quantize this network"):
-        quantized(float_model, [])
+        quantized(ternary_model, [])
 
 
-def test_the_model_given_is_left_as_it_was(float_model, images):
-    before = float_model.SerializeToString()
-    quantized(float_model, [images[:8]])
-    assert float_model.SerializeToString() == before
+def test_the_model_given_is_left_as_it_was(ternary_model, images):
+    before = ternary_model.SerializeToString()
+    quantized(ternary_model, [images[:8]])
+    assert ternary_model.SerializeToString() == before

@@ -4,30 +4,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
+from recycle_pipeline.exporters.onnx.dense import InputSpec, to_onnx
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.sparse import sparse
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.registry import build
-
-
-@pytest.fixture(scope="module")
-def dense_model(pruned):
-    """ResNet-20, 70 % of it zeros, ternary with one magnitude for each channel."""
-    torch.manual_seed(0)
-    network = pruned(build("resnet20", classes=10, channels=3, image_size=16), (3, 16, 16))
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
-                rows = module.weight.flatten(1)
-                rows.copy_(rows.sign() * rows.abs().mean(1, keepdim=True))
-    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
-    stamp(model, {"arch": "resnet20"})
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -51,28 +35,28 @@ def copy_of(model):
     return copy
 
 
-def test_float16_is_half_as_large_and_close_and_keeps_what_goes_in_and_out(dense_model, images):
-    found = halved(dense_model)
+def test_float16_is_half_as_large_and_close_and_keeps_what_goes_in_and_out(ternary_model, images):
+    found = halved(ternary_model)
     onnx.checker.check_model(found, full_check=True)
-    assert found.ByteSize() < 0.55 * dense_model.ByteSize()
-    expected, got = logits(dense_model, images), logits(found, images)
+    assert found.ByteSize() < 0.55 * ternary_model.ByteSize()
+    expected, got = logits(ternary_model, images), logits(found, images)
     assert got.dtype == np.float32
     assert 0 < np.abs(got - expected).max() < 0.01 * np.abs(expected).max()
-    said = [{p.key: p.value for p in model.metadata_props} for model in (found, dense_model)]
+    said = [{p.key: p.value for p in model.metadata_props} for model in (found, ternary_model)]
     assert said[0] == said[1]
-    assert found.ir_version == dense_model.ir_version
+    assert found.ir_version == ternary_model.ir_version
 
 
-def test_a_weight_beyond_float16_is_refused(dense_model):
-    model = copy_of(dense_model)
+def test_a_weight_beyond_float16_is_refused(ternary_model):
+    model = copy_of(ternary_model)
     first = next(i for i in model.graph.initializer if i.data_type == TensorProto.FLOAT)
     first.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(first) * np.float32(1e7), first.name))
     with pytest.raises(RecycleError, match="float16 reaches 65504: expected smaller weights"):
         halved(model)
 
 
-def test_sparse_weights_are_smaller_and_equal_to_the_bit(dense_model, images):
-    model = copy_of(dense_model)
+def test_sparse_weights_are_smaller_and_equal_to_the_bit(ternary_model, images):
+    model = copy_of(ternary_model)
     for item in model.graph.initializer:
         if item.name == "layer3.1.conv1.weight":  # to have one that sparse would not make smaller
             item.CopyFrom(numpy_helper.from_array(np.ones(tuple(item.dims), np.float32), item.name))
@@ -99,13 +83,13 @@ def test_dense_weights_are_not_made_sparse():
     assert sparse(model) == [] and model.SerializeToString() == before
 
 
-def test_two_bits_are_a_sixteenth_and_exact_where_nothing_else_is_quantized(dense_model, images):
-    before = dense_model.SerializeToString()
-    found, names = in_two_bits(dense_model)
+def test_two_bits_are_a_sixteenth_and_exact_where_nothing_else_is_quantized(ternary_model, images):
+    before = ternary_model.SerializeToString()
+    found, names = in_two_bits(ternary_model)
     onnx.checker.check_model(found, full_check=True)
-    assert dense_model.SerializeToString() == before
-    assert len(names) == 22 and found.ByteSize() < 0.12 * dense_model.ByteSize()
-    expected = logits(dense_model, images)
+    assert ternary_model.SerializeToString() == before
+    assert len(names) == 22 and found.ByteSize() < 0.12 * ternary_model.ByteSize()
+    expected = logits(ternary_model, images)
     assert np.array_equal(logits(found, images, session__disable_quant_qdq="1"), expected)
     np.testing.assert_allclose(logits(found, images), expected, rtol=1e-4, atol=1e-4)
 
