@@ -138,52 +138,62 @@ def layers() -> Iterator[tuple[str, Settings]]:
 def rates() -> Iterator[tuple[str, Settings]]:
     """After `layers`: higher rates, with `root`, and what goes with them. For choices: with --hold-out."""
     parts: dict[str, Settings] = {f"rate-{r:g}": {"learning_rate": r} for r in (0.1, 0.2, 0.4, 0.8, 1.6)}
-    parts |= {f"lars-{r:g}": LARS | {"learning_rate": r} for r in (0.003, 0.006)}
-    parts |= {f"adam-{r:g}": ADAM | {"learning_rate": r} for r in (0.001, 0.003)}
     parts |= {f"decay-{d:g}": {"weight_decay": d} for d in (0.0, 1e-4, 2e-3)}
     parts |= {
         "signed": {"scores": "signed"},
         "no-reuse": {"reuse": "none"},
         "rerandomize": {"reuse": "rerandomize"},
-        "tenth": {"reuse_rate": 0.1},
+        "little": {"reuse_rate": 0.05},
         "normal": {"init": "kaiming_normal"},
-        "constant": {"init": "signed_constant"},
         "fixed": {"batch_norm": "fixed"},
         "cutout": {"cutout": 8},
+        "warm-up": {"warmup": 5.0},
+        "global": {"scope": "global", "allocation": "uniform"},
+        "bn": {"arch": "vgg_small_bn"},
     }
     resnet = RESNET | {"arch": "resnet18", "seed": 0, "allocation": "root"}
     resnet |= {"init": "signed_constant", "batch_norm": "learned"}
-    keys = ["rate-0.4+cutout", "rate-0.4+cutout+no-reuse", "rate-0.8+cutout"]
-    for prune, key in [(0.95, key) for key in keys] + [(0.8, "rate-0.4+cutout")]:
-        yield f"resnet18-{prune:g}-100-{key}", resnet | {"prune": prune} | _joined(parts, key)
-    conv = CONV | {"prune": 0.9, "seed": 0, "epochs": 60, "allocation": "root"}
-    keys = ["signed+rate-0.8+no-reuse", "signed+rate-1.6+no-reuse", "signed+rate-0.4", "signed+rate-0.8"]
-    keys += ["signed+rate-0.4+tenth", "signed+rate-0.4+rerandomize", "signed+rate-0.4+no-reuse+decay-0"]
-    keys += ["signed+rate-0.4+no-reuse+constant", "rate-0.1", "rate-0.1+no-reuse", "rate-0.2", "rate-0.4"]
-    keys += ["rate-0.2+no-reuse", "rate-0.1+tenth", "lars-0.003", "lars-0.003+no-reuse", "lars-0.006"]
-    for arch in ("conv6", "conv2"):
-        for key in keys:
-            yield f"{arch}-0.9-60-root-{key}", conv | {"arch": arch} | _joined(parts, key)
-    keys = [
-        "rate-0.2",
-        "rate-0.4",
-        "rate-0.8",
-        "rate-1.6",
-        "signed+rate-0.4",
-        "signed+rate-0.8",
-        "adam-0.003",
-    ]
-    keys += ["rate-0.4+no-reuse", "rate-0.4+normal", "rate-0.4+fixed", "rate-0.4+fixed+normal", "adam-0.001"]
-    keys += ["rate-0.4+decay-0.0001", "rate-0.4+decay-0.002", "rate-0.4+cutout"]
-    for key in keys:
-        yield f"resnet18-0.95-30-root-{key}", resnet | {"prune": 0.95, "epochs": 30} | _joined(parts, key)
-    for prune in (0.99, 0.9, 0.8):
-        for key in ("rate-0.4", "rate-0.8"):
-            common = resnet | {"prune": prune, "epochs": 30}
-            yield f"resnet18-{prune:g}-30-root-{key}", common | _joined(parts, key)
+    for prune in (0.95, 0.8):
+        yield (
+            f"resnet18-{prune:g}-100-root-rate-0.4+cutout",
+            resnet | {"prune": prune} | _joined(parts, "rate-0.4+cutout"),
+        )
     vgg = resnet | {"arch": "vgg_small", "prune": 0.95, "epochs": 60}
-    for key in ("rate-0.1", "rate-0.4", "rate-0.4+fixed", "rate-0.4+cutout"):
+    for key in ("rate-0.1", "rate-0.4", "rate-0.4+fixed", "rate-0.4+cutout", "rate-0.4+bn"):
         yield f"vgg_small-0.95-60-root-{key}", vgg | _joined(parts, key)
+    conv = CONV | {"prune": 0.9, "seed": 0, "epochs": 60, "allocation": "root"}
+    keys = ["signed+rate-0.8+no-reuse", "signed+rate-0.4", "signed+rate-0.8+little", "rate-0.1", "rate-0.2"]
+    keys += ["signed+rate-1.6+no-reuse", "signed+rate-0.8+no-reuse+warm-up", "rate-0.1+no-reuse"]
+    keys += ["signed+rate-0.4+rerandomize", "signed+rate-0.4+no-reuse+decay-0"]
+    asked = {
+        "conv8": ["signed+rate-0.4+no-reuse", *keys[:2]],
+        "conv6": keys,
+        "conv2": [*keys[:4], *keys[5:7]],
+    }
+    for arch, some in (asked | {"conv4": ["signed+rate-0.4+no-reuse", keys[0]]}).items():
+        for key in some:
+            yield f"{arch}-0.9-60-root-{key}", conv | {"arch": arch} | _joined(parts, key)
+    keys = ["rate-0.4", "rate-0.8", "rate-0.2", "signed+rate-0.4", "rate-0.4+no-reuse", "rate-0.4+fixed"]
+    keys += [
+        "rate-0.4+normal",
+        "rate-1.6",
+        "rate-0.4+decay-0.0001",
+        "rate-0.4+decay-0.002",
+        "signed+rate-1.6",
+    ]
+    asked_rates = {0.95: keys, 0.99: keys[:2], 0.8: keys[:2], 0.9: keys[:1], 0.98: keys[:2]}
+    for prune, some in asked_rates.items():
+        for key in some:
+            yield f"resnet18-{prune:g}-30-root-{key}", resnet | _short(prune) | _joined(parts, key)
+    for prune in (0.95, 0.9, 0.98):
+        yield (
+            f"resnet18-{prune:g}-30-global-rate-0.4",
+            resnet | _short(prune) | _joined(parts, "rate-0.4+global"),
+        )
+
+
+def _short(prune: float) -> Settings:
+    return {"prune": prune, "epochs": 30}
 
 
 def _joined(parts: Mapping[str, Settings], key: str) -> Settings:
