@@ -192,6 +192,34 @@ def rates() -> Iterator[tuple[str, Settings]]:
         )
 
 
+def long() -> Iterator[tuple[str, Settings]]:
+    """After `rates`: which rate at 100 epochs, signed scores, warm-up, cutout. For choices: with --hold-out."""
+    parts: dict[str, Settings] = {f"rate-{r:g}": {"learning_rate": r} for r in (0.1, 0.2, 0.4, 0.8)}
+    parts |= {
+        "signed": {"scores": "signed"},
+        "rerandomize": {"reuse": "rerandomize"},
+        "cutout": {"cutout": 8},
+        "warm-up": {"warmup": 5.0},
+        "bn": {"arch": "vgg_small_bn"},
+    }
+    resnet = RESNET | {"arch": "resnet18", "seed": 0, "allocation": "root"}
+    resnet |= {"init": "signed_constant", "batch_norm": "learned"}
+    ends = ["rate-0.1+cutout", "signed+rate-0.2+cutout"]
+    asked = {0.95: [*ends, "rate-0.2+cutout", "signed+rate-0.4+cutout"], 0.8: ends}
+    for prune, keys in (asked | {0.99: [*ends, "rate-0.2", "signed+rate-0.4"]}).items():
+        for key in keys:
+            yield f"resnet18-{prune:g}-100-root-{key}", resnet | {"prune": prune} | _joined(parts, key)
+    conv = CONV | {"prune": 0.9, "seed": 0, "allocation": "root", "scores": "signed"}
+    keys = ["rate-0.4+warm-up", "rate-0.4+warm-up+cutout"]
+    asked_conv = {"conv8": keys, "conv6": [*keys, "rate-0.4+warm-up+rerandomize"]}
+    for arch, some in (asked_conv | {"conv2": [*keys, "rate-0.8+warm-up"]}).items():
+        for key in some:
+            yield f"{arch}-0.9-100-root-signed+{key}", conv | {"arch": arch} | _joined(parts, key)
+    vgg = resnet | {"arch": "vgg_small", "prune": 0.95}
+    for key in ("signed+rate-0.2+warm-up", "rate-0.1+cutout+bn", "signed+rate-0.2+cutout+bn"):
+        yield f"vgg_small-0.95-100-root-{key}", vgg | _joined(parts, key)
+
+
 def _short(prune: float) -> Settings:
     return {"prune": prune, "epochs": 30}
 

@@ -3,7 +3,7 @@ images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, layers, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, layers, long, rates, recipe
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -77,4 +77,5 @@ GRIDS: Mapping[str, Grid] = {
     "recipe": recipe,
     "layers": layers,
     "rates": rates,
+    "long": long,
 }
