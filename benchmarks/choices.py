@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 Settings = dict[str, Any]
-CONV = {"data": "cifar10", "batch_size": 128, "learning_rate": 0.1, "weight_decay": 1e-4, "epochs": 100}
-RESNET = {"data": "cifar10", "batch_size": 256, "learning_rate": 0.1, "weight_decay": 5e-4, "epochs": 100}
+# What was default when the first grids ran; it stands here so that they stay what they were.
+THEN: Settings = {"data": "cifar10", "allocation": "uniform", "scores": "magnitude", "batch_norm": "fixed"}
+THEN |= {"init": "kaiming_normal", "warmup": 0.0, "cutout": 0, "learning_rate": 0.1, "epochs": 100}
+CONV = THEN | {"batch_size": 128, "weight_decay": 1e-4}
+RESNET = THEN | {"batch_size": 256, "weight_decay": 5e-4}
 LARS: Settings = {"optimizer": "lars", "weight_decay": 0.0}
 ADAM: Settings = {"optimizer": "adam", "weight_decay": 0.0}
 
@@ -27,7 +30,7 @@ def ablation() -> Iterator[tuple[str, Settings]]:
         "smoothing": {"label_smoothing": 0.1},
         "batch-128": {"batch_size": 128},
         "signed-constant": {"init": "signed_constant"},
-        "continuous": {"subnetwork": "continuous"},
+        "continuous": {"subnetwork": "continuous", "init": "signed_constant"},
         "rerandomize": {"reuse": "rerandomize"},
     }
     nets = (("resnet18", 0.95, 30), ("resnet18", 0.99, 30), ("conv6", 0.9, 60), ("conv2", 0.9, 60))
@@ -193,7 +196,7 @@ def rates() -> Iterator[tuple[str, Settings]]:
 
 
 def long() -> Iterator[tuple[str, Settings]]:
-    """After `rates`: which rate at 100 epochs, signed scores, warm-up, cutout. For choices: with --hold-out."""
+    """After `rates`: 100 epochs, rates, signed scores, warm-up, cutout. For choices: with --hold-out."""
     parts: dict[str, Settings] = {f"rate-{r:g}": {"learning_rate": r} for r in (0.1, 0.2, 0.4, 0.8)}
     parts |= {
         "signed": {"scores": "signed"},

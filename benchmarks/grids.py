@@ -51,28 +51,50 @@ def reproduction() -> Iterator[tuple[str, Settings]]:
                 yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
 
 
+def beyond() -> Iterator[tuple[str, Settings]]:
+    """The default recipe: nothing is said but network, data, fraction removed and seed."""
+    nets = [("resnet18", prune) for prune in (0.95, 0.99, 0.98)]
+    nets += [("conv8", 0.9), ("vgg_small_bn", 0.95), ("conv6", 0.9), ("conv4", 0.9), ("conv2", 0.9)]
+    for arch, prune in (*nets, ("resnet18", 0.8), ("vgg_small", 0.95), ("resnet18", 0.9)):
+        for seed in SEEDS:
+            yield f"{arch}-{prune:g}", {"arch": arch, "prune": prune, "seed": seed, "data": "cifar10"}
+
+
 def short() -> Iterator[tuple[str, Settings]]:
-    """30 epochs: what is on by default, and the default without it."""
-    arms: dict[str, Settings] = {
+    """30 epochs: the default recipe, and it without one of its parts."""
+    common: dict[str, Settings] = {
         "default": {},
         "no-reuse": {"reuse": "none"},
-        "signed-constant": {"init": "signed_constant"},
-        "continuous": {"subnetwork": "continuous"},
-        "rerandomize": {"reuse": "rerandomize"},
-        "global": {"scope": "global"},
-        "warm-up": {"warmup": 2.0},
+        "uniform": {"allocation": "uniform"},
     }
+    normed = common | {
+        "fixed-norm": {"batch_norm": "fixed"},
+        "normal-draws": {"init": "kaiming_normal"},
+        "published-rate": {"learning_rate": 0.1},
+    }
+    plain = common | {
+        "magnitude": {"scores": "magnitude", "learning_rate": 0.05},
+        "no-warm-up": {"warmup": 0.0},
+        "published-rate": {"learning_rate": 0.1},
+    }
+    nets = (
+        ("resnet18", 0.9, normed),
+        ("resnet18", 0.98, normed),
+        ("conv6", 0.9, plain),
+        ("conv2", 0.9, plain),
+    )
     for seed in SEEDS:
-        for arch, prune in (("resnet18", 0.9), ("resnet18", 0.98), ("conv6", 0.9)):
-            common = {"arch": arch, "prune": prune, "seed": seed, "data": "cifar10", "epochs": 30}
+        for arch, prune, arms in nets:
             for name, options in arms.items():
-                yield f"{arch}-{prune:g}-{name}", common | options
+                one = {"arch": arch, "prune": prune, "seed": seed, "data": "cifar10", "epochs": 30}
+                yield f"{arch}-{prune:g}-{name}", one | options
 
 
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
     "short": short,
+    "beyond": beyond,
     "ablation": ablation,
     "recipe": recipe,
     "layers": layers,

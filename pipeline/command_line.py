@@ -9,7 +9,10 @@ from recycle_pipeline.pipeline.checks import option
 from recycle_pipeline.pipeline.given import config_from
 
 # Others' defaults follow from these: they are given first.
-FIRST = ("preset", "arch", "data", "activations", "batch_norm", "subnetwork", "scope", "reuse", "optimizer")
+FIRST = (
+    *("preset", "arch", "data", "activations", "batch_norm", "subnetwork", "scope", "reuse", "optimizer"),
+    *("epochs", "batch_size"),
+)
 
 
 def search_command(settings: Mapping[str, Any]) -> str | None:

@@ -43,7 +43,7 @@ class RunConfig:
     arch: str = "resnet18"
     width: float = 1.0
     activations: str = "relu"
-    batch_norm: str = "fixed"
+    batch_norm: str | None = None
     prune: float = 0.9
     subnetwork: str = "binary"
     init: str | None = None
@@ -54,8 +54,8 @@ class RunConfig:
     reuse_period_steps: int | None = None
     recycle_from: str = "top"
     scope: str = "layer"
-    allocation: str = "uniform"
-    scores: str = "magnitude"
+    allocation: str | None = None
+    scores: str | None = None
     rounding: str = "edge-popup"
     layer_minimum: float | None = None
     data: str = "digits"
@@ -63,7 +63,7 @@ class RunConfig:
     download: bool = False
     image_size: int | None = None
     hold_out: int = 0
-    cutout: int = 0
+    cutout: int | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -71,7 +71,7 @@ class RunConfig:
     schedule: str = "cosine"
     momentum: float = 0.9
     weight_decay: float | None = None
-    warmup: float = 0.0
+    warmup: float | None = None
     label_smoothing: float | None = None
     seed: int = 0
     device: str = "auto"
@@ -99,10 +99,10 @@ class RunConfig:
         check_choice("scale_fan", self.scale_fan, SCALE_FANS)
         check_choice("reuse", self.reuse, REUSES)
         check_choice("scope", self.scope, SCOPES)
-        check_choice("allocation", self.allocation, ALLOCATIONS)
+        check_choice("allocation", self.allocation, (None, *ALLOCATIONS))
         if self.preset is not None:
             find_preset(self.preset)
-        check_choice("scores", self.scores, SCORE_RULES)
+        check_choice("scores", self.scores, (None, *SCORE_RULES))
         check_choice("rounding", self.rounding, ROUNDINGS)
         check_choice("recycle_from", self.recycle_from, RECYCLE_FROM)
         check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
@@ -155,7 +155,7 @@ class RunConfig:
                 f"--layer-minimum {self.layer_minimum:g} has no effect on --scope {self.scope}, where each "
                 "layer keeps its share: expected --scope global, or leave it out"
             )
-        if self.allocation != "uniform" and self.scope != "layer":
+        if self.allocation not in (None, "uniform") and self.scope != "layer":
             raise UsageFault(
                 f"--allocation {self.allocation} has no effect on --scope {self.scope}, where the ranking "
                 "decides what each layer keeps: expected --scope layer, or leave it out"
@@ -168,8 +168,9 @@ class RunConfig:
 
     @property
     def options(self) -> ArchOptions:
-        """Of the architecture."""
-        return ArchOptions(self.width, self.activations, self.batch_norm)  # type: ignore[arg-type]
+        """Of the architecture; with fixed batch norm while that is undecided."""
+        norm = "fixed" if self.batch_norm is None else self.batch_norm
+        return ArchOptions(self.width, self.activations, norm)  # type: ignore[arg-type]
 
     def resolve(self) -> "RunConfig":
         """Fills in what follows from other settings (`defaults`), and makes paths usable from anywhere.
@@ -183,7 +184,7 @@ class RunConfig:
             "output_dir": None if self.output_dir is None else os.path.expanduser(self.output_dir),
         }
         resolved = dataclasses.replace(self, **filled(self), **paths)
-        if resolved.epochs is not None and resolved.warmup >= resolved.epochs:
+        if (resolved.warmup or 0) >= (resolved.epochs or math.inf):
             raise UsageFault(
                 f"--warmup {self.warmup:g} is not shorter than the search of {resolved.epochs} epochs: "
                 "expected less, or give more --epochs"

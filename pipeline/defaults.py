@@ -9,8 +9,7 @@ from recycle_pipeline.models.options import SIGN_AGREEMENT
 if TYPE_CHECKING:
     from recycle_pipeline.pipeline.config import RunConfig
 
-CONV_NETS = ("conv2", "conv4", "conv6", "conv8")
-CONV_RATE, CONV_DECAY = 0.1, 1e-4  # published, without batch norm; on any data
+CONV_NETS = ("conv2", "conv4", "conv6", "conv8")  # without batch norm
 ADAM_RATE, ADAM_DECAY = 0.1, 0.0  # its steps do not scale with the gradient: as published, at any batch
 RATE_BATCH = 256  # images, to which SGD's rates belong; they are linear in the batch (Goyal et al. 2017)
 LARS_RATE, LARS_DECAY = 0.003, 0.0  # of the length of a layer's scores; from digits
@@ -23,34 +22,56 @@ REDRAWN, RECYCLED = 0.1, 0.2  # reuse rates
 ACCURACY_DROP, SIGN_ACCURACY_DROP = 0.005, 0.02
 
 
+CUTOUT_DATA, CUTOUT = ("cifar10", "cifar100"), 8  # pixels of 32
+LONG = 100  # epochs, to which rates belong and from which on cutout gains; at 30 it costs
+
+
 @dataclass(frozen=True)
-class ForData:
-    """What suits a data set.
+class Usual:
+    """What suits a data set and a kind of network. None of it is taken where the user says otherwise.
 
     Attributes:
-        epochs, batch_size, label_smoothing, optimizer: as the settings.
-        rate: learning rate of SGD at `RATE_BATCH`, of networks with batch norm.
-        decay: weight decay of networks with batch norm.
-        binary_init: distribution of the draws for binary subnetworks.
+        epochs, batch_size, label_smoothing, optimizer, scores, allocation, batch_norm: as the settings.
+        rate, decay: learning rate at `RATE_BATCH`, and weight decay, of SGD.
+        rate_grows: whether shorter searches than `LONG` take higher rates, by the root of their length.
+        init: distribution of the draws for binary subnetworks.
+        warmup: share of the epochs.
     """
 
     epochs: int
     batch_size: int
-    label_smoothing: float
-    optimizer: str
     rate: float
     decay: float
-    binary_init: str
+    init: str
+    label_smoothing: float = 0.0
+    optimizer: str = "sgd"
+    scores: str = "magnitude"
+    allocation: str = "root"
+    batch_norm: str = "fixed"
+    warmup: float = 0.0
+    rate_grows: bool = False
 
 
 # Digits has few steps: 12 epochs with LARS do what 16 with SGD do
 # (benchmarks/records/2026-11-22-digits-lars.json). With SGD networks with batch norm take twice the published
 # rate and ten times the decay, chosen together with label smoothing and noise on folds of its train split
-# (benchmarks/records/2026-11-22-digits-settings.json); constants do slightly better than a normal.
-DIGITS = ForData(12, 64, 0.1, "lars", rate=0.2, decay=5e-3, binary_init="signed_constant")
-# The published rate and decay of the ResNets, and Biprop's normal. Label smoothing costs 0.2 points on
-# CIFAR-10 at 30 epochs (n = 3).
-OTHERS = ForData(30, 256, 0.0, "sgd", rate=0.1, decay=5e-4, binary_init="kaiming_normal")
+# (benchmarks/records/2026-11-22-digits-settings.json); constants do slightly better than a normal, and
+# allocations make no difference (2026-11-22-digits-allocation.json).
+_ON_DIGITS: dict[str, Any] = {"label_smoothing": 0.1, "optimizer": "lars", "allocation": "uniform"}
+DIGITS = Usual(12, 64, rate=0.2, decay=5e-3, init="signed_constant", **_ON_DIGITS)
+DIGITS_CONV = Usual(12, 64, rate=0.1, decay=1e-4, init="signed_constant", **_ON_DIGITS)
+# Chosen on images held out of CIFAR-10's train split: benchmarks/records/2026-11-28-rates.jsonl, -long.jsonl
+# and what came before them; docs/results.md has the tables.
+OTHERS = Usual(100, 256, rate=0.1, decay=5e-4, init="signed_constant", batch_norm="learned", rate_grows=True)
+OTHERS_CONV = Usual(100, 128, rate=0.8, decay=1e-4, init="kaiming_normal", scores="signed", warmup=0.05)
+
+
+def usual_for(data: str, arch: str) -> Usual:
+    """What suits this data set and this network."""
+    conv = arch in CONV_NETS
+    if data == "digits":
+        return DIGITS_CONV if conv else DIGITS
+    return OTHERS_CONV if conv else OTHERS
 
 
 def filled(config: "RunConfig") -> dict[str, Any]:
@@ -63,21 +84,30 @@ def filled(config: "RunConfig") -> dict[str, Any]:
         Given or filled in; None where nothing is asked (`min_agreement`) or another setting stands in its
         place (`reuse_period`).
     """
-    usual = DIGITS if config.data == "digits" else OTHERS
+    usual = usual_for(config.data, config.arch)
     binary, signs = config.subnetwork == "binary", config.options.binary
     epochs, batch_size = config.epochs or usual.epochs, config.batch_size or usual.batch_size
     # About ten events, as far apart as the budget allows: at a short budget frequent events hurt.
     period = config.reuse_period or max(2, math.ceil(epochs / 10))
     global_batch = batch_size * (config.processes or 1)
     optimizer = config.optimizer or usual.optimizer
+    rate, decay = _rate_and_decay(optimizer, usual, epochs, global_batch)
+    # What is trained of a batch norm is not the tool's to say in a user's network; signs were not tried.
+    norm = "fixed" if signs or ":" in config.arch else usual.batch_norm
+    cutout = CUTOUT if config.data in CUTOUT_DATA and epochs >= LONG and usual is OTHERS else 0
     return {
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer": optimizer,
-        "learning_rate": config.learning_rate or _learning_rate(optimizer, config.arch, usual, global_batch),
-        "init": config.init or (usual.binary_init if binary else "signed_constant"),
+        "learning_rate": config.learning_rate or rate,
+        "weight_decay": _or(config.weight_decay, decay),
+        "warmup": _or(config.warmup, usual.warmup * epochs),
+        "init": config.init or (usual.init if binary else "signed_constant"),
+        "scores": config.scores or usual.scores,
+        "allocation": config.allocation or (usual.allocation if config.scope == "layer" else "uniform"),
+        "batch_norm": config.batch_norm or norm,
+        "cutout": cutout if config.cutout is None else config.cutout,
         "label_smoothing": _or(config.label_smoothing, usual.label_smoothing),
-        "weight_decay": _or(config.weight_decay, _weight_decay(optimizer, config.arch, usual)),
         "reuse_rate": config.reuse_rate or (REDRAWN if config.reuse == "rerandomize" else RECYCLED),
         "reuse_period": None if config.reuse_period_steps else period,
         "min_agreement": SIGN_AGREEMENT if signs and config.min_agreement is None else config.min_agreement,
@@ -86,21 +116,13 @@ def filled(config: "RunConfig") -> dict[str, Any]:
     }
 
 
-def _learning_rate(optimizer: str, arch: str, usual: ForData, global_batch: int) -> float:
+def _rate_and_decay(optimizer: str, usual: Usual, epochs: int, global_batch: int) -> tuple[float, float]:
     if optimizer == "adam":
-        return ADAM_RATE
+        return ADAM_RATE, ADAM_DECAY
     if optimizer == "lars":
-        return LARS_RATE
-    rate = CONV_RATE if arch in CONV_NETS else usual.rate
-    return min(LARGEST_STEP, rate * global_batch / RATE_BATCH)
-
-
-def _weight_decay(optimizer: str, arch: str, usual: ForData) -> float:
-    if optimizer == "adam":
-        return ADAM_DECAY
-    if optimizer == "lars":
-        return LARS_DECAY
-    return CONV_DECAY if arch in CONV_NETS else usual.decay
+        return LARS_RATE, LARS_DECAY
+    longer = math.sqrt(max(1.0, LONG / epochs)) if usual.rate_grows else 1.0
+    return min(LARGEST_STEP, usual.rate * longer * global_batch / RATE_BATCH), usual.decay
 
 
 def _or(value: float | None, default: float) -> float:

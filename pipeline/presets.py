@@ -105,6 +105,7 @@ NO_REUSE: Settings = {"reuse": "none"}
 # hidden-networks and its descendants: SGD, cosine per epoch, magnitude scores, layers ranked alone.
 _LINEAGE: Settings = {
     "data": "cifar10",
+    "batch_norm": "fixed",
     "hold_out": 0,
     "cutout": 0,
     "scope": "layer",

@@ -132,7 +132,11 @@ def _request(path: Path, given: dict[str, Any]) -> "FileRequest":
     names = [
         name for name in given if name in RunConfig.__dataclass_fields__ and name not in ("prune", "scope")
     ]
-    config = config_from({name: given[name] for name in names}).resolve()
+    settings = {name: given[name] for name in names}
+    settings["batch_norm"] = (
+        settings["batch_norm"] or "fixed"
+    )  # as published: what searches do here says nothing
+    config = config_from(settings).resolve()
     return FileRequest(
         path,
         config,

@@ -68,11 +68,12 @@ class FileRequest:
     def options(self) -> dict[str, Any]:
         """All that was said, by option; see `command_line.command`."""
         settings, fields = self.settings(), RunConfig.__dataclass_fields__
+        usual = {name: field.default for name, field in fields.items()} | {"batch_norm": "fixed"}
         said = {"arch": settings["arch"]} | {
             name: value
             for name, value in settings.items()
             if name in ("width", "activations", "batch_norm", "seed", "data", "image_size")
-            and (value != fields[name].default or name == "data")
+            and (value != usual[name] or name == "data")
         }
         taken, reading = self.without_data, self.reading()
         if taken is not None:

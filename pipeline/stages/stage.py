@@ -69,7 +69,7 @@ class Context:
     @cached_property
     def searched_images(self) -> ImageSet:
         """What the search sees. Raises UsageFault if it cannot be had of this data."""
-        return searched(self.images, self.config.hold_out, self.config.cutout)
+        return searched(self.images, self.config.hold_out, self.config.cutout or 0)
 
 
 @dataclass(frozen=True)
