@@ -22,6 +22,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from recycle_pipeline.pipeline.published_figures import conv_figures, resnet18_figures
+
 HERE = Path(__file__).resolve().parent
 BLUE, ORANGE, GREEN, PURPLE, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#999999", "#333333"
 Rows = list[dict[str, Any]]
@@ -184,10 +186,75 @@ def dots(axes: Axes, values: Sequence[float | None], base: float, lowest: float,
     tidy(axes)
 
 
+ROWS = {  # key in the record of the default recipe: label, network, fraction removed, published otherwise
+    "conv2-0.9": ("Conv2, 90 %", "conv2", 0.9, {}),
+    "conv4-0.9": ("Conv4, 90 %", "conv4", 0.9, {}),
+    "conv6-0.9": ("Conv6, 90 %", "conv6", 0.9, {}),
+    "conv8-0.9": ("Conv8, 90 %", "conv8", 0.9, {}),
+    "resnet18-0.8": ("ResNet-18, 80 %", "", 0.8, {"biprop": 94.8}),
+    "resnet18-0.95": ("ResNet-18, 95 %", "resnet18", 0.95, {}),
+    "resnet18-0.98": ("ResNet-18, 98 %", "resnet18", 0.98, {}),
+    "resnet18-0.99": ("ResNet-18, 99 %", "resnet18", 0.99, {}),
+    "vgg_small-0.95": ("VGG-Small, 95 %", "", 0.95, {"biprop": 91.48}),
+    "vgg_small_bn-0.95": ("VGG-Small, 95 %,\nall batch norms", "", 0.95, {"biprop": 91.48}),
+}
+SYSTEMS = {  # name of the published figures: label, marker
+    "edge-popup": ("edge-popup", "s"),
+    "iterand": ("IteRand", "^"),
+    "biprop": ("Biprop", "D"),
+    "edge-popup + recycle": ("edge-popup + recycling", "P"),
+    "biprop + recycle": ("Biprop + recycling", "X"),
+}
+
+
+def beyond(records: Path) -> Figure | None:
+    """The default recipe's test accuracies beside what was published."""
+    text = newest(records, "beyond")
+    if text is None:
+        return None
+    ours: dict[str, list[float]] = {}
+    for row in map(json.loads, text.splitlines()):
+        ours.setdefault(row["key"], []).append(100 * row["last"])
+    keys = [key for key in ROWS if key in ours]
+    figure, axes = plt.subplots(figsize=(7.6, 0.42 * len(keys) + 1.2))
+    for place, key in enumerate(keys):
+        _, network, prune, others = ROWS[key]
+        axes.axhline(place, color="#eeeeee", linewidth=0.7, zorder=0)
+        for system, (_, marker) in SYSTEMS.items():
+            published = others.get(system) or published_at(network, system, prune)
+            if published:
+                axes.plot(published, place, marker, color=GREY, markersize=5.5, zorder=2)
+        axes.plot(ours[key], [place] * len(ours[key]), "|", color=BLUE, markersize=9, zorder=3)
+        mean = sum(ours[key]) / len(ours[key])
+        axes.plot(mean, place, "o", color=BLUE, markersize=6.5, zorder=4)
+        axes.annotate(f"{mean:.1f}", (mean, place), (12, 0), textcoords="offset points", va="center")
+    for label, marker in SYSTEMS.values():
+        axes.plot([], [], marker, color=GREY, linestyle="", label=f"{label}, published")
+    axes.plot([], [], "o", color=BLUE, linestyle="", label="default recipe: mean, and each seed")
+    axes.legend(loc="lower left", fontsize=8, frameon=False)
+    axes.set_yticks(range(len(keys)), [ROWS[key][0] for key in keys])
+    axes.invert_yaxis()
+    axes.set_xlim(63, 98)
+    axes.set_xlabel(
+        "% of CIFAR-10's 10,000 test images, last epoch; published figures of up to 250 epochs, ours of 100"
+    )
+    axes.tick_params(axis="y", length=0)
+    tidy(axes)
+    return figure
+
+
+def published_at(network: str, system: str, prune: float) -> float | None:
+    """In percent; None where there is no figure."""
+    if network == "resnet18":
+        return resnet18_figures(system).get(prune, (None, None))[0]
+    return conv_figures(system, network).get(prune, (None, None))[0] if network else None
+
+
 PICTURES: dict[str, Callable[[Path], Figure | None]] = {
     "step.png": step,
     "growth.png": growth,
     "ablation.png": ablation,
+    "beyond.png": beyond,
 }
 
 

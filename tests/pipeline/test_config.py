@@ -194,7 +194,7 @@ def resolved(**values):
 
 
 @pytest.mark.parametrize(
-    ("data", "epochs", "batch", "smoothing"), [("digits", 12, 64, 0.1), ("cifar10", 30, 256, 0.0)]
+    ("data", "epochs", "batch", "smoothing"), [("digits", 12, 64, 0.1), ("cifar10", 100, 256, 0.0)]
 )
 def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
     config = resolved(data=data)
@@ -202,10 +202,55 @@ def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
 
 
 @pytest.mark.parametrize(
-    ("subnetwork", "init"), [("binary", "kaiming_normal"), ("continuous", "signed_constant")]
+    ("arch", "subnetwork", "init"),
+    [
+        ("resnet18", "binary", "signed_constant"),
+        ("conv6", "binary", "kaiming_normal"),
+        ("conv6", "continuous", "signed_constant"),
+    ],
 )
-def test_the_init_follows_the_kind(subnetwork, init):
-    assert resolved(subnetwork=subnetwork, data="cifar10").init == init
+def test_the_init_follows_the_network_and_the_kind(arch, subnetwork, init):
+    assert resolved(arch=arch, subnetwork=subnetwork, data="cifar10").init == init
+
+
+RECIPE = ("batch_norm", "scores", "allocation", "warmup", "cutout", "batch_size")
+
+
+@pytest.mark.parametrize(
+    ("settings", "recipe"),
+    [
+        ({"data": "cifar10"}, ("learned", "magnitude", "root", 0.0, 8, 256)),
+        ({"data": "cifar10", "epochs": 99}, ("learned", "magnitude", "root", 0.0, 0, 256)),
+        ({"data": "folder:x"}, ("learned", "magnitude", "root", 0.0, 0, 256)),
+        ({"data": "cifar10", "scope": "global"}, ("learned", "magnitude", "uniform", 0.0, 8, 256)),
+        ({"data": "cifar10", "arch": "my.net:build"}, ("fixed", "magnitude", "root", 0.0, 8, 256)),
+        ({"data": "cifar10", "activations": "binary"}, ("fixed", "magnitude", "root", 0.0, 8, 256)),
+        ({"data": "cifar10", "arch": "conv2", "epochs": 40}, ("fixed", "signed", "root", 2.0, 0, 128)),
+        ({"arch": "conv2"}, ("fixed", "magnitude", "uniform", 0.0, 0, 64)),
+        ({}, ("fixed", "magnitude", "uniform", 0.0, 0, 64)),
+    ],
+)
+def test_the_recipe_follows_data_network_and_budget(settings, recipe):
+    config = resolved(**settings)
+    assert tuple(getattr(config, name) for name in RECIPE) == recipe
+
+
+def test_no_part_of_the_recipe_wins_over_what_was_given():
+    given_values = {
+        "batch_norm": "fixed",
+        "scores": "signed",
+        "allocation": "uniform",
+        "warmup": 0.5,
+        "cutout": 0,
+    }
+    config = resolved(data="cifar10", **given_values)
+    assert {name: getattr(config, name) for name in given_values} == given_values
+
+
+@pytest.mark.parametrize(("epochs", "rate"), [(25, 0.2), (100, 0.1), (400, 0.1)])
+def test_short_searches_take_higher_rates_but_not_on_conv_networks(epochs, rate):
+    assert resolved(data="cifar10", epochs=epochs).learning_rate == pytest.approx(rate)
+    assert resolved(data="cifar10", epochs=epochs, arch="conv6").learning_rate == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(("reuse", "rate"), [("recycle", 0.2), ("rerandomize", 0.1), ("hybrid", 0.2)])

@@ -22,7 +22,7 @@ FIELDS = {
     "arch": TEXT,
     "width": st.floats(0, 64, exclude_min=True),
     "activations": st.sampled_from(ACTIVATIONS),
-    "batch_norm": st.sampled_from(BATCH_NORMS),
+    "batch_norm": st.none() | st.sampled_from(BATCH_NORMS),
     "prune": FRACTION,
     "subnetwork": st.sampled_from(settings.SUBNETWORKS),
     "init": st.sampled_from((None, *INITS)),
@@ -33,8 +33,8 @@ FIELDS = {
     "reuse_period_steps": st.none() | COUNT,
     "recycle_from": st.sampled_from(settings.RECYCLE_FROM),
     "scope": st.sampled_from(settings.SCOPES),
-    "allocation": st.sampled_from(settings.ALLOCATIONS),
-    "scores": st.sampled_from(settings.SCORE_RULES),
+    "allocation": st.none() | st.sampled_from(settings.ALLOCATIONS),
+    "scores": st.none() | st.sampled_from(settings.SCORE_RULES),
     "rounding": st.sampled_from(settings.ROUNDINGS),
     "layer_minimum": st.none() | st.floats(0, 0.5),
     "data": TEXT,
@@ -42,7 +42,7 @@ FIELDS = {
     "download": st.booleans(),
     "image_size": st.none() | COUNT,
     "hold_out": st.just(0) | COUNT,
-    "cutout": st.just(0) | COUNT,
+    "cutout": st.none() | st.just(0) | COUNT,
     "epochs": st.none() | COUNT,
     "batch_size": st.none() | COUNT,
     "learning_rate": st.none() | st.floats(0, 1e6, exclude_min=True),
@@ -50,7 +50,7 @@ FIELDS = {
     "schedule": st.sampled_from(settings.SCHEDULES),
     "momentum": st.floats(0, 1, exclude_max=True),
     "weight_decay": st.none() | st.floats(0, 1e6),
-    "warmup": AMOUNT,
+    "warmup": st.none() | AMOUNT,
     "label_smoothing": st.none() | st.floats(0, 1, exclude_max=True),
     "seed": st.integers(0, 2**63 - 1),
     "device": st.sampled_from(("auto", "cpu", "cuda", "cuda:3")),
@@ -72,7 +72,7 @@ FIELDS = {
 
 def agreeing(values):
     """Takes back what is refused: what another setting leaves without effect, and a warm-up to the end."""
-    if values["warmup"] >= (values["epochs"] or 12):
+    if (values["warmup"] or 0) >= (values["epochs"] or 12):
         values["warmup"] = 0.0
     if values["reuse_period_steps"] is not None:
         values["reuse_period"] = None

@@ -66,7 +66,7 @@ def test_help_names_every_stage_form_and_data_set(command):
 
 @pytest.mark.parametrize(
     ("option", "default"),
-    [("--epochs", (12, 30)), ("--batch-size", (64, 256)), ("--label-smoothing", (0.1, 0))],
+    [("--epochs", (12, 100)), ("--label-smoothing", (0.1, 0))],
 )
 def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     name = option.removeprefix("--").replace("-", "_")
@@ -76,18 +76,25 @@ def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     assert found == list(default)
 
 
+BATCHES = (("resnet18", "digits"), ("conv2", "digits"), ("resnet18", "cifar10"), ("conv2", "cifar10"))
+
+
 def test_the_help_of_init_and_decay_follows_the_config():
     said = {p.name: p.help for p in cli.commands["run"].params}
-    assert said["init"].endswith("[binary: kaiming_normal; continuous, or digits: signed_constant]")
+    assert said["init"].endswith("[signed_constant; binary conv2-8, but on digits: kaiming_normal]")
     cases = (("binary", "cifar10", "kaiming_normal"), ("continuous", "cifar10", "signed_constant"))
     for subnetwork, data, init in (*cases, ("binary", "digits", "signed_constant")):
-        assert RunConfig(subnetwork=subnetwork, data=data).resolve().init == init
+        assert RunConfig(arch="conv4", subnetwork=subnetwork, data=data).resolve().init == init
+    assert RunConfig(data="cifar10").resolve().init == "signed_constant"
+    assert said["batch_size"].endswith("[digits 64, others 256, conv2-8 128]")
+    sizes = [RunConfig(arch=a, data=d).resolve().batch_size for a, d in BATCHES]
+    assert sizes == [64, 64, 256, 128]
     assert said["weight_decay"].endswith("[LARS 0, SGD: conv2-8 1e-4, others 5e-4, on digits 5e-3]")
     for arch, decay in (("conv2", 1e-4), ("conv8", 1e-4), ("resnet18", 5e-4)):
         assert RunConfig(arch=arch, data="cifar10").resolve().weight_decay == decay
     assert said["optimizer"].endswith("[digits lars, others sgd]")
     assert [RunConfig(data=data).resolve().optimizer for data in ("digits", "cifar10")] == ["lars", "sgd"]
-    assert "[LARS 0.003, Adam 0.1, SGD" in said["learning_rate"]
+    assert "[LARS 0.003; Adam 0.1; SGD" in said["learning_rate"]
     assert RunConfig().resolve().learning_rate == 0.003
 
 
