@@ -11,41 +11,33 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from torch import nn
-
-from recycle_pipeline.models.conv_nets import conv2, conv4, conv6, conv8
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
-from recycle_pipeline.models.resnet import (
-    resnet18,
-    resnet20,
-    resnet32,
-    resnet34,
-    resnet44,
-    resnet50,
-    resnet56,
-    resnet110,
-)
-from recycle_pipeline.models.vgg_small import vgg_small, vgg_small_bn
 
-Builder = Callable[..., nn.Module]
+if TYPE_CHECKING:
+    from torch import nn
 
-ARCHITECTURES: dict[str, Builder] = {
-    "conv2": conv2,
-    "conv4": conv4,
-    "conv6": conv6,
-    "conv8": conv8,
-    "resnet18": resnet18,
-    "resnet34": resnet34,
-    "resnet50": resnet50,
-    "resnet20": resnet20,
-    "resnet32": resnet32,
-    "resnet44": resnet44,
-    "resnet56": resnet56,
-    "resnet110": resnet110,
-    "vgg_small": vgg_small,
-    "vgg_small_bn": vgg_small_bn,
+Builder = Callable[..., "nn.Module"]
+
+# The module of `recycle_pipeline.models` that has the builder, a function of the architecture's name. It is
+# imported when the architecture is asked for: torch takes seconds, and a name is refused without it.
+ARCHITECTURES: dict[str, str] = {
+    "conv2": "conv_nets",
+    "conv4": "conv_nets",
+    "conv6": "conv_nets",
+    "conv8": "conv_nets",
+    "resnet18": "resnet",
+    "resnet34": "resnet",
+    "resnet50": "resnet",
+    "resnet20": "resnet",
+    "resnet32": "resnet",
+    "resnet44": "resnet",
+    "resnet56": "resnet",
+    "resnet110": "resnet",
+    "vgg_small": "vgg_small",
+    "vgg_small_bn": "vgg_small",
 }
 WITHOUT_BATCH_NORM = ("conv2", "conv4", "conv6", "conv8")  # unless activations are binary
 
@@ -60,14 +52,31 @@ def find_builder(arch: str, *, import_custom: bool = False) -> Builder:
 
     Args:
         arch: a name of `ARCHITECTURES`, or `package.module:function`.
+        import_custom: see `check_arch`.
+
+    Raises:
+        UsageFault: see `check_arch`; or a custom name that cannot be imported.
+    """
+    check_arch(arch, import_custom=import_custom)
+    if is_custom(arch):
+        return _import_builder(arch)
+    module = importlib.import_module(f"recycle_pipeline.models.{ARCHITECTURES[arch]}")
+    return getattr(module, arch)  # type: ignore[no-any-return]
+
+
+def check_arch(arch: str, *, import_custom: bool = False) -> None:
+    """Refuses a name that is not known; imports nothing.
+
+    Args:
+        arch: a name of `ARCHITECTURES`, or `package.module:function`.
         import_custom: whether the name came from the user (command line, Python call) and may be
             imported. A name read from a file never is.
 
     Raises:
-        UsageFault: unknown name; or a custom one that may not be, or cannot be, imported.
+        UsageFault: unknown name; or a custom one that may not be imported.
     """
     if arch in ARCHITECTURES:
-        return ARCHITECTURES[arch]
+        return
     if not is_custom(arch):
         close = difflib.get_close_matches(arch, ARCHITECTURES, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
@@ -80,7 +89,6 @@ def find_builder(arch: str, *, import_custom: bool = False) -> Builder:
             f"arch {arch!r} is custom code named in a file, and nothing named in a file is imported; "
             f"if you trust it, give --arch {arch} on the command line"
         )
-    return _import_builder(arch)
 
 
 def check_options(arch: str, options: ArchOptions) -> None:
@@ -110,7 +118,7 @@ def build(
     image_size: int,
     options: ArchOptions = DEFAULT_OPTIONS,
     import_custom: bool = False,
-) -> nn.Module:
+) -> "nn.Module":
     """Builds a plain network.
 
     Raises:
@@ -128,6 +136,8 @@ def build(
             f"{arch}(classes={classes}, channels={channels}, image_size={image_size}) failed: "
             f"{type(error).__name__}: {error}"
         ) from error
+    from torch import nn
+
     if not isinstance(network, nn.Module):
         raise UsageFault(f"{arch} returned a {type(network).__name__}, expected a torch.nn.Module")
     return network

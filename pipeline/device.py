@@ -30,6 +30,12 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
+def check_device(name: str) -> None:
+    """Raises UsageFault for a CUDA device that is not there; torch is imported for those alone."""
+    if name not in ("auto", "cpu"):
+        find_device(name)
+
+
 def device_among(name: str, ranks: Ranks) -> tuple["torch.device", bool]:
     """The device of one of several processes, and whether it is a GPU that no other process uses.
 

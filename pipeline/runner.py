@@ -10,11 +10,11 @@ from typing import Any
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.registry import check_options, find_builder, is_custom
+from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config, write_settings
-from recycle_pipeline.pipeline.device import find_device
+from recycle_pipeline.pipeline.device import check_device
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.importing.request import HEADING, without_search
@@ -65,9 +65,11 @@ def plan_run(
     forced = frozenset(forced)
     for name in forced:
         _known_stage(name)
-    find_builder(resolved.arch, import_custom=True)  # the name came from the user
+    if is_custom(resolved.arch):
+        find_builder(resolved.arch, import_custom=True)  # the name came from the user
+    check_arch(resolved.arch, import_custom=True)
     check_options(resolved.arch, resolved.options)
-    find_device(resolved.device)
+    check_device(resolved.device)
     if resolved.tensorboard and "search" in stages:
         check_tensorboard()
     if resolved.provider != "auto" and "verify" in stages:
@@ -197,10 +199,10 @@ def default_folder(config: RunConfig) -> Path:
 
 def _check_network(context: Context) -> None:
     """Loads the data and builds the network once, so that what cannot work is refused at the start."""
-    from recycle_pipeline.models.maskable import check_network
+    images = context.searched_images
+    from recycle_pipeline.models.maskable import check_network  # torch, which bad data are refused without
     from recycle_pipeline.models.registry import build
 
-    images = context.searched_images
     network = build(
         context.config.arch,
         classes=len(images.classes),

@@ -11,11 +11,10 @@ from recycle_pipeline.pipeline.checks import option
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
 from recycle_pipeline.pipeline.cli.stages import FORCE, run_one_stage
+from recycle_pipeline.pipeline.importing.method import METHODS
 
 if TYPE_CHECKING:
     from recycle_pipeline.pipeline.importing.request import FileRequest
-
-METHODS = ("edge-popup", "biprop")  # conventions.METHODS, without importing torch
 
 NETWORK = opt.section(
     "Of a file: its network",

@@ -10,32 +10,14 @@ Three conventions, told apart by the names of the tensors, and mixed freely:
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.subnetwork import Scope
+from recycle_pipeline.pipeline.importing.method import Search
 
-Method = Literal["edge-popup", "biprop"]
-METHODS: tuple[Method, ...] = ("edge-popup", "biprop")
 ORIGINAL, MASK, SCORES = "_orig", "_mask", ".scores"
-
-
-@dataclass(frozen=True)
-class Search:
-    """What a file with scores does not say.
-
-    Attributes:
-        method: edge-popup keeps weights, Biprop their signs times a gain.
-        keep: fraction kept, 0 to 1.
-        scope: whether the fraction holds per layer or over all; over all is published for Biprop alone.
-    """
-
-    method: Method
-    keep: float
-    scope: Scope = "layer"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.checks import option
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.given import prune_of_keep
-from recycle_pipeline.pipeline.importing.conventions import Method, Search
+from recycle_pipeline.pipeline.importing.method import Method, Search
 
 # Of `RunConfig`, what holds for a ticket that no search of this tool found.
 KEYS = (

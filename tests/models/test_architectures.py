@@ -12,7 +12,7 @@ from torch import nn
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.maskable import check_network, maskable_layers
 from recycle_pipeline.models.options import ArchOptions
-from recycle_pipeline.models.registry import ARCHITECTURES, WITHOUT_BATCH_NORM, build
+from recycle_pipeline.models.registry import ARCHITECTURES, WITHOUT_BATCH_NORM, build, find_builder
 from recycle_pipeline.models.resnet import BasicBlock, Bottleneck
 
 META = torch.device("meta")
@@ -153,7 +153,7 @@ def test_conv6_layers_have_the_published_sizes_in_order():
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_every_builder_takes_the_four_keywords(arch):
     keywords = ["classes", "channels", "image_size", "options"]
-    assert list(inspect.signature(ARCHITECTURES[arch]).parameters) == keywords
+    assert list(inspect.signature(find_builder(arch)).parameters) == keywords
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

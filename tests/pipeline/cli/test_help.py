@@ -148,8 +148,12 @@ print(json.dumps({" ".join(line): heavy_after(line) for line in json.loads(sys.a
 """
 
 
-def test_help_inspect_reconstruct_compare_and_typing_errors_import_no_torch(start, finished):
-    ticket = str(finished.ticket)
+REFUSED = ("--prune 2", "--arch nope", "--data nope", "--data folder:nope", "--config nope", "--preset nope")
+
+
+def test_what_needs_no_torch_imports_none(start, finished):
+    """Help, reading tickets, showing what a run would do, and what is refused."""
+    ticket, folder = str(finished.ticket), str(finished.folder.root)
     lines = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
     lines += [
         ["run", "--prune", "x"],
@@ -158,6 +162,10 @@ def test_help_inspect_reconstruct_compare_and_typing_errors_import_no_torch(star
         ["inspect", ticket, "--json"],
         ["reconstruct", ticket],
         ["compare", ticket, ticket],
+        ["run", "--dry-run"],
+        ["run", "--output-dir", folder],  # of another run
+        *(["run", *option.split()] for option in REFUSED),
+        *([name, "no-such-folder"] for name in ("pack", "export", "verify")),
     ]
     out, err = start(json.dumps(lines), script=IMPORTS).communicate(timeout=60)
     imported = json.loads(out)

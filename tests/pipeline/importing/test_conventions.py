@@ -6,7 +6,8 @@ import torch
 from torch.nn.utils import prune
 
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.pipeline.importing.conventions import Search, effective
+from recycle_pipeline.pipeline.importing.conventions import effective
+from recycle_pipeline.pipeline.importing.method import Search
 
 
 def scored(seed=0, shapes=((6, 3, 3, 3), (4, 54))):

@@ -17,7 +17,6 @@ from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.conv_nets import conv2
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.options import ArchOptions
-from recycle_pipeline.models.registry import ARCHITECTURES
 
 HUGE = 10**400  # an integer that no float holds
 
@@ -528,7 +527,7 @@ def test_no_memory_is_taken_for_a_network_that_the_parts_do_not_fill(binary, mon
         built_on.append(torch.empty(0).device.type)
         return conv2(**options)
 
-    monkeypatch.setitem(ARCHITECTURES, "conv2", builder)
+    monkeypatch.setattr("recycle_pipeline.models.conv_nets.conv2", builder)
     binary.header["arch"] = "conv2"
     with pytest.raises(CorruptArtefact):
         assemble(parse_ticket(binary.content(), "mine"))
