@@ -20,6 +20,7 @@ SCHEME = "hf://"
 FORM = re.compile(
     r"hf://(?P<owner>[\w.-]+)/(?P<name>[\w.-]+)(@(?P<revision>refs/(pr|convert)/[^/@]+|[^/@]+))?(/(?P<file>.+))?"
 )
+COMMIT = re.compile(r"[0-9a-f]{40}")
 SUFFIX = ".safetensors"
 TICKET = RunFolder(Path()).ticket.name
 OTHER_KINDS = ("datasets", "spaces", "models", "buckets")
@@ -85,10 +86,7 @@ def fetch(ticket: HubTicket) -> Path:
 
 
 def _found(ticket: HubTicket) -> Path:
-    """The folder's `ticket.safetensors`, asked for at once, or what else is there.
-
-    Without a connection a file of the cache is found at once; a listing is tried for half a minute.
-    """
+    """The folder's `ticket.safetensors`, asked for at once, or what else is there."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -106,6 +104,11 @@ def _found(ticket: HubTicket) -> Path:
 
 
 def _download(ticket: HubTicket, name: str) -> Path:
+    """A file's path in the cache, into which it is brought where the Hub has a newer one.
+
+    Left alone, huggingface_hub tries for half a minute to reach a Hub that cannot be reached, or for six
+    where nothing answers at all; here one question tells.
+    """
     from huggingface_hub import hf_hub_download
 
     return Path(
@@ -115,8 +118,30 @@ def _download(ticket: HubTicket, name: str) -> Path:
             revision=ticket.revision,
             library_name="recycle-pipeline",
             library_version=VERSION,
+            local_files_only=not _asks(ticket, name),
         )
     )
+
+
+def _asks(ticket: HubTicket, name: str) -> bool:
+    """Whether the Hub answers a question about a file; it is not asked for a commit's that the cache has."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    there = try_to_load_from_cache(ticket.repo, name, revision=ticket.revision)
+    if COMMIT.fullmatch(ticket.revision or "") and isinstance(there, str):
+        return False
+    try:
+        get_hf_file_metadata(hf_hub_url(ticket.repo, name, revision=ticket.revision))
+    except HfHubHTTPError:
+        return True
+    except (OfflineModeIsEnabled, ConnectionError, TimeoutError):
+        return False
+    except Exception as error:
+        if not _of_the_network(error):
+            raise
+        return False
+    return True
 
 
 def _cached(ticket: HubTicket) -> list[str]:

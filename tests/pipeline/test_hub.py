@@ -5,6 +5,7 @@ No test reaches the Hub: each has a cache of its own, and either HF_HUB_OFFLINE 
 
 import json
 import os
+import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -269,11 +270,43 @@ def test_a_ticket_is_fetched_once_and_then_read_from_the_cache(call, hub, ticket
     assert call("reconstruct", "hf://me/net")[0] == 0
 
 
-def test_nobody_to_reach_and_nothing_in_the_cache_is_exit_1(call, cache, monkeypatch):
+@pytest.fixture
+def hangs_up(cache, monkeypatch):
+    """Something that hangs up in place of the Hub; returns who called."""
+    callers = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            callers.append(self.client_address)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    yield callers
+    server.shutdown()
+    server.server_close()
+
+
+def test_nobody_to_reach_and_nothing_in_the_cache_is_exit_1(call, cache, monkeypatch, here):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    code, out, err = call("reconstruct", "hf://me/net")  # huggingface_hub tries for half a minute
-    assert (code, out) == (1, "") and "hf://me/net: the Hub cannot be reached, and the cache in" in err
+    code, out, err = call("reconstruct", "hf://me/net")
+    assert (code, out) == (1, "")
+    assert err == (
+        f"Error: hf://me/net: the Hub cannot be reached, and the cache in {here}/hf/hub does not have it; "
+        "connect, or give the path of a file\n"
+    )
+
+
+def test_a_hub_that_hangs_up_is_asked_once_and_the_cache_serves_what_it_has(call, cache, ticket, hangs_up):
+    assert call("inspect", "hf://me/net")[0] == 1
+    assert len(hangs_up) == 1  # left alone, huggingface_hub goes on for half a minute
+    cache({"ticket.safetensors": ticket})
+    assert call("inspect", "hf://me/net")[0] == 0
+    assert len(hangs_up) == 2
+    assert call("inspect", f"hf://me/net@{COMMIT}")[0] == 0
+    assert len(hangs_up) == 2  # what a commit has does not change
 
 
 ANSWERS = {
