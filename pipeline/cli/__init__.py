@@ -1,5 +1,19 @@
 """The command line: `recycle-pipeline`. Only this package knows click."""
 
-from recycle_pipeline.pipeline.cli.app import main
+import sys
+
+from recycle_pipeline.pipeline.processes import leave, speaks
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command and exits, see `app.main`; its imports can be interrupted as well."""
+    try:
+        from recycle_pipeline.pipeline.cli import app
+    except KeyboardInterrupt:
+        if speaks():
+            print("Interrupted.", file=sys.stderr)
+        leave(130)
+    app.main(arguments)
+
 
 __all__ = ["main"]

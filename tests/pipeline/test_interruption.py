@@ -73,6 +73,30 @@ def test_ctrl_c_is_exit_130_and_says_how_to_go_on(start, here):
     assert finished_looking(here / "mine") == set()
 
 
+# Ctrl-C at the moment when a module is about to be imported.
+INTERRUPTED_IMPORT = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class Interrupting:
+    def find_spec(name, path, target=None):
+        if name == sys.argv[1]:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting)
+from recycle_pipeline.pipeline.cli import main
+main(["run", "--prune", "2"])
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "numpy", "recycle_pipeline.pipeline.runner"])
+def test_ctrl_c_while_modules_are_imported_is_exit_130_without_a_traceback(start, module):
+    process = start(module, script=INTERRUPTED_IMPORT)
+    out, err = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, out, err.strip().count("\n")) == (130, "", 0), err
+    assert err.strip().startswith("Interrupted.")
+
+
 def test_a_run_killed_while_it_exports_keeps_the_stages_before_and_finishes(
     start, command, here, same_run, finished
 ):
