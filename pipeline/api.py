@@ -32,12 +32,12 @@ def run(
         RecycleError: a subclass tells what went wrong; its `exit_code` is the command's.
     """
     from recycle_pipeline.pipeline.config_file import read_config_file
-    from recycle_pipeline.pipeline.given import config_from
+    from recycle_pipeline.pipeline.given import asked
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import execute, plan_run
 
     from_file = read_config_file(Path(config), options.get("arch")) if config is not None else {}
-    settings = config_from(merge(from_file, options))
+    settings = asked(options, merge(from_file, options))
     forced = (force,) if isinstance(force, str) else tuple(force)
     plan = plan_run(settings, reporter or Silent(), forced=forced)
     execute(plan)

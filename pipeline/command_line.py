@@ -6,7 +6,7 @@ from typing import Any
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.checks import option
-from recycle_pipeline.pipeline.given import config_from
+from recycle_pipeline.pipeline.given import asked
 
 # Others' defaults follow from these: they are given first.
 FIRST = (
@@ -28,12 +28,12 @@ def search_command(settings: Mapping[str, Any]) -> str | None:
     names = [*(name for name in FIRST if name in settings), *(n for n in settings if n not in FIRST)]
     try:
         for _ in names:
-            found = config_from(given).resolve().to_dict()
+            found = asked(given).resolve().to_dict()
             differing = [name for name in names if found.get(name) != settings[name]]
             if not differing:
                 break
             given[differing[0]] = settings[differing[0]]
-        found = config_from(given).resolve().to_dict()
+        found = asked(given).resolve().to_dict()
     except UsageFault:
         return None
     if any(found.get(name) != value for name, value in settings.items()):

@@ -11,6 +11,29 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.presets import find_preset
 
 PAIRS = (("prune", "keep"), ("reuse_period", "reuse_period_steps"))  # at most one of each is given
+OF_REUSE = ("reuse_rate", "reuse_period", "reuse_period_steps")
+
+
+def asked(options: Mapping[str, Any], merged: Mapping[str, Any] | None = None) -> RunConfig:
+    """A config from the options that a user gives now, which must not be in vain.
+
+    What a file or a preset says of reuse is not refused beside `reuse = none`: there it may be a default.
+
+    Args:
+        options: as given.
+        merged: with those of a file below them, see `api.merge`; without a file the same.
+
+    Raises:
+        UsageFault: see `config_from`; or an option that has no effect beside the others.
+    """
+    config = config_from(options if merged is None else merged)
+    given = {name.replace("-", "_"): value for name, value in options.items() if value is not None}
+    in_vain = [f"{option(name)} {given[name]}" for name in OF_REUSE if name in given]
+    if in_vain and config.reuse == "none":
+        raise UsageFault(
+            f"{in_vain[0]} has no effect on --reuse none: expected another --reuse, or leave it out"
+        )
+    return config
 
 
 def config_from(values: Mapping[str, Any]) -> RunConfig:

@@ -51,14 +51,15 @@ def search(**given: Any) -> None:
 def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     from recycle_pipeline.pipeline.api import merge
     from recycle_pipeline.pipeline.config_file import as_toml, read_config_file
-    from recycle_pipeline.pipeline.given import config_from
+    from recycle_pipeline.pipeline.given import asked
     from recycle_pipeline.pipeline.processes import ranks_here
     from recycle_pipeline.pipeline.runner import plan_run
 
     quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
     file, force = given.pop("config_file"), given.pop("force")
     given["export"] = given.get("export") or None
-    settings = config_from(merge(read_config_file(Path(file), given["arch"]) if file else {}, given))
+    from_file = read_config_file(Path(file), given["arch"]) if file else {}
+    settings = asked(given, merge(from_file, given))
     plan = plan_run(settings, reporter_for(quiet), stages, force)
     if dry_run and ranks_here().rank:
         return

@@ -20,6 +20,7 @@ GIVEN = {
     "global": {"scope": "global", "layer_minimum": 0.0, "prune": 0.95},
     "continuous": {"subnetwork": "continuous", "init": "kaiming_uniform", "reuse": "rerandomize"},
     "no reuse": {"reuse": "none", "data": "mnist", "hold_out": 100, "cutout": 8},
+    "preset, no reuse": {"preset": "iwr-conv6-biprop", "reuse": "none"},
     "preset": {"preset": "iwr-conv6-biprop"},
     "preset, changed": {"preset": "iwr-conv6-biprop", "epochs": 5, "seed": 9},
 }
@@ -52,6 +53,7 @@ def test_a_presets_command_is_its_name(name):
 def test_settings_that_no_options_lead_to_have_no_command():
     assert search_command({**settings({}), "prune": 2.0}) is None
     assert search_command({**settings({}), "forgotten": 1}) is None
+    assert search_command(settings({"reuse": "none", "reuse_rate": 0.3})) is None  # refused by now
 
 
 def test_what_a_shell_would_read_is_quoted():

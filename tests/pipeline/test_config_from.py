@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.api import merge
 from recycle_pipeline.pipeline.config import RunConfig
-from recycle_pipeline.pipeline.given import config_from, forms_of
+from recycle_pipeline.pipeline.given import asked, config_from, forms_of
 
 
 def test_nothing_given_is_the_defaults():
@@ -177,3 +177,22 @@ def test_merging_changes_neither_source():
     file, options = {"keep": 0.5}, {"prune": 0.8}
     merge(file, options)
     assert (file, options) == ({"keep": 0.5}, {"prune": 0.8})
+
+
+@pytest.mark.parametrize("name", ["reuse-rate", "reuse_period", "reuse_period_steps"])
+@pytest.mark.parametrize("there", [{}, {"reuse": "none"}, {"preset": "iwr-conv6-biprop"}], ids=str)
+def test_what_is_said_of_reuse_where_there_is_none_is_refused_when_asked_for_now(name, there):
+    """The preset sets a rate and a period of its own, of recycling."""
+    value = 0.5 if name == "reuse-rate" else 2
+    now = {"reuse": "none", name: value}
+    message = f"^--{name.replace('_', '-')} {value} has no effect on --reuse none: expected another --reuse"
+    with pytest.raises(UsageFault, match=message):
+        asked(now, merge(there, now))
+
+
+def test_presets_and_run_folders_of_no_reuse_may_say_more_of_it():
+    there = asked({"preset": "iwr-conv6-biprop", "reuse": "none"}).resolve()
+    assert there.reuse == "none" and there.reuse_rate is not None and there.reuse_period is not None
+    assert asked({"seed": 1}, merge(there.to_dict(), {"seed": 1})).reuse == "none"
+    now = {"reuse": "recycle", "reuse_rate": 0.3}
+    assert asked(now, merge(there.to_dict(), now)).reuse_rate == 0.3

@@ -85,6 +85,10 @@ REFUSED = [
         "Error: --recycle-from next-lowest has no effect on --reuse none: expected recycle or hybrid",
     ),
     (
+        "run --reuse none --reuse-rate 0.3",
+        "Error: --reuse-rate 0.3 has no effect on --reuse none: expected another --reuse, or leave it out\n",
+    ),
+    (
         "run --reuse-period 2 --reuse-period-steps 30",
         "Error: --reuse-period 2 and --reuse-period-steps 30 were both given: expected one of them\n",
     ),
