@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+# One thread in each process of the tests: they share the cores with one another (pytest-xdist), and bytes
+# are compared with those of other processes, so sums must be taken in one order. Read when torch is imported.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).parent.parent
 
 

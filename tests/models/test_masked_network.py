@@ -94,7 +94,7 @@ def test_first_last_and_shortcut_layers_are_masked():
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("arch", ["conv6", "resnet18"])
 def test_the_kept_count_holds_per_layer_or_over_all(arch, scope):
-    network = build(arch, classes=10, channels=3, image_size=8)
+    network = build(arch, classes=10, channels=3, image_size=8, options=ArchOptions(width=0.5))
     masked = MaskedNetwork(network, recipe(init="signed_constant", scope=scope, prune=0.8))
     tensors = masked.tensors()
     if scope == "layer":

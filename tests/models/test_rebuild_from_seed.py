@@ -7,6 +7,7 @@ import torch
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import Subnetwork, array_digest
 
@@ -20,9 +21,11 @@ REUSE = {
 }
 
 
-def searched(arch, image_size, channels, kind, init, events, scope="layer", device="cpu"):
+def searched(
+    arch, image_size, channels, kind, init, events, scope="layer", device="cpu", options=DEFAULT_OPTIONS
+):
     """A network after reuse events, its scores moved before each and after the last."""
-    network = build(arch, classes=10, channels=channels, image_size=image_size).to(device)
+    network = build(arch, classes=10, channels=channels, image_size=image_size, options=options).to(device)
     masked = MaskedNetwork(network, Recipe(SEED, kind, 0.6, init, "keep", scope))
     for number, event in enumerate((*events, None), start=1):
         generator = torch.Generator().manual_seed(number)
@@ -63,7 +66,10 @@ def test_masks_and_provenance_rebuild_the_effective_weights(kind, init, events, 
 @pytest.mark.parametrize("kind", ["binary", "continuous"])
 def test_an_assembled_network_gives_the_logits_of_the_searched_one(kind):
     """Exactly: the weights are the same bits, and so is the arithmetic on one device."""
-    masked = searched("resnet18", 8, 3, kind, "kaiming_uniform", ("recycle",), scope="global")
+    quarter = ArchOptions(width=0.25)
+    masked = searched(
+        "resnet18", 8, 3, kind, "kaiming_uniform", ("recycle",), scope="global", options=quarter
+    )
     images = torch.randn((6, 3, 8, 8), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         masked.network.train()(images)  # the batch norms see data
@@ -81,6 +87,7 @@ def test_an_assembled_network_gives_the_logits_of_the_searched_one(kind):
         scope="global",
         tensors=masked.tensors(),
         state=masked.state(),
+        options=quarter,
     )
     assert torch.equal(assemble(subnetwork)(images), logits)
     assert logits.std() > 0

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import recycle_pipeline.pipeline
 from recycle_pipeline.pipeline.cli import main
@@ -27,15 +26,6 @@ stage.LATENCY_SECONDS = 0.0
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without
 main()
 """
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Bytes are compared with those of other processes: sums must be taken in one order."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -101,11 +91,11 @@ def command(here, capsys):
 
 @pytest.fixture
 def start(here):
-    """Starts `recycle-pipeline` as a process of its own, one thread, verify's timing cut short."""
+    """Starts `recycle-pipeline` as a process of its own, verify's timing cut short."""
     started = []
 
     def popen(*arguments, script=START, **options):
-        environment = os.environ | {"PYTHONPATH": str(IMPORT_ROOT), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": str(IMPORT_ROOT)}
         process = subprocess.Popen(
             [sys.executable, "-c", script, *map(str, arguments)],
             stdout=subprocess.PIPE,

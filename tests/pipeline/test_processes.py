@@ -95,7 +95,7 @@ os.write(terminal, json.dumps(results).encode())
 @pytest.fixture(scope="module")
 def environment(import_path):
     path = os.pathsep.join([import_path["PYTHONPATH"], str(Path(__file__).parent)])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": path}
 
 
 @pytest.fixture(scope="module")

@@ -138,7 +138,7 @@ def shared(tmp_path_factory, settings_with, import_path):
         jobs[engine, "norm"] = conv_net(norm=True), settings_with(**usual, batch_norm="learned")
     torch.save((jobs, images_of(29)), folder / "jobs")
     path = os.pathsep.join([import_path["PYTHONPATH"], str(TESTS), str(TESTS / "search")])
-    environment = import_path | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    environment = import_path | {"PYTHONPATH": path}
     done = subprocess.run(
         [sys.executable, "-c", JOBS],
         cwd=folder,
