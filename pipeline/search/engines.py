@@ -90,5 +90,6 @@ class Engines:
             what = "compiled" if compiled else "captured in a CUDA graph"
             reason = str(error).partition("\n")[0]
             self.note(f"this network cannot be {what} ({reason}); the search is slower")
-        gc.collect()  # of an attempt that failed, nothing stays in the device's memory
+        if self._on_cuda:
+            gc.collect()  # of an attempt that failed, nothing stays in the device's memory
         return steps if self.world.all_true(steps is not None) else None
