@@ -130,21 +130,27 @@ def tree(here):
     return listing
 
 
-@pytest.fixture
-def write_photos(here):
-    """Writes a folder of 8 x 8 gray .bmp files, all of one size in bytes, and returns it."""
+@pytest.fixture(scope="session")
+def photos_into():
+    """Writes 8 x 8 gray .bmp files, all of one size in bytes, into a folder, and returns it."""
     from PIL import Image
 
-    def write(name="photos", classes=("a", "b", "c"), each=20, seed=0):
+    def write(folder, classes=("a", "b", "c"), each=20, seed=0):
         generator = np.random.default_rng(seed)
         for label, class_name in enumerate(classes):
-            (here / name / class_name).mkdir(parents=True, exist_ok=True)
+            (folder / class_name).mkdir(parents=True, exist_ok=True)
             for index in range(each):
                 pixels = generator.integers(60 * label, 60 * label + 90, (8, 8), dtype=np.uint8)
-                Image.fromarray(pixels).save(here / name / class_name / f"{index:03}.bmp")
-        return here / name
+                Image.fromarray(pixels).save(folder / class_name / f"{index:03}.bmp")
+        return folder
 
     return write
+
+
+@pytest.fixture
+def write_photos(here, photos_into):
+    """`photos_into` a folder of the current one, by its name."""
+    return lambda name="photos", **options: photos_into(here / name, **options)
 
 
 CUSTOM = """

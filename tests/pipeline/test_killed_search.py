@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -11,7 +14,8 @@ from recycle_pipeline.pipeline.search.checkpoint import read_checkpoint
 
 DEADLINE = 300.0  # seconds, on a busy machine
 EPOCHS = 5
-LINE = ("search", "--arch", "conv2", "--epochs", EPOCHS, "--batch-size", 256, "--output-dir")
+NETWORK = ("--arch", "conv2", "--width", "0.5")
+LINE = ("search", *NETWORK, "--epochs", EPOCHS, "--batch-size", 256, "--output-dir")
 METHODS = {
     "recycle": (),
     "iterand": ("--reuse", "rerandomize", "--reuse-period-steps", "4", "--scores", "signed", "--seed", "1"),
@@ -25,6 +29,7 @@ METHODS = {
 KILLED = """
 import json, os, random, signal, sys, time
 from pathlib import Path
+import torch._dynamo  # what an optimizer imports when it is made: before the fork, once for all
 import recycle_pipeline.pipeline.search.loop, recycle_pipeline.exporters.ticket.writer
 from recycle_pipeline.pipeline.cli import main
 from recycle_pipeline.pipeline.data import load
@@ -126,20 +131,33 @@ main(sys.argv[1:])
 """
 
 
-@pytest.fixture
-def photo_line(write_photos):
-    return ("search", "--arch", "conv2", "--epochs", 5, "--data", f"folder:{write_photos()}", "--output-dir")
+@pytest.fixture(scope="module")
+def photos(photos_into, tmp_path_factory):
+    return photos_into(tmp_path_factory.mktemp("killed") / "photos")
 
 
-@pytest.fixture
-def killed(start, here, photo_line):
+@pytest.fixture(scope="module")
+def photo_line(photos):
+    network = ("--arch", "conv2", "--width", 0.25, "--epochs", 5)
+    return ("search", *network, "--data", f"folder:{photos}", "--output-dir")
+
+
+@pytest.fixture(scope="module")
+def killed_once(photos, photo_line, import_path):
     """A folder whose search died after its third epoch, before that epoch's checkpoint."""
-    process = start(*photo_line, "mine", script=KILLED_BEFORE_WRITE)
-    process.communicate(timeout=DEADLINE)
-    assert process.returncode == -signal.SIGKILL
-    assert len(read_checkpoint(here / "mine" / "checkpoint.safetensors").records) == 2
-    assert len((here / "mine" / "metrics.jsonl.partial").read_text().splitlines()) >= 3
-    return here / "mine"
+    line = [sys.executable, "-c", KILLED_BEFORE_WRITE, *map(str, photo_line), "mine"]
+    done = subprocess.run(line, cwd=photos.parent, env=import_path, capture_output=True, timeout=DEADLINE)
+    assert done.returncode == -signal.SIGKILL
+    root = photos.parent / "mine"
+    assert len(read_checkpoint(root / "checkpoint.safetensors").records) == 2
+    assert len((root / "metrics.jsonl.partial").read_text().splitlines()) >= 3
+    return root
+
+
+@pytest.fixture
+def killed(killed_once, here):
+    """A copy of that folder, at `mine` in the current folder."""
+    return shutil.copytree(killed_once, here / "mine")
 
 
 def test_killed_between_an_epoch_and_its_checkpoint_the_epoch_is_done_again_and_told_once(
@@ -166,9 +184,10 @@ def test_another_run_in_its_place_removes_it(command, killed, photo_line):
     assert not (killed / "checkpoint.safetensors").exists()
 
 
-def test_other_data_of_the_same_name_begin_anew_and_say_why(command, killed, photo_line, write_photos):
-    write_photos(seed=1)
+def test_other_data_of_the_same_name_begin_anew_and_say_why(command, killed, photo_line, photos, photos_into):
+    photos_into(photos, seed=1)
     outcome = command(*photo_line, "mine")
+    photos_into(photos)  # for the other tests
     assert re.search(
         r"^search  checkpoint.safetensors is of another search "
         r"\(contents of data \w{12} there, \w{12} here\); it is not used, the search begins anew$",

@@ -8,7 +8,7 @@ import pytest
 
 from recycle_pipeline.exporters.ticket.reader import load_ticket
 
-SEARCH = ("search", "--arch", "conv2", "--epochs", "4", "--batch-size", "16", "--quiet")
+SEARCH = ("search", "--arch", "conv2", "--width", "0.25", "--epochs", "4", "--batch-size", "16", "--quiet")
 TIMES = {"seconds", "images_per_second"}
 
 
