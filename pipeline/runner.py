@@ -134,6 +134,7 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
     with alone_in(context.folder.root):
+        _clear_unfinished(context.folder)
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
@@ -143,6 +144,14 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         if "export" in plan.stages and not searches:
             _keep_config(context)  # what model.onnx now is; gates are not kept
     return entries
+
+
+def _clear_unfinished(folder: RunFolder) -> None:
+    """Removes what killed writes left; nobody else writes here meanwhile."""
+    made = (path for stage in STAGES for path in folder.made_by(stage))
+    for path in (folder.config, folder.manifest, *made):
+        for left in path.parent.glob(f".{path.name}{TEMPORARY_MARK}*"):
+            left.unlink(missing_ok=True)
 
 
 def _run(name: str, plan: Plan) -> StageEntry:

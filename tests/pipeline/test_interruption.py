@@ -199,5 +199,22 @@ def test_another_run_that_was_being_replaced_does_not_pass_for_the_new_one(
     assert command("run", *same_run, "mine", "--seed", "5").code == 0
 
 
+def test_what_killed_writes_left_goes_with_the_next_command_and_other_files_stay(command, run_copy):
+    left = [
+        run_copy / f"{folder}.{name}{TEMPORARY_MARK}0a1b2c3d"
+        for folder, name in (
+            ("", "search.safetensors"),
+            ("", "ticket.safetensors"),
+            ("", "manifest.json"),
+            ("onnx/", "model.onnx"),
+        )
+    ]
+    others = run_copy / f".mine{TEMPORARY_MARK}0a1b2c3d"
+    for path in (*left, others):
+        path.write_bytes(b"half")
+    assert command("pack", "mine").code == 0
+    assert [path for path in left if path.exists()] == [] and others.exists()
+
+
 def interrupt(*arguments):
     raise KeyboardInterrupt
