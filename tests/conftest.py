@@ -13,6 +13,15 @@ os.environ["OMP_NUM_THREADS"] = "1"
 ROOT = Path(__file__).parent.parent
 
 
+# Files that take longest, begun first: of two processes neither waits for the other at the end.
+LONGEST = ("test_end_to_end.py", "test_killed_search.py", "test_dense.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order is otherwise that of the folders."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decoded images of a test's folders do not land in the user's cache."""
