@@ -1,6 +1,7 @@
 """--hold-out: epochs are measured on a part of the train split, the test split is left to `verify`."""
 
 import json
+import shutil
 
 import pytest
 
@@ -17,12 +18,22 @@ from recycle_pipeline.pipeline.runner import default_folder
 LINE = ("run", "--arch", "conv2", "--epochs", "2", "--seed", "3")
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """What the run of `held` said, once it was made, and where it lies for others to copy."""
+    return {"folder": tmp_path_factory.mktemp("kept") / "held"}
+
+
 @pytest.fixture
-def held(command, here):
+def held(command, here, kept):
     """A run of digits with 143 images held out."""
-    outcome = command(*LINE, "--hold-out", "143", "--output-dir", "held")
-    assert outcome.code == 0, outcome.err
-    return outcome, RunFolder(here / "held")
+    if "outcome" not in kept:
+        kept["outcome"] = command(*LINE, "--hold-out", "143", "--output-dir", "held")
+        assert kept["outcome"].code == 0, kept["outcome"].err
+        shutil.copytree(here / "held", kept["folder"])
+    else:
+        shutil.copytree(kept["folder"], here / "held")
+    return kept["outcome"], RunFolder(here / "held")
 
 
 def test_every_place_says_what_the_accuracy_was_measured_on(held):
