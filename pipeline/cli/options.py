@@ -202,8 +202,8 @@ RECIPE = section(
     click.option(
         "--learning-rate",
         type=float,
-        help="Peak, on the scores. [LARS 0.003; Adam 0.1; SGD for a global batch of 256: 0.1, shorter than 100 "
-        "epochs times sqrt(100 / epochs), conv2-8 0.8; on digits 0.2, conv2-8 0.1]",
+        help="Peak, on the scores. [LARS 0.003; Adam 0.1; SGD for a global batch of 256: 0.1, shorter than "
+        "100 epochs times sqrt(100 / epochs), conv2-8 0.8; on digits 0.2, conv2-8 0.1]",
     ),
     click.option(
         "--schedule",
