@@ -21,6 +21,8 @@ PACKAGES = (
     "click",
     "rich",
     "tomli-w",
+    "jinja2",
+    "matplotlib",
 )
 
 

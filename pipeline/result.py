@@ -73,5 +73,5 @@ class RunResult:
     def _files(self) -> dict[str, Path]:
         folder = self.folder
         files = {"ticket": folder.ticket, "verify": folder.verify, "manifest": folder.manifest}
-        files["card"] = folder.card
+        files |= {"card": folder.card, "report": folder.report}
         return files | {"metrics": folder.metrics} | self.models

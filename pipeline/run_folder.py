@@ -67,6 +67,11 @@ class RunFolder:
         """The model card; beside the ticket, under the name that model hubs show."""
         return self.root / "README.md"
 
+    @property
+    def report(self) -> Path:
+        """The report, a page that needs nothing else."""
+        return self.root / "report.html"
+
     def model(self, form: str) -> Path:
         """An exported form."""
         return self.root / "onnx" / FORMS[form].file

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
-from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.errors import MissedGate, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
@@ -138,11 +138,16 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
-        entries = {name: _run(name, plan) for name in plan.stages}
+        try:
+            entries = {name: _run(name, plan) for name in plan.stages}
+        except MissedGate:
+            _renew_report(plan)
+            raise
         if searches and context.config.tensorboard:
             write_missing(context.folder)
         if "export" in plan.stages and not searches:
             _keep_config(context)  # what model.onnx now is; gates are not kept
+        _renew_report(plan)
     return entries
 
 
@@ -152,6 +157,15 @@ def _clear_unfinished(folder: RunFolder) -> None:
     for path in (folder.config, folder.manifest, *made):
         for left in path.parent.glob(f".{path.name}{TEMPORARY_MARK}*"):
             left.unlink(missing_ok=True)
+
+
+def _renew_report(plan: Plan) -> None:
+    """The report of a whole run; after a single stage only where there is one, which would be out of date."""
+    from recycle_pipeline.pipeline.report.write import refresh_report
+
+    folder = plan.context.folder
+    if plan.stages == tuple(STAGES) or folder.report.is_file():
+        refresh_report(folder)
 
 
 def _run(name: str, plan: Plan) -> StageEntry:

@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.cli.compare import compare
 from recycle_pipeline.pipeline.cli.doctor import doctor
 from recycle_pipeline.pipeline.cli.pack import pack
 from recycle_pipeline.pipeline.cli.presets import presets
+from recycle_pipeline.pipeline.cli.report import report
 from recycle_pipeline.pipeline.cli.run import run, search
 from recycle_pipeline.pipeline.cli.stages import export, verify
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
@@ -48,7 +49,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, pack, reconstruct, export, verify, inspect, compare, presets, doctor):
+for _command in (run, search, pack, reconstruct, export, verify, report, inspect, compare, presets, doctor):
     cli.add_command(_command)
 
 

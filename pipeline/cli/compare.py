@@ -59,7 +59,7 @@ def compare(a: str, b: str, as_json: bool) -> None:
 
 
 def _table(rows: "list[Overlap]") -> Table:
-    from recycle_pipeline.pipeline.cli.tables import compact
+    from recycle_pipeline.pipeline.wording import compact
 
     table = Table(box=None, pad_edge=False, collapse_padding=True)  # fits 80 columns for ResNets
     table.add_column("layer")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from recycle_pipeline.pipeline.cli.tables import compact, console, described, size
+from recycle_pipeline.pipeline.cli.tables import console, described
+from recycle_pipeline.pipeline.wording import compact, size
 
 if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork

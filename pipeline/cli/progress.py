@@ -1,6 +1,7 @@
 """How far a search is, and how that reads on a line."""
 
 from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
+from recycle_pipeline.pipeline.wording import short
 
 
 class SearchProgress:
@@ -80,14 +81,6 @@ def fitting(words: list[str], room: int) -> str:
 def kept(prune: float) -> str:
     """The kept fraction, with as many digits as it needs: 10%, 37.5%, 0.1%."""
     return f"kept {100 * (1 - prune):.3g}%"
-
-
-def short(count: float) -> str:
-    """A count for people: 999, 12.3k, 2.23M, 1.20G."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= size:
-            return f"{count / size:.{1 if unit == 'k' else 2}f}{unit}"
-    return f"{count:.0f}"
 
 
 def clock(seconds: float) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from recycle_pipeline.models.errors import MissedGate
 from recycle_pipeline.pipeline.cli.lines import hanging
-from recycle_pipeline.pipeline.cli.progress import short
+from recycle_pipeline.pipeline.wording import compact, size
 
 if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import Subnetwork
@@ -174,18 +174,6 @@ def described(subnetwork: "Subnetwork") -> str:
         f"{subnetwork.arch}{subnetwork.options.described()}, {subnetwork.kind}, seed {subnetwork.seed}, "
         f"{subnetwork.prune:g} removed {SCOPE_WORDS[subnetwork.scope]}"
     )
-
-
-def size(count: int) -> str:
-    """Bytes for people, in decimal units."""
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1e3:,.1f} kB" if count < 1e6 else f"{count / 1e6:,.2f} MB"
-
-
-def compact(count: int) -> str:
-    """A count in at most six characters of a table, or seven: 9,999, 12.3k, 2.23M."""
-    return f"{count:,}" if count < 10_000 else short(count)
 
 
 def path_size(path: Path) -> str:

@@ -13,8 +13,8 @@ from recycle_pipeline.pipeline.data import KNOWN
 from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.runner import STAGES
 
-COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "inspect", "compare"]
-COMMANDS += ["presets", "doctor"]
+COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "report"]
+COMMANDS += ["inspect", "compare", "presets", "doctor"]
 
 
 def test_the_commands_are_these_in_the_order_a_person_meets_them(command):

@@ -13,7 +13,7 @@ from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.pipeline.cli import contents
-from recycle_pipeline.pipeline.cli.tables import compact, size
+from recycle_pipeline.pipeline.wording import compact, size
 
 DRY_RUN = """\
 # mine: search, pack, export, verify (dry run, nothing written)

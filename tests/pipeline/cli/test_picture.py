@@ -2,7 +2,7 @@
 
 import json
 
-from recycle_pipeline.pipeline.cli.tables import size
+from recycle_pipeline.pipeline.wording import size
 
 
 def test_a_picture_is_written_and_its_size_said(command, run_copy, here):

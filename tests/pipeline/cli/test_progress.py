@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_words, fitting, kept, short
+from recycle_pipeline.pipeline.cli.progress import SearchProgress, clock, epoch_words, fitting, kept
 from recycle_pipeline.pipeline.search.records import EpochRecord, EpochSoFar
+from recycle_pipeline.pipeline.wording import short
 
 RECORD = EpochRecord(
     epoch=1,

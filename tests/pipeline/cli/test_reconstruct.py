@@ -10,7 +10,7 @@ from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.conv_nets import conv2
 from recycle_pipeline.pipeline import reconstruct
-from recycle_pipeline.pipeline.cli.tables import size
+from recycle_pipeline.pipeline.wording import size
 
 
 def test_a_state_dict_loads_into_the_network(command, run_copy, here):

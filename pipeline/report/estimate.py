@@ -1,0 +1,91 @@
+"""A number with what it rests on: how many observations, and the 95 % interval where there is one."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recycle_pipeline.evaluators.accuracy import Z95, wilson
+from recycle_pipeline.models.errors import UsageFault
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was measured.
+
+    Attributes:
+        value: in the unit that the owner's name says; fractions from 0 to 1.
+        n: observations behind it.
+        of: what they are, in the plural: "test images", "rounds", "runs".
+        low, high: limits of the 95 % interval; both None where there is none.
+    """
+
+    value: float
+    n: int
+    of: str
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Its limits, None where there is none."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def proportion(top1: float, n: int, of: str = "test images") -> Estimate:
+    """A fraction of n with Wilson's interval. Raises UsageFault where that is no fraction of n."""
+    if not 0 <= top1 <= 1 or n < 1:
+        raise UsageFault(f"a fraction {top1} of {n} given; expected 0 to 1, of at least 1")
+    low, high = wilson(round(top1 * n), n)
+    return Estimate(top1, n, of, low, high)
+
+
+def ratio(found: Mapping[str, Any]) -> Estimate:
+    """A ratio of medians as verify.json has it, bootstrapped there.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    return Estimate(
+        float(found["ratio"]), int(found["n"]), "rounds", float(found["low"]), float(found["high"])
+    )
+
+
+def median(samples: Sequence[float], of: str = "rounds") -> Estimate:
+    """The median with the interval between two order statistics, which assumes no distribution.
+
+    Of n sorted samples those at ranks (n -+ z sqrt(n)) / 2, widened to whole ranks (Conover, Practical
+    Nonparametric Statistics, 3rd ed., section 3.2); samples are taken as independent. Of fewer than 8
+    there is none.
+
+    Args:
+        samples: at least one.
+        of: what they are.
+    """
+    ordered, n = sorted(samples), len(samples)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    half = Z95 * math.sqrt(n) / 2
+    first, last = math.floor(n / 2 - half), math.ceil(n / 2 + 1 + half)  # ranks, from 1
+    if first < 1 or last > n:
+        return Estimate(middle, n, of)
+    return Estimate(middle, n, of, ordered[first - 1], ordered[last - 1])
+
+
+# Student's t, two-sided 95 %, by degrees of freedom from 1.
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145)
+
+
+def mean(values: Sequence[float], of: str = "seeds") -> Estimate:
+    """The mean with Student's interval; without one for a single value.
+
+    Args:
+        values: at least one, each of a search of its own.
+        of: what they are.
+    """
+    n, centre = len(values), math.fsum(values) / len(values)
+    if n < 2:
+        return Estimate(centre, n, of)
+    variance = math.fsum((value - centre) ** 2 for value in values) / (n - 1)
+    t = T95[n - 2] if n - 2 < len(T95) else T95[-1]  # wider than it must be, above 15 values
+    half = t * math.sqrt(variance / n)
+    return Estimate(centre, n, of, centre - half, centre + half)

@@ -1,0 +1,96 @@
+"""Recycling: how many weights moved and when, and where moved ones were kept."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from recycle_pipeline.pipeline.report.facts import Network, Search
+from recycle_pipeline.pipeline.report.figures.figure import Figure
+from recycle_pipeline.pipeline.report.figures.plot import LINE, MUTED, C, drawn, percent_axis
+from recycle_pipeline.pipeline.report.figures.rows import row_axis, rows_height
+from recycle_pipeline.pipeline.report.words import percent
+from recycle_pipeline.pipeline.wording import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HEIGHT = 190.0
+
+
+def flow_by_epoch(search: Search, settings: Mapping[str, Any]) -> Figure | None:
+    """Positions that reuse wrote after each epoch, and values it changed; None where it wrote none."""
+    events = [epoch for epoch in search.epochs if epoch.written]
+    if not events:
+        return None
+    written, changed = (sum(getattr(e, name) for e in events) for name in ("written", "changed"))
+
+    def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+        where = [epoch.epoch for epoch in search.epochs]
+        axes.bar(where, [epoch.written for epoch in search.epochs], 0.8, color=LINE, label="written")
+        axes.bar(where, [epoch.changed for epoch in search.epochs], 0.8, color=C, label="value changed")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
+        axes.set_xlim(0.3, max(search.asked, where[-1]) + 0.7)
+        axes.set_xlabel("epoch", color=MUTED)
+        axes.grid(axis="y")
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0, handlelength=1
+        )
+
+    numbers = ", ".join(f"epoch {e.epoch}: {e.written:,} written, {e.changed:,} changed" for e in events[:12])
+    rest = f", and {len(events) - 12} more" if len(events) > 12 else ""
+    return Figure(
+        "flow",
+        "Weights reused, by epoch",
+        drawn("flow", HEIGHT, draw),
+        f"Bar chart. {len(events)} reuse events wrote {written:,} positions in all and changed {changed:,} "
+        f"values. After {numbers}{rest}.",
+        f"{_method(settings)} In {len(events)} events {written:,} positions were written and {changed:,} "
+        "values changed; a position may be written several times. Counted, in a single run.",
+    )
+
+
+def _method(settings: Mapping[str, Any]) -> str:
+    reuse, rate = settings.get("reuse"), settings.get("reuse_rate")
+    words = {
+        "recycle": "Recycling copies weights of the highest scores over those of the lowest, layer by layer.",
+        "rerandomize": "Pruned weights are drawn anew.",
+        "hybrid": "Pruned weights are drawn anew, then high-scored weights are copied over low-scored ones.",
+    }
+    said = words.get(str(reuse), "Weights were reused.")
+    return f"{said} The rate is {rate:g}." if isinstance(rate, int | float) else said
+
+
+def moved_by_layer(network: Network) -> Figure | None:
+    """The share of kept weights that moved, by layer; None where none did."""
+    if not network.moved:
+        return None
+    layers = network.layers
+    shares = [layer.moved / layer.kept if layer.kept else 0.0 for layer in layers]
+
+    def draw(axes: "Axes") -> None:
+        places = range(len(layers))
+        axes.hlines(places, 0, shares, color=C, linewidth=1.4)
+        axes.plot(shares, places, "o", color=C, markersize=4)
+        row_axis(axes, [layer.name for layer in layers])
+        axes.set_xlim(0, max(shares) * 1.12 or 1)
+        axes.set_xlabel("kept weights that moved", color=MUTED)
+        percent_axis(axes.xaxis, 0 if max(shares) > 0.05 else 1)
+
+    least, most = (
+        min(range(len(layers)), key=shares.__getitem__),
+        max(range(len(layers)), key=shares.__getitem__),
+    )
+    what = "sign" if network.kind == "binary" else "value"
+    counted = f"{network.moved:,} of {network.kept:,} ({percent(network.moved / network.kept)})"
+    return Figure(
+        "moved",
+        "Where moved weights were kept",
+        drawn("moved", rows_height(len(layers)), draw),
+        f"Dot chart of {len(layers)} layers. Of all kept weights {counted} hold a {what} that is not the "
+        f"seed's at their place: from {percent(shares[least])} in {layers[least].name} to "
+        f"{percent(shares[most])} in {layers[most].name}.",
+        f"Of the weights that the mask keeps, those whose {what} came from elsewhere: {counted}. Counted in "
+        "the ticket.",
+    )

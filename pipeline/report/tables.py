@@ -1,0 +1,130 @@
+"""The tables of a run, as cells of text: the same on the page and in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from recycle_pipeline.pipeline.report.estimate import Estimate
+from recycle_pipeline.pipeline.report.facts import RunFacts
+from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
+from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
+from recycle_pipeline.pipeline.wording import size
+
+Rows = Sequence[Sequence[str]]
+GATE_HEADINGS = ("form", "gate", "outcome", "what was found")
+FORM_HEADINGS = ("form", "top-1", "95% interval", "compared with", "same top-1", "largest logit difference")
+SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
+TIMED_HEADINGS = ("model", "median", "95% interval", "p90", "p95", "p99", "rounds")
+RATIO_HEADINGS = ("pair", "ratio", "95% interval", "rounds", "said")
+NONE = "\u2013"  # a cell that has nothing to say
+
+
+def tables_of(facts: RunFacts) -> dict[str, Rows]:
+    """All of them, by the names that templates know."""
+    return {
+        "form_rows": form_rows(facts),
+        "size_rows": size_rows(facts),
+        "timed_rows": timed_rows(facts),
+        "ratio_rows": ratio_rows(facts),
+        "setting_rows": [(name, setting(value)) for name, value in facts.settings.items()],
+        "file_rows": [(file.name, file.sha256) for file in facts.files],
+        "stage_rows": [
+            (stage.stage, stage.started.removesuffix("+00:00").replace("T", " "), f"{stage.seconds:,.1f}")
+            for stage in facts.stages
+        ],
+    }
+
+
+def gate_rows(facts: RunFacts) -> Rows:
+    """Gates that were asked for."""
+    return [(gate.form, gate.name, gate.outcome, gate.sentence) for gate in facts.verdict.gates]
+
+
+def form_rows(facts: RunFacts) -> Rows:
+    """Accuracy and parity of each form."""
+    if facts.verified is None:
+        return []
+    return [
+        (
+            f"{form.form}{' (rejected)' if form.rejected else ''}",
+            percent(form.top1.value),
+            interval(form.top1, percent),
+            form.compared_with,
+            percent(form.top1_agreement),
+            "0, exactly" if form.max_difference == 0 else f"{form.max_difference:.1e}",
+        )
+        for form in facts.verified.forms
+    ]
+
+
+def size_rows(facts: RunFacts) -> Rows:
+    """Bytes of each form, in parts of the dense weights and of the bound."""
+    dense, bound = (facts.size(name) for name in (DENSE_WEIGHTS, BOUND))
+    return [
+        (
+            row.name,
+            f"{size(row.bytes)} ({row.bytes:,})" if row.bytes >= 1000 else size(row.bytes),
+            _part(row.bytes, dense.bytes if dense else 0),
+            _part(row.bytes, bound.bytes if bound else 0),
+        )
+        for row in facts.sizes
+    ]
+
+
+def timed_rows(facts: RunFacts) -> Rows:
+    """Percentiles of the times of each model, ms."""
+    latency = facts.verified.latency if facts.verified else None
+    return [
+        (
+            f"{model.name}{'' if model.settled else ' (still drifting)'}",
+            digits(model.median.value),
+            interval(model.median, digits),
+            *(NONE if tail is None else digits(tail) for tail in (model.p90, model.p95, model.p99)),
+            f"{model.median.n:,}",
+        )
+        for model in (latency.models if latency else ())
+    ]
+
+
+def ratio_rows(facts: RunFacts) -> Rows:
+    """Ratios of latencies, and what they allow to be said."""
+    latency = facts.verified.latency if facts.verified else None
+    return [
+        (
+            f"{row.form} / {row.baseline}",
+            factor(row.ratio.value),
+            interval(row.ratio, factor),
+            f"{row.ratio.n:,}",
+            speed_by(row.ratio),
+        )
+        for row in (latency.ratios if latency else ())
+    ]
+
+
+def interval(estimate: Estimate, say: Any) -> str:
+    """Its 95 % interval, or that there is none."""
+    if estimate.interval is None:
+        return "none: single run" if estimate.n == 1 else "none"
+    low, high = estimate.interval
+    return f"{say(low)} to {say(high)}"
+
+
+def setting(value: Any) -> str:
+    """A setting's value."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def differing(settings: list[Mapping[str, Any]]) -> list[str]:
+    """Names of settings in which runs differ, in the order of the first that has them."""
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [name for name in names if len({setting(one.get(name)) for one in settings}) > 1]
+
+
+def _part(count: int, whole: int) -> str:
+    if not whole:
+        return NONE
+    share = count / whole
+    return f"{share:.2%}" if share < 10 else f"{share:,.0f} times"

@@ -1,0 +1,37 @@
+"""The verdict of a run: one word and one sentence, from the gates that were asked for."""
+
+from collections.abc import Sequence
+
+from recycle_pipeline.pipeline.report.facts import Gate, Verdict
+
+PASSED, FAILED, UNSURE = "passed", "failed", "inconclusive"
+
+
+def verdict_of(gates: Sequence[Gate] | None) -> Verdict:
+    """The worst outcome decides.
+
+    Args:
+        gates: those that were asked for; None where nothing was verified.
+    """
+    if gates is None:
+        return Verdict(
+            "not verified", "No exported model of this run was compared with torch and with labels."
+        )
+    if not gates:
+        return Verdict("not gated", "The model was verified, and no gate was asked for.")
+    gates = tuple(gates)
+    failed = [gate for gate in gates if gate.outcome == FAILED]
+    unsure = [gate for gate in gates if gate.outcome not in (PASSED, FAILED)]
+    if failed:
+        return Verdict("failed", _sentence(failed, len(gates), "failed"), gates)
+    if unsure:
+        return Verdict("inconclusive", _sentence(unsure, len(gates), "could not decide"), gates)
+    forms = list(dict.fromkeys(gate.form for gate in gates))
+    of = forms[0] if len(forms) == 1 else f"{len(forms)} exported forms"
+    many = f"All {len(gates)} gates" if len(gates) > 1 else "The one gate"
+    return Verdict("passed", f"{many} of {of} passed.", gates)
+
+
+def _sentence(gates: Sequence[Gate], all_: int, what: str) -> str:
+    first = gates[0]
+    return f"{len(gates)} of {all_} gates {what}. {first.form}, {first.name}: {first.sentence}."

@@ -1,0 +1,135 @@
+"""verify.json as a report reads it: what it knows of is taken, what is missing or new is passed over."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from recycle_pipeline.models.errors import CorruptArtefact
+from recycle_pipeline.pipeline.forms import DENSE
+from recycle_pipeline.pipeline.report.estimate import median, proportion, ratio
+from recycle_pipeline.pipeline.report.facts import FormAccuracy, Gate, Latency, Ratio, Timed, Verified
+
+LATEST = 1  # schema that this reads
+TWIN, SHAPES = "dense twin", "same shapes, nothing pruned"
+NOT_ASKED = "not-asked"
+Json = Mapping[str, Any]
+
+
+def read_verify(path: Path) -> Json | None:
+    """Its content, None where it is not there.
+
+    Raises:
+        CorruptArtefact: it is damaged, or of a later schema.
+    """
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        schema = content["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptArtefact(
+            f"{path} is damaged ({type(error).__name__}: {error}); "
+            f"`recycle-pipeline verify {path.parent} --force` makes it again"
+        ) from error
+    if not isinstance(schema, int) or schema > LATEST:
+        raise CorruptArtefact(f"{path} has schema {schema}, this recycle-pipeline reads up to {LATEST}")
+    return dict(content)
+
+
+def verified_of(path: Path, content: Json) -> Verified:
+    """What a report says of it.
+
+    Raises:
+        CorruptArtefact: a part of it is not what `verify` writes.
+    """
+    try:
+        n = int(content["n"])
+        return Verified(
+            proportion(float(content["accuracy"]["reference"]["top1"]), n),
+            tuple(_accuracies(content, n)),
+            _latency(content),
+            str(content["provider"]),
+            str(content.get("provider_note", "")),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptArtefact(f"{path} is damaged ({type(error).__name__}: {error})") from error
+
+
+def gates_of(content: Json) -> list[Gate]:
+    """Gates that were asked for: of `onnx` first, then of the other forms."""
+    of = {DENSE: content.get("verdicts", [])}
+    of |= {form: found.get("verdicts", []) for form, found in content.get("forms", {}).items()}
+    return [
+        Gate(form, str(gate["name"]), str(gate["outcome"]), str(gate["sentence"]))
+        for form, gates in of.items()
+        for gate in gates
+        if gate["outcome"] != NOT_ASKED
+    ]
+
+
+def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
+    parity = content["parity"]
+    yield FormAccuracy(
+        DENSE,
+        proportion(float(content["accuracy"]["model"]["top1"]), n),
+        "torch",
+        float(parity["max_difference"]),
+        float(parity["top1_agreement"]),
+        exact=False,
+        rejected=False,
+    )
+    for form, found in content.get("forms", {}).items():
+        yield FormAccuracy(
+            form,
+            proportion(float(found["top1"]), n),
+            str(found["compared_with"]),
+            float(found["max_difference"]),
+            float(found["top1_agreement"]),
+            exact=bool(found.get("exact")),
+            rejected="rejected" in found,
+        )
+
+
+def _latency(content: Json) -> Latency | None:
+    found = content.get("latency")
+    if not found:
+        return None
+    machine = content.get("machine", {})
+    models = {DENSE: found["model"], TWIN: found.get("baseline"), SHAPES: found.get("same_shapes")}
+    return Latency(
+        int(found["batch"]),
+        int(found["threads"]),
+        str(content["provider"]),
+        ", ".join([str(machine.get("cpu", "unknown CPU")), *map(str, machine.get("gpus", []))]),
+        tuple(_timed(name, samples) for name, samples in models.items() if samples),
+        tuple(_ratios(content, found)),
+    )
+
+
+def _ratios(content: Json, found: Json) -> Iterator[Ratio]:
+    own = float(found["model"]["median_ms"])
+    for name, samples, against in (
+        (TWIN, found.get("baseline"), found.get("ratio")),
+        (SHAPES, found.get("same_shapes"), found.get("same_shapes_ratio")),
+    ):
+        if samples and against:
+            yield Ratio(DENSE, name, ratio(against), own, float(samples["median_ms"]))
+    for form, entry in content.get("forms", {}).items():
+        if entry.get("latency_ratio"):
+            yield Ratio(
+                form,
+                DENSE,
+                ratio(entry["latency_ratio"]),
+                float(entry["latency_ms"]),
+                float(entry["dense_ms"]),
+            )
+
+
+def _timed(name: str, found: Json) -> Timed:
+    samples = tuple(float(ms) for ms in found["samples_ms"])
+    if not samples:
+        raise ValueError(f"no samples of {name}")
+    tails = (found.get(key) for key in ("p90_ms", "p95_ms", "p99_ms"))
+    p90, p95, p99 = (None if value is None else float(value) for value in tails)
+    return Timed(name, median(samples), p90, p95, p99, bool(found.get("settled", True)), samples)

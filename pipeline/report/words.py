@@ -1,0 +1,75 @@
+"""Numbers in words. None leaves without its n, and its interval or the word that it has none."""
+
+from collections.abc import Callable
+
+from recycle_pipeline.pipeline.report.estimate import Estimate
+from recycle_pipeline.pipeline.stages.verify_forms import SAME_SPEED
+
+FASTER, SLOWER, NOT_JUDGED = "faster", "slower", "not judged: no interval"
+NO_DIFFERENCE, AS_FAST = "no difference shown", f"as fast, within {SAME_SPEED:.0%}"
+
+
+def percent(fraction: float, places: int = 2) -> str:
+    return f"{fraction:.{places}%}"
+
+
+def milliseconds(ms: float) -> str:
+    """Three digits that count: 0.0356 ms, 1.23 ms, 123 ms."""
+    return f"{digits(ms)} ms"
+
+
+def digits(value: float) -> str:
+    """A number above 0 with three digits that count, or all before the point."""
+    if value >= 100 or value <= 0:
+        return f"{value:,.0f}"
+    places, bound = 2, 10.0
+    while value < bound / 10 and places < 9:
+        places, bound = places + 1, bound / 10
+    return f"{value:.{places if value < 10 else 1}f}"
+
+
+def factor(value: float) -> str:
+    """A ratio."""
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def basis(estimate: Estimate, say: Callable[[float], str]) -> str:
+    """What an estimate rests on: "95% interval 96.81% to 99.42%, n = 364 test images"."""
+    n = f"n = {estimate.n:,} {estimate.of if estimate.n != 1 else estimate.of.removesuffix('s')}"
+    if estimate.interval is None:
+        return f"{n}, no interval"
+    low, high = estimate.interval
+    return f"95% interval {say(low)} to {say(high)}, {n}"
+
+
+def full(estimate: Estimate, say: Callable[[float], str]) -> str:
+    """The number and what it rests on."""
+    return f"{say(estimate.value)} ({basis(estimate, say)})"
+
+
+def speed(ratio: Estimate) -> str:
+    """What a ratio of latencies allows to be said of the first model.
+
+    "faster" and "slower" only where the whole interval lies on that side of 1, and reaches further than
+    two models that are the same may differ by.
+    """
+    if ratio.interval is None:
+        return NOT_JUDGED
+    low, high = ratio.interval
+    if low > 1 - SAME_SPEED and high < 1 + SAME_SPEED:
+        return AS_FAST
+    if high < 1:
+        return FASTER
+    return SLOWER if low > 1 else NO_DIFFERENCE
+
+
+def speed_by(ratio: Estimate) -> str:
+    """The same with its size: "faster: takes 15.7% to 15.8% less time"."""
+    word = speed(ratio)
+    if ratio.interval is None or word not in (FASTER, SLOWER):
+        return word
+    low, high = ratio.interval
+    if low >= 2:
+        return f"{word}: takes {low:.2f} to {high:.2f} times the time"
+    ends, what = ((1 - high, 1 - low), "less") if word == FASTER else ((low - 1, high - 1), "more")
+    return f"{word}: takes {ends[0]:.1%} to {ends[1]:.1%} {what} time"

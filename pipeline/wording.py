@@ -1,0 +1,21 @@
+"""Counts and sizes in words, as every command says them."""
+
+
+def size(count: int) -> str:
+    """Bytes for people, in decimal units."""
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1e3:,.1f} kB" if count < 1e6 else f"{count / 1e6:,.2f} MB"
+
+
+def short(count: float) -> str:
+    """A count for people: 999, 12.3k, 2.23M, 1.20G."""
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= scale:
+            return f"{count / scale:.{1 if unit == 'k' else 2}f}{unit}"
+    return f"{count:.0f}"
+
+
+def compact(count: int) -> str:
+    """A count in at most six characters of a table, or seven: 9,999, 12.3k, 2.23M."""
+    return f"{count:,}" if count < 10_000 else short(count)
