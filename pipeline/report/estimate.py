@@ -51,24 +51,33 @@ def ratio(found: Mapping[str, Any]) -> Estimate:
     )
 
 
-def median(samples: Sequence[float], of: str = "rounds") -> Estimate:
-    """The median with the interval between two order statistics, which assumes no distribution.
+def quantile(samples: Sequence[float], fraction: float, of: str = "rounds") -> Estimate:
+    """A quantile with the interval between two order statistics, which assumes no distribution.
 
-    Of n sorted samples those at ranks (n -+ z sqrt(n)) / 2, widened to whole ranks (Conover, Practical
-    Nonparametric Statistics, 3rd ed., section 3.2); samples are taken as independent. Of fewer than 8
-    there is none.
+    Of n sorted samples those at ranks n p -+ z sqrt(n p (1 - p)), widened to whole ranks (Conover, Practical
+    Nonparametric Statistics, 3rd ed., section 3.2); samples are taken as independent. Where one of the
+    ranks is not there, n is too small for an interval, and there is none.
 
     Args:
         samples: at least one.
+        fraction: p, between 0 and 1.
         of: what they are.
     """
     ordered, n = sorted(samples), len(samples)
-    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
-    half = Z95 * math.sqrt(n) / 2
-    first, last = math.floor(n / 2 - half), math.ceil(n / 2 + 1 + half)  # ranks, from 1
+    half = Z95 * math.sqrt(n * fraction * (1 - fraction))
+    first, last = math.floor(n * fraction - half), math.ceil(n * fraction + 1 + half)  # ranks, from 1
+    value = _interpolated(ordered, fraction)
     if first < 1 or last > n:
-        return Estimate(middle, n, of)
-    return Estimate(middle, n, of, ordered[first - 1], ordered[last - 1])
+        return Estimate(value, n, of)
+    return Estimate(value, n, of, ordered[first - 1], ordered[last - 1])
+
+
+def _interpolated(ordered: Sequence[float], fraction: float) -> float:
+    """As numpy.percentile has it."""
+    place = (len(ordered) - 1) * fraction
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
 # Student's t, two-sided 95 %, by degrees of freedom from 1.

@@ -139,16 +139,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Timed:
-    """Times of one model, in ms; `p90`, `p95` and `p99` are None where too few rounds support them.
+    """Times of one model, in ms; `p90`, `p95` and `p99` have no interval where too few rounds support them.
 
     `samples` are those of every round; they stay in verify.json and are not repeated in the JSON.
     """
 
     name: str
     median: Estimate
-    p90: float | None
-    p95: float | None
-    p99: float | None
+    p90: Estimate
+    p95: Estimate
+    p99: Estimate
     settled: bool
     samples: tuple[float, ...]
 

@@ -66,5 +66,5 @@ def _kept(facts: RunFacts) -> Iterator[Key]:
             "weights kept",
             percent(network.density),
             f"{network.kept:,} of {network.weights:,}",
-            f"counted in the mask; {network.prune:g} removed was asked for",
+            f"counted in the mask; {network.prune * 100:g}% removed was asked for",
         )

@@ -1,6 +1,6 @@
 """A report as one HTML file: no script, nothing from a network, legible in light, in dark and on paper."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from recycle_pipeline.pipeline.report.tables import tables_of
 from recycle_pipeline.pipeline.report.together import point_rows, repeated_rows, run_rows
 from recycle_pipeline.pipeline.report.together import setting_rows as differing_rows
 from recycle_pipeline.pipeline.version import VERSION
-from recycle_pipeline.pipeline.wording import size
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -43,14 +42,15 @@ def run_page(run: Run) -> str:
 def comparison_page(runs: Sequence[Run]) -> str:
     """The page of several runs."""
     facts = [run.facts for run in runs]
-    found = compare(facts)
+    found, names = compare(facts), [run.name for run in facts]
     return _page(
         "comparison.html.j2",
         runs=facts,
         comparison=found,
         run_rows=run_rows(facts),
         groups=[
-            (group, fronts(group, f"front{i}"), point_rows(group)) for i, group in enumerate(found.groups)
+            (group, fronts(group, f"front{i}"), point_rows(group, names))
+            for i, group in enumerate(found.groups)
         ],
         repeated_rows=repeated_rows(found),
         curves=[figure for figure in [curves(facts)] if figure],
@@ -91,16 +91,13 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {
-        "size": size,
+    filters: dict[str, Callable[..., object]] = {
         "percent": words.percent,
-        "ms": words.milliseconds,
-        "factor": words.factor,
-        "speed_by": words.speed_by,
+        "percent_plain": lambda fraction: f"{fraction * 100:g}%",
+        "gate_row": tables.gate_row,
         "percent_basis": lambda estimate: words.basis(estimate, words.percent),
-        "ms_basis": lambda estimate: words.basis(estimate, words.milliseconds),
-        "factor_basis": lambda estimate: words.basis(estimate, words.factor),
     }
+    found.filters |= filters
     found.tests["on_front"] = lambda row: row[-1] == together.ON_FRONT
     found.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     found.globals |= {name: value for name, value in vars(tables).items() if name.endswith("_HEADINGS")}

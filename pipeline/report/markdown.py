@@ -63,13 +63,13 @@ def _run(run: RunFacts) -> Iterator[str]:
 
 
 def _several(runs: Sequence[RunFacts]) -> Iterator[str]:
-    found = compare(runs)
+    found, names = compare(runs), [run.name for run in runs]
     yield f"### {len(runs)} runs compared"
     yield _table(RUN_HEADINGS, run_rows(runs))
     for group in found.groups:
         yield f"#### Pareto front on {markdown_text(group.data or 'unnamed data')}"
         yield f"Forms than which none is as good in everything and better in something. {group.note}"
-        rows = point_rows(group)
+        rows = point_rows(group, names)
         on_front = [row for row, point in zip(rows, group.points, strict=True) if point.better is None]
         yield _table(POINT_HEADINGS, on_front)
         rest = [row for row, point in zip(rows, group.points, strict=True) if point.better is not None]

@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recycle_pipeline.pipeline.report.estimate import Estimate
-from recycle_pipeline.pipeline.report.facts import RunFacts
+from recycle_pipeline.pipeline.report.facts import Gate, RunFacts
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
+from recycle_pipeline.pipeline.report.verdict import outcome_of
 from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
-from recycle_pipeline.pipeline.wording import size
 
 Rows = Sequence[Sequence[str]]
 GATE_HEADINGS = ("form", "gate", "outcome", "what was found")
-FORM_HEADINGS = ("form", "top-1", "95% interval", "compared with", "same top-1", "largest logit difference")
+FORM_HEADINGS = (
+    *("form", "promise", "top-1", "95% interval", "compared with", "same top-1"),
+    "largest logit difference",
+)
 SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
-TIMED_HEADINGS = ("model", "median", "95% interval", "p90", "p95", "p99", "rounds")
+TIMED_HEADINGS = ("model", "rounds", "median", "p90", "p95", "p99")
 RATIO_HEADINGS = ("pair", "ratio", "95% interval", "rounds", "said")
 NONE = "\u2013"  # a cell that has nothing to say
 
@@ -36,16 +39,23 @@ def tables_of(facts: RunFacts) -> dict[str, Rows]:
 
 def gate_rows(facts: RunFacts) -> Rows:
     """Gates that were asked for."""
-    return [(gate.form, gate.name, gate.outcome, gate.sentence) for gate in facts.verdict.gates]
+    return [gate_row(gate) for gate in facts.verdict.gates]
+
+
+def gate_row(gate: Gate) -> tuple[str, ...]:
+    """A gate, as `GATE_HEADINGS` say."""
+    return (gate.form, gate.name, gate.outcome, gate.sentence)
 
 
 def form_rows(facts: RunFacts) -> Rows:
     """Accuracy and parity of each form."""
     if facts.verified is None:
         return []
+    gates = facts.verdict.gates
     return [
         (
-            f"{form.form}{' (rejected)' if form.rejected else ''}",
+            form.form,
+            outcome_of([gate for gate in gates if gate.form == form.form]),
             percent(form.top1.value),
             interval(form.top1, percent),
             form.compared_with,
@@ -62,7 +72,7 @@ def size_rows(facts: RunFacts) -> Rows:
     return [
         (
             row.name,
-            f"{size(row.bytes)} ({row.bytes:,})" if row.bytes >= 1000 else size(row.bytes),
+            f"{row.bytes:,}",
             _part(row.bytes, dense.bytes if dense else 0),
             _part(row.bytes, bound.bytes if bound else 0),
         )
@@ -76,10 +86,8 @@ def timed_rows(facts: RunFacts) -> Rows:
     return [
         (
             f"{model.name}{'' if model.settled else ' (still drifting)'}",
-            digits(model.median.value),
-            interval(model.median, digits),
-            *(NONE if tail is None else digits(tail) for tail in (model.p90, model.p95, model.p99)),
             f"{model.median.n:,}",
+            *(_with_interval(tail) for tail in (model.median, model.p90, model.p95, model.p99)),
         )
         for model in (latency.models if latency else ())
     ]
@@ -106,6 +114,11 @@ def interval(estimate: Estimate, say: Any) -> str:
         return "none: single run" if estimate.n == 1 else "none"
     low, high = estimate.interval
     return f"{say(low)} to {say(high)}"
+
+
+def _with_interval(ms: Estimate) -> str:
+    """A percentile that its n supports."""
+    return NONE if ms.interval is None else f"{digits(ms.value)} ({interval(ms, digits)})"
 
 
 def setting(value: Any) -> str:

@@ -9,7 +9,10 @@ from recycle_pipeline.pipeline.report.tables import NONE, Rows, interval, settin
 from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
 from recycle_pipeline.pipeline.wording import size
 
-RUN_HEADINGS = ("run", "verdict", "top-1", "95% interval", "kept", "ticket", "latency beside its dense twin")
+RUN_HEADINGS = (
+    *("run", "verdict", "top-1", "95% interval", "images", "kept", "ticket"),
+    "latency beside its dense twin",
+)
 POINT_HEADINGS = ("run and form", "top-1", "95% interval", "bytes", "median ms", "on the front")
 ON_FRONT = "yes"
 REPEATED_HEADINGS = ("runs", "mean top-1", "95% interval over seeds", "seeds", "mean ticket")
@@ -24,13 +27,13 @@ def _run(number: int, run: RunFacts) -> tuple[str, ...]:
     verified, ticket = run.verified, run.size(TICKET)
     accuracy = verified.forms[0].top1 if verified else run.search.accuracy if run.search else None
     first = verified.latency.ratios[0] if verified and verified.latency and verified.latency.ratios else None
-    said = f"{interval(accuracy, percent)}, n = {accuracy.n:,}" if accuracy else NONE
     where = "" if verified or not accuracy else " (torch)"
     return (
         f"{number}: {run.name}",
         run.verdict.outcome,
         f"{percent(accuracy.value)}{where}" if accuracy else NONE,
-        said,
+        interval(accuracy, percent) if accuracy else NONE,
+        f"{accuracy.n:,}" if accuracy else NONE,
         percent(run.network.density) if run.network else NONE,
         size(ticket.bytes) if ticket else NONE,
         f"{factor(first.ratio.value)} ({interval(first.ratio, factor)}, n = {first.ratio.n:,}), "
@@ -40,8 +43,13 @@ def _run(number: int, run: RunFacts) -> tuple[str, ...]:
     )
 
 
-def point_rows(group: Group) -> Rows:
-    """A line for each form of each run."""
+def point_rows(group: Group, names: Sequence[str]) -> Rows:
+    """A line for each form of each run.
+
+    Args:
+        group: of points.
+        names: of all runs, in order.
+    """
     rows = []
     for point in group.points:
         if point.better is None:
@@ -49,9 +57,9 @@ def point_rows(group: Group) -> Rows:
         else:
             other = group.points[point.better]
             sure = "" if point.sure else "; accuracy intervals overlap"
-            said = f"no: {other.run} {other.form} is better{sure}"
+            said = f"no: {other.form} of {other.run} is better{sure}"
         ms = NONE if point.latency_ms is None else digits(point.latency_ms)
-        name = f"{point.run} {point.form}"
+        name = f"{point.run}: {names[point.run - 1]}, {point.form}"
         rows.append(
             (name, percent(point.top1.value), interval(point.top1, percent), size(point.bytes), ms, said)
         )

@@ -2,9 +2,21 @@
 
 from collections.abc import Sequence
 
-from recycle_pipeline.pipeline.report.facts import Gate, Verdict
+from recycle_pipeline.pipeline.report.facts import Gate, Outcome, Verdict
 
-PASSED, FAILED, UNSURE = "passed", "failed", "inconclusive"
+PASSED: Outcome = "passed"
+FAILED: Outcome = "failed"
+UNSURE: Outcome = "inconclusive"
+
+
+def outcome_of(gates: Sequence[Gate]) -> Outcome:
+    """The worst of some gates that were asked for."""
+    outcomes = {gate.outcome for gate in gates}
+    if not outcomes:
+        return "not gated"
+    if FAILED in outcomes:
+        return FAILED
+    return PASSED if outcomes == {PASSED} else UNSURE
 
 
 def verdict_of(gates: Sequence[Gate] | None) -> Verdict:
@@ -19,13 +31,13 @@ def verdict_of(gates: Sequence[Gate] | None) -> Verdict:
         )
     if not gates:
         return Verdict("not gated", "The model was verified, and no gate was asked for.")
-    gates = tuple(gates)
-    failed = [gate for gate in gates if gate.outcome == FAILED]
-    unsure = [gate for gate in gates if gate.outcome not in (PASSED, FAILED)]
-    if failed:
-        return Verdict("failed", _sentence(failed, len(gates), "failed"), gates)
-    if unsure:
-        return Verdict("inconclusive", _sentence(unsure, len(gates), "could not decide"), gates)
+    outcome, gates = outcome_of(gates), tuple(gates)
+    if outcome == FAILED:
+        failed = [gate for gate in gates if gate.outcome == FAILED]
+        return Verdict(FAILED, _sentence(failed, len(gates), "failed"), gates)
+    if outcome == UNSURE:
+        unsure = [gate for gate in gates if gate.outcome != PASSED]
+        return Verdict(UNSURE, _sentence(unsure, len(gates), "could not decide"), gates)
     forms = list(dict.fromkeys(gate.form for gate in gates))
     of = forms[0] if len(forms) == 1 else f"{len(forms)} exported forms"
     many = f"All {len(gates)} gates" if len(gates) > 1 else "The one gate"

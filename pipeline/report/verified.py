@@ -7,7 +7,7 @@ from typing import Any
 
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.forms import DENSE
-from recycle_pipeline.pipeline.report.estimate import median, proportion, ratio
+from recycle_pipeline.pipeline.report.estimate import proportion, quantile, ratio
 from recycle_pipeline.pipeline.report.facts import FormAccuracy, Gate, Latency, Ratio, Timed, Verified
 
 LATEST = 1  # schema that this reads
@@ -130,6 +130,5 @@ def _timed(name: str, found: Json) -> Timed:
     samples = tuple(float(ms) for ms in found["samples_ms"])
     if not samples:
         raise ValueError(f"no samples of {name}")
-    tails = (found.get(key) for key in ("p90_ms", "p95_ms", "p99_ms"))
-    p90, p95, p99 = (None if value is None else float(value) for value in tails)
-    return Timed(name, median(samples), p90, p95, p99, bool(found.get("settled", True)), samples)
+    median, p90, p95, p99 = (quantile(samples, fraction) for fraction in (0.5, 0.9, 0.95, 0.99))
+    return Timed(name, median, p90, p95, p99, bool(found.get("settled", True)), samples)

@@ -9,8 +9,9 @@ FASTER, SLOWER, NOT_JUDGED = "faster", "slower", "not judged: no interval"
 NO_DIFFERENCE, AS_FAST = "no difference shown", f"as fast, within {SAME_SPEED:.0%}"
 
 
-def percent(fraction: float, places: int = 2) -> str:
-    return f"{fraction:.{places}%}"
+def percent(fraction: float) -> str:
+    """A fraction as a percentage; with more places where two would say nothing."""
+    return f"{fraction:.2%}" if fraction >= 0.0005 or not fraction else f"{fraction * 100:.2g}%"
 
 
 def milliseconds(ms: float) -> str:

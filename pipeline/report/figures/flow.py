@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.pipeline.report.facts import Network, Search
 from recycle_pipeline.pipeline.report.figures.figure import Figure
-from recycle_pipeline.pipeline.report.figures.plot import LINE, MUTED, C, drawn, percent_axis
+from recycle_pipeline.pipeline.report.figures.plot import LINE, MUTED, C, drawn
 from recycle_pipeline.pipeline.report.figures.rows import row_axis, rows_height
 from recycle_pipeline.pipeline.report.words import percent
 from recycle_pipeline.pipeline.wording import short
@@ -27,8 +27,9 @@ def flow_by_epoch(search: Search, settings: Mapping[str, Any]) -> Figure | None:
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
         where = [epoch.epoch for epoch in search.epochs]
-        axes.bar(where, [epoch.written for epoch in search.epochs], 0.8, color=LINE, label="written")
-        axes.bar(where, [epoch.changed for epoch in search.epochs], 0.8, color=C, label="value changed")
+        all_, values = ([getattr(epoch, name) for epoch in search.epochs] for name in ("written", "changed"))
+        axes.bar(where, all_, 0.8, color=LINE, edgecolor=MUTED, label="written")
+        axes.bar(where, values, 0.8, color=C, label="value changed")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlim(0.3, max(search.asked, where[-1]) + 0.7)
@@ -63,34 +64,38 @@ def _method(settings: Mapping[str, Any]) -> str:
 
 
 def moved_by_layer(network: Network) -> Figure | None:
-    """The share of kept weights that moved, by layer; None where none did."""
-    if not network.moved:
+    """The share of kept weights that moved, of layers where any did; None where none did."""
+    layers = [layer for layer in network.layers if layer.moved]
+    if not layers:
         return None
-    layers = network.layers
-    shares = [layer.moved / layer.kept if layer.kept else 0.0 for layer in layers]
+    shares = [layer.moved / layer.kept for layer in layers]
 
     def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
         places = range(len(layers))
         axes.hlines(places, 0, shares, color=C, linewidth=1.4)
-        axes.plot(shares, places, "o", color=C, markersize=4)
+        axes.plot(shares, places, "o", color=C, markersize=4.5)
         row_axis(axes, [layer.name for layer in layers])
-        axes.set_xlim(0, max(shares) * 1.12 or 1)
-        axes.set_xlabel("kept weights that moved", color=MUTED)
-        percent_axis(axes.xaxis, 0 if max(shares) > 0.05 else 1)
+        axes.set_xlim(0, max(shares) * 1.25)
+        for place, layer in enumerate(layers):
+            at = (shares[place], place)
+            axes.annotate(short(layer.moved), at, (7, 0), textcoords="offset points", va="center")
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:.3g}%"))
+        axes.set_xlabel("of the kept weights, those that moved", color=MUTED)
 
-    least, most = (
-        min(range(len(layers)), key=shares.__getitem__),
-        max(range(len(layers)), key=shares.__getitem__),
-    )
+    least = min(range(len(layers)), key=shares.__getitem__)
+    most = max(range(len(layers)), key=shares.__getitem__)
+    low, high = (f"{percent(shares[index])} in {layers[index].name}" for index in (least, most))
     what = "sign" if network.kind == "binary" else "value"
     counted = f"{network.moved:,} of {network.kept:,} ({percent(network.moved / network.kept)})"
     return Figure(
         "moved",
         "Where moved weights were kept",
         drawn("moved", rows_height(len(layers)), draw),
-        f"Dot chart of {len(layers)} layers. Of all kept weights {counted} hold a {what} that is not the "
-        f"seed's at their place: from {percent(shares[least])} in {layers[least].name} to "
-        f"{percent(shares[most])} in {layers[most].name}.",
-        f"Of the weights that the mask keeps, those whose {what} came from elsewhere: {counted}. Counted in "
-        "the ticket.",
+        f"Dot chart of the {len(layers)} of {len(network.layers)} layers where any moved. Of kept weights "
+        f"{counted} hold a {what} that is not the seed's at their place: from {low} to {high}.",
+        f"Of the weights that the mask keeps, those whose {what} came from elsewhere: {counted}. "
+        f"{len(network.layers) - len(layers)} layers hold none. Counted in the ticket.",
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.report.comparison import Group, Point
 from recycle_pipeline.pipeline.report.facts import RunFacts
 from recycle_pipeline.pipeline.report.figures.figure import Figure
@@ -67,9 +68,13 @@ def _chart(group: Group, name: str, title: str, x: Side, y: Side) -> Figure:
     lines = -(-len(forms) // 3)
 
     def draw(axes: "Axes") -> None:
-        _front_line(axes, front, x, y)
+        axes.plot(list(map(x, front)), list(map(y, front)), color=MUTED, linewidth=1, drawstyle="steps-post")
         for point in group.points:
             _mark(axes, point, x(point), y(point), on_front=point in front)
+        if y is _top1:
+            _intervals(axes, front, x)
+        for point in _named(group.points, front):
+            axes.annotate(str(point.run), (x(point), y(point)), (5, 4), textcoords="offset points", color=INK)
         for axis, side in ((axes.xaxis, x), (axes.yaxis, y)):
             if side is not _top1:
                 (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
@@ -107,16 +112,23 @@ def _said(point: Point, side: Side) -> str:
     return size(point.bytes) if side is _bytes else milliseconds(point.latency_ms or 0.0)
 
 
-def _front_line(axes: "Axes", front: Sequence[Point], x: Side, y: Side) -> None:
-    axes.plot([x(p) for p in front], [y(p) for p in front], color=MUTED, linewidth=1, drawstyle="steps-post")
-
-
 def _mark(axes: "Axes", point: Point, x: float, y: float, *, on_front: bool) -> None:
     colour = SERIES[(point.run - 1) % len(SERIES)]
     marker = MARKERS.get(point.form, "o")
     axes.plot(x, y, marker, color=colour, markersize=6, fillstyle="full" if on_front else "none")
-    if on_front:
-        axes.annotate(str(point.run), (x, y), (5, 4), textcoords="offset points", color=INK)
+
+
+def _intervals(axes: "Axes", front: Sequence[Point], x: Side) -> None:
+    for point in front:
+        if point.top1.interval:
+            colour = SERIES[(point.run - 1) % len(SERIES)]
+            axes.vlines(x(point), *point.top1.interval, color=colour, linewidth=1, alpha=0.6)
+
+
+def _named(points: Sequence[Point], front: Sequence[Point]) -> list[Point]:
+    """One of each run on the front, and each run's plain form."""
+    first = {point.run: point for point in reversed(front)}
+    return [*first.values(), *(p for p in points if p.form == DENSE and p not in front)]
 
 
 def _axis(axis: Any, side: Side) -> None:
@@ -126,7 +138,9 @@ def _axis(axis: Any, side: Side) -> None:
         percent_axis(axis, 1)
         axis.set_label_text("top-1 in ONNX Runtime")
         return
-    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5), numticks=7))
+    low, high = axis.get_view_interval()
+    near = high / low < (30 if axis.axis_name == "x" and side is _bytes else 300)
+    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if near else (1,)))
     axis.set_major_formatter(
         FuncFormatter(lambda value, _: axis_size(value) if side is _bytes else f"{value:g}")
     )

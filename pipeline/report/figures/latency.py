@@ -14,7 +14,7 @@ from recycle_pipeline.pipeline.report.words import FASTER, SLOWER, factor, full,
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW = 62.0  # px of a model's histogram
+ROW = 74.0  # px of a model's histogram
 BINS = 60
 SHOWN = 98  # percentile up to which times are drawn: beyond lies what disturbed the machine
 
@@ -30,24 +30,24 @@ def distributions(latency: Latency) -> Figure:
     def draw(axes: "Axes") -> None:
         for row, (model, colour) in enumerate(zip(models, SERIES, strict=False)):
             counts, _ = np.histogram(model.samples, edges)
-            heights = counts / max(counts.max(), 1) * 0.62
+            heights = counts / max(counts.max(), 1) * 0.54
             axes.stairs(row - heights, edges, baseline=row, fill=True, color=colour, alpha=0.4)
             axes.stairs(row - heights, edges, baseline=row, color=colour, linewidth=1)
-            below = row + 0.12
-            axes.plot(model.median.value, below, "|", color=INK, markersize=8, markeredgewidth=1.5)
+            below = row + 0.1
+            axes.plot(model.median.value, below, "|", color=INK, markersize=6, markeredgewidth=1.5)
             if model.median.interval:
                 axes.hlines(below, *model.median.interval, color=INK, linewidth=3)
             axes.annotate(
-                model.name, (0, row - 0.72), xycoords=("axes fraction", "data"), va="center", color=colour
+                model.name, (0, row - 0.68), xycoords=("axes fraction", "data"), va="center", color=colour
             )
             axes.annotate(
                 f"median {milliseconds(model.median.value)}",
-                (1, row - 0.72),
+                (1, row - 0.68),
                 xycoords=("axes fraction", "data"),
                 va="center",
                 ha="right",
             )
-        axes.set_ylim(len(models) - 0.72, -0.9)
+        axes.set_ylim(len(models) - 0.76, -0.8)
         axes.set_xlim(edges[0], edges[-1])
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
@@ -87,11 +87,7 @@ def ratios_chart(ratios: Sequence[Ratio]) -> Figure | None:
                 axes.hlines(place, *row.ratio.interval, color=colour, linewidth=3)
             axes.plot(row.ratio.value, place, "o", color=colour, markersize=5)
             axes.annotate(
-                factor(row.ratio.value),
-                (row.ratio.value, place),
-                (8, 0),
-                textcoords="offset points",
-                va="center",
+                factor(row.ratio.value), (1.02, place), xycoords=("axes fraction", "data"), va="center"
             )
         axes.axvline(1, color=INK, linewidth=1)
         row_axis(axes, names)
@@ -103,9 +99,9 @@ def ratios_chart(ratios: Sequence[Ratio]) -> Figure | None:
             axes.set_xticks(ticks)
             axes.xaxis.set_minor_formatter(NullFormatter())
             axes.minorticks_off()
-            axes.set_xlim(low / 1.2, high * (high / low) ** 0.25)
+            axes.set_xlim(low / 1.2, high * 1.2)
         else:
-            axes.set_xlim(low - 0.05, high + (high - low) * 0.3)
+            axes.set_xlim(low - 0.05, high + 0.05)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.set_xlabel("ratio of median latencies", color=MUTED)
 

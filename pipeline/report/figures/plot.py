@@ -19,7 +19,7 @@ A, B, C, D = "#0a0a05", "#0a0a06", "#0a0a07", "#0a0a08"
 VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "paper", A: "a", B: "b", C: "c", D: "d"}
 SERIES = (A, B, C, D)
 
-WIDTH, FONT = 360.0, 10.0  # px; as wide as a phone, so that text keeps its size there
+WIDTH, FONT = 360.0, 11.0  # px; as wide as a phone, so that text keeps its size there
 POINTS = 72.0  # of an inch; the SVG has a px for each
 
 STYLE: Any = {

@@ -9,7 +9,7 @@ from recycle_pipeline.pipeline.report.figures.plot import shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROW, AROUND = 15.0, 44.0  # px
+ROW, AROUND = 16.0, 46.0  # px
 MOST = 44  # rows that are named and given a full height
 
 
