@@ -15,6 +15,7 @@ YAML_BEGIN, YAML_END = "# recycle-pipeline: begin (written anew by its commands)
 TEXT_BEGIN = "<!-- recycle-pipeline: begin (written anew by its commands) -->"
 TEXT_END = "<!-- recycle-pipeline: end -->"
 LICENCE = "# license: yours to choose; for example\n# license: apache-2.0"
+FORM_HEADINGS = ("file", "size", "top-1", "95% interval", "latency beside onnx")
 MAX_CLASSES = 20  # named; of more, the first ones
 SCOPES = {"layer": "per layer", "global": "over all layers"}
 KINDS = {"binary": "each a sign times its layer's gain", "continuous": "drawn values"}
@@ -28,12 +29,15 @@ class Accuracy:
         ort, torch: under ONNX Runtime and torch.
         n: test images.
         provider: of ONNX Runtime.
+        low, high: limits of the 95 % interval of `ort`, over the test images.
     """
 
     ort: float
     torch: float
     n: int
     provider: str
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class CardFacts:
         searched: whether the subnetwork was searched on it by this tool; else it came from a file.
         accuracy: None where it was not verified.
         model: name of the exported ONNX model, None where there is none.
+        latency: what was found of its latency, in words; None where it was not verified.
+        forms: of each exported form a line of cells, see `FORM_HEADINGS`; empty where they were not verified.
     """
 
     subnetwork: Subnetwork
@@ -63,6 +69,8 @@ class CardFacts:
     searched: bool
     accuracy: Accuracy | None
     model: str | None
+    latency: str | None = None
+    forms: Sequence[Sequence[str]] = ()
 
 
 def new_card(facts: CardFacts | None) -> str:
@@ -137,6 +145,7 @@ def _text(facts: CardFacts | None) -> str:
         return "There is no ticket here at present.\n"
     rows = "".join(f"| {name} | {value} |\n" for name, value in _rows(facts))
     parts = [f"# {markdown_text(_title(facts))}", _what(facts), f"| | |\n|---|---|\n{rows}".rstrip()]
+    parts += ["## Forms", _forms(facts)] if facts.forms else []
     parts += ["## Rebuild", _rebuild(), "## Made by", _made_by(facts)]
     return "\n\n".join(parts) + "\n"
 
@@ -166,6 +175,7 @@ def _rows(facts: CardFacts) -> list[tuple[str, str]]:
         ("seed", str(sub.seed)),
         ("data", markdown_text(facts.data) if facts.data else "not named"),
         ("accuracy", _accuracy(facts)),
+        *([("latency", markdown_text(facts.latency))] if facts.latency else []),
         ("input", f"{sizes}: (pixels / 255 - {_numbers(sub.mean)}) / {_numbers(sub.std)}"),
         ("classes", _classes(sub.classes)),
         ("ticket", f"`{facts.ticket}`, {facts.ticket_bytes:,} bytes, SHA-256 `{facts.ticket_sha256}`"),
@@ -178,8 +188,15 @@ def _accuracy(facts: CardFacts) -> str:
         return "not verified"
     return (
         f"{found.ort:.2%} top-1 under ONNX Runtime ({markdown_text(found.provider)}), {found.torch:.2%} in "
-        f"torch, on {found.n:,} test images"
+        f"torch, on {found.n:,} test images; 95% interval {found.low:.2%} to {found.high:.2%} over the "
+        "images. One search: another seed gives another subnetwork"
     )
+
+
+def _forms(facts: CardFacts) -> str:
+    lines = [FORM_HEADINGS, ["---"] * len(FORM_HEADINGS), *(map(markdown_text, row) for row in facts.forms)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{table}\n\nLatencies are ratios of medians, timed in the same rounds, of one measurement."
 
 
 def _numbers(values: Sequence[float]) -> str:

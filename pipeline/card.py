@@ -5,10 +5,22 @@ from typing import Any
 from recycle_pipeline.exporters.atomic import write_bytes, write_text
 from recycle_pipeline.pipeline.command_line import search_command, without_path
 from recycle_pipeline.pipeline.config_file import read_run_config
-from recycle_pipeline.pipeline.manifest import Manifest, StageEntry, file_digest, read_manifest
+from recycle_pipeline.pipeline.forms import DENSE
+from recycle_pipeline.pipeline.manifest import (
+    Manifest,
+    StageEntry,
+    digest_if_there,
+    file_digest,
+    read_manifest,
+)
+from recycle_pipeline.pipeline.report.facts import FormAccuracy, Latency, Ratio, Verified
+from recycle_pipeline.pipeline.report.tables import interval
+from recycle_pipeline.pipeline.report.verified import read_verify, verified_of
+from recycle_pipeline.pipeline.report.words import factor, full, milliseconds, percent, speed_by
 from recycle_pipeline.pipeline.reporter import Reporter
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.search import SEARCH
+from recycle_pipeline.pipeline.wording import size
 
 HUB_NAMES = {
     "cifar10": "uoft-cs/cifar10",
@@ -53,7 +65,7 @@ def _facts(folder: RunFolder) -> Any:
     manifest, digest = read_manifest(folder.manifest), file_digest(folder.ticket)
     search, pack = manifest.stages.get("search"), manifest.stages.get("pack")
     data = _data(folder, search)
-    model = folder.model("onnx")
+    model = folder.model(DENSE)
     return CardFacts(
         subnetwork=load_ticket(folder.ticket),
         ticket=folder.relative(folder.ticket),
@@ -64,8 +76,8 @@ def _facts(folder: RunFolder) -> Any:
         data=data,
         hub_data=HUB_NAMES.get(data or ""),
         searched=search is not None,
-        accuracy=_accuracy(folder, manifest, digest),
         model=folder.relative(model) if model.is_file() else None,
+        **_measured(folder, _verified(folder, manifest, digest)),
     )
 
 
@@ -92,18 +104,51 @@ def _made_with(entry: StageEntry | None) -> str:
     return ", ".join(words) or "recycle-pipeline"
 
 
-def _accuracy(folder: RunFolder, manifest: Manifest, ticket: str) -> Any:
+def _verified(folder: RunFolder, manifest: Manifest, ticket: str) -> Verified | None:
     """What `verify` found, if it was of this very ticket and this very model."""
-    from recycle_pipeline.exporters.model_card import Accuracy
-
-    entry, model = manifest.stages.get("verify"), folder.model("onnx")
+    entry, model = manifest.stages.get("verify"), folder.model(DENSE)
     if entry is None or not model.is_file():
         return None
     if (entry.inputs.get("ticket"), entry.inputs.get("model")) != (ticket, file_digest(model)):
         return None
-    found = entry.facts
-    try:
-        ort, torch, n = float(found["ort_accuracy"]), float(found["torch_accuracy"]), int(found["n"])
-        return Accuracy(ort, torch, n, str(found["provider"]))
-    except (KeyError, TypeError, ValueError):
-        return None
+    if entry.outputs.get(folder.relative(folder.verify)) != digest_if_there(folder.verify):
+        return None  # another file than was written then, or none
+    content = read_verify(folder.verify)
+    return None if content is None else verified_of(folder.verify, content)
+
+
+def _measured(folder: RunFolder, verified: Verified | None) -> dict[str, Any]:
+    """Of the card's facts those that were measured: the same numbers as in the report."""
+    from recycle_pipeline.exporters.model_card import Accuracy
+
+    if verified is None:
+        return {"accuracy": None}
+    top1, latency = verified.forms[0].top1, verified.latency
+    low, high = top1.interval or (0.0, 1.0)
+    accuracy = Accuracy(top1.value, verified.torch.value, top1.n, verified.provider, low, high)
+    ratios = {row.form: row for row in reversed(latency.ratios)} if latency else {}
+    return {
+        "accuracy": accuracy,
+        "latency": _latency(latency, ratios[DENSE]) if latency and DENSE in ratios else None,
+        "forms": [_form(folder, form, ratios.get(form.form)) for form in verified.forms if not form.rejected],
+    }
+
+
+def _latency(latency: Latency, own: Ratio) -> str:
+    median = next(model.median for model in latency.models if model.name == own.form)
+    return (
+        f"{full(median, milliseconds)}; {full(own.ratio, factor)} of its {own.baseline}: "
+        f"{speed_by(own.ratio)}. Batch {latency.batch}, threads {latency.threads}, {latency.machine}"
+    )
+
+
+def _form(folder: RunFolder, form: FormAccuracy, ratio: Ratio | None) -> tuple[str, ...]:
+    path = folder.model(form.form)
+    beside = full(ratio.ratio, factor) if ratio and ratio.baseline == DENSE else ""
+    return (
+        folder.relative(path),
+        size(path.stat().st_size) if path.is_file() else "",
+        percent(form.top1.value),
+        interval(form.top1, percent),
+        f"{beside}: {speed_by(ratio.ratio)}" if ratio and beside else "",
+    )

@@ -98,3 +98,8 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_if_there(path: Path) -> str | None:
+    """The same, None where there is no file."""
+    return file_digest(path) if path.is_file() else None

@@ -1,6 +1,11 @@
 """Counts and sizes in words, as every command says them."""
 
 
+def printable(text: str) -> str:
+    """A name from a file, each character that does not print replaced: control codes, lone surrogates."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def size(count: int) -> str:
     """Bytes for people, in decimal units."""
     if count < 1000:

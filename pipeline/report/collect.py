@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.pipeline.command_line import without_path
 from recycle_pipeline.pipeline.config_file import read_run_config
-from recycle_pipeline.pipeline.manifest import Manifest, read_manifest
+from recycle_pipeline.pipeline.manifest import Manifest, digest_if_there, read_manifest
 from recycle_pipeline.pipeline.report.commands import commands_of
 from recycle_pipeline.pipeline.report.epochs import search_of
 from recycle_pipeline.pipeline.report.facts import Missing, RunFacts, Search
@@ -17,6 +17,7 @@ from recycle_pipeline.pipeline.report.surroundings import environments_of, files
 from recycle_pipeline.pipeline.report.verdict import verdict_of
 from recycle_pipeline.pipeline.report.verified import gates_of, read_verify, verified_of
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
+from recycle_pipeline.pipeline.wording import printable
 
 if TYPE_CHECKING:
     from recycle_pipeline.models.subnetwork import Subnetwork
@@ -44,9 +45,9 @@ def read_runs(roots: Sequence[Path]) -> list[Run]:
         UsageFault: one is not a run folder.
         CorruptArtefact: a file of one is damaged.
     """
-    names = [root.resolve().name for root in roots]
+    names = [printable(root.resolve().name) for root in roots]
     return [
-        read_run(existing_run(root), name if names.count(name) == 1 else str(root))
+        read_run(existing_run(root), name if names.count(name) == 1 else printable(str(root)))
         for root, name in zip(roots, names, strict=True)
     ]
 
@@ -63,7 +64,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
     facts = RunFacts(
         name=name,
         settings=_public(settings),
-        data=without_path(str(settings.get("data", ""))),
+        data=printable(without_path(str(settings.get("data", "")))),
         data_digest=search_entry.inputs.get("data", "") if search_entry else "",
         verdict=verdict_of(gates_of(verify) if verify else None),
         missing=tuple(_missing(manifest, name, search, verified=verify is not None)),
@@ -76,7 +77,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
         stages=times_of(manifest),
         files=files_of(manifest),
         commands=commands_of(manifest, verify),
-        notes=tuple(_notes(manifest, verify)),
+        notes=tuple(_notes(folder, manifest, verify)),
     )
     return Run(facts, subnetwork)
 
@@ -95,7 +96,7 @@ def _public(settings: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in settings.items() if name not in PATHS}
     if isinstance(shown.get("data"), str):
         shown["data"] = without_path(shown["data"])
-    return shown
+    return {name: printable(value) if isinstance(value, str) else value for name, value in shown.items()}
 
 
 def _missing(manifest: Manifest, name: str, search: Search | None, *, verified: bool) -> list[Missing]:
@@ -116,7 +117,7 @@ def _missing(manifest: Manifest, name: str, search: Search | None, *, verified: 
     return found
 
 
-def _notes(manifest: Manifest, verify: Mapping[str, Any] | None) -> list[str]:
+def _notes(folder: RunFolder, manifest: Manifest, verify: Mapping[str, Any] | None) -> list[str]:
     export, pack = manifest.stages.get("export"), manifest.stages.get("pack")
     notes = (
         [
@@ -130,6 +131,9 @@ def _notes(manifest: Manifest, verify: Mapping[str, Any] | None) -> list[str]:
         notes.append(f"Batch norm stays unfolded: {export.facts['fold_note']}")
     if verify and verify.get("provider_note"):
         notes.append(str(verify["provider_note"]))
+    entry = manifest.stages.get("verify")
+    if entry and entry.outputs.get(folder.relative(folder.verify)) != digest_if_there(folder.verify):
+        notes.append("verify.json is not the file that `verify` wrote: verify again before you trust it.")
     if pack and "search" not in manifest.stages:
         notes.append("The ticket was packed from a file: how its weights were found is not known here.")
     return notes

@@ -8,6 +8,7 @@ from recycle_pipeline.exporters.density import filter_densities
 from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, bits_entropy_bytes
 from recycle_pipeline.pipeline.report.facts import Layer, Network
+from recycle_pipeline.pipeline.wording import printable
 
 FILTERS = (5, 50, 95)  # percentiles
 
@@ -17,12 +18,12 @@ def network_of(path: Path, subnetwork: Subnetwork) -> Network:
     taken = sizes_of(path.read_bytes(), [tensor.name for tensor in subnetwork.tensors]).layers
     layers = tuple(_layer(tensor, taken[tensor.name]) for tensor in subnetwork.tensors)
     return Network(
-        subnetwork.arch + subnetwork.options.described(),
+        printable(subnetwork.arch + subnetwork.options.described()),
         subnetwork.kind,
         subnetwork.seed,
         subnetwork.prune,
         subnetwork.scope,
-        subnetwork.classes,
+        tuple(printable(name) for name in subnetwork.classes),
         subnetwork.channels,
         subnetwork.image_size,
         sum(layer.weights for layer in layers),
@@ -36,7 +37,7 @@ def _layer(tensor: MaskedTensor, taken: float) -> Layer:
     densities = filter_densities(tensor.mask)  # (filters,)
     low, median, high = (float(value) for value in np.percentile(densities, FILTERS))
     return Layer(
-        tensor.name,
+        printable(tensor.name),
         tensor.mask.shape,
         tensor.size,
         tensor.kept,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recycle_pipeline.exporters.model_card import KINDS, MAX_CLASSES, SCOPES
 from recycle_pipeline.pipeline.report.estimate import Estimate
 from recycle_pipeline.pipeline.report.facts import Gate, RunFacts
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
@@ -25,6 +26,7 @@ def tables_of(facts: RunFacts) -> dict[str, Rows]:
     """All of them, by the names that templates know."""
     return {
         "form_rows": form_rows(facts),
+        "network_rows": network_rows(facts),
         "size_rows": size_rows(facts),
         "timed_rows": timed_rows(facts),
         "ratio_rows": ratio_rows(facts),
@@ -63,6 +65,23 @@ def form_rows(facts: RunFacts) -> Rows:
             "0, exactly" if form.max_difference == 0 else f"{form.max_difference:.1e}",
         )
         for form in facts.verified.forms
+    ]
+
+
+def network_rows(facts: RunFacts) -> Rows:
+    """What the network is, takes and tells apart."""
+    network = facts.network
+    if network is None:
+        return []
+    side, named = network.image_size, ", ".join(network.classes[:MAX_CLASSES])
+    more = f", and {len(network.classes) - MAX_CLASSES} more" if len(network.classes) > MAX_CLASSES else ""
+    return [
+        ("architecture", network.arch),
+        ("subnetwork", KINDS[network.kind]),
+        ("removed", f"{network.prune * 100:g}% asked for {SCOPES[network.scope]}"),
+        ("seed", str(network.seed)),
+        ("takes", f"images of {network.channels} x {side} x {side}"),
+        ("tells apart", f"{len(network.classes)} classes: {named}{more}"),
     ]
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.pipeline.checks import check_output_file
-from recycle_pipeline.pipeline.manifest import file_digest
-from recycle_pipeline.pipeline.report.collect import Run, read_run, read_runs
+from recycle_pipeline.pipeline.manifest import digest_if_there
+from recycle_pipeline.pipeline.report.collect import Run, read_runs
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.version import VERSION
 
@@ -75,7 +75,7 @@ def refresh_report(folder: RunFolder) -> None:
     stamp = _stamp(folder)
     if folder.report.is_file() and folder.report.read_text("utf-8", "replace").endswith(stamp):
         return
-    write_text(folder.report, _page([read_run(folder, folder.root.resolve().name)]) + stamp)
+    write_text(folder.report, _page(read_runs([folder.root])) + stamp)
 
 
 def _page(runs: Sequence[Run]) -> str:
@@ -86,7 +86,15 @@ def _page(runs: Sequence[Run]) -> str:
 
 def _stamp(folder: RunFolder) -> str:
     """A comment that names the contents which a report is made of."""
-    sources = (folder.config, folder.manifest, folder.metrics, folder.ticket, folder.searched, folder.verify)
+    sources = (
+        folder.config,
+        folder.manifest,
+        folder.metrics,
+        folder.live_metrics,
+        folder.ticket,
+        folder.searched,
+        folder.verify,
+    )
     parts: list[Any] = [LAYOUT, VERSION, folder.root.resolve().name]
-    parts += [file_digest(path) if path.is_file() else None for path in sources]
+    parts += [digest_if_there(path) for path in sources]
     return f"<!-- of {json.dumps(parts)} -->\n"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 from recycle_pipeline.pipeline.report.words import percent
+from recycle_pipeline.pipeline.wording import printable
 
 LAYERS, SIDE = 6, 72  # shown; marks along a side, so that six pictures take some ten kilobytes each
 Bits = NDArray[np.bool_]
@@ -39,6 +40,7 @@ def mask_pictures(subnetwork: Subnetwork) -> list[MaskPicture]:
 
 
 def _picture(tensor: MaskedTensor) -> MaskPicture:
+    name = printable(tensor.name)
     mask, moved = blocks(tensor.mask), blocks(_moved(tensor))
     corner, rows, inputs = _corner(mask)
     corner_moved = _corner(moved)[0]
@@ -47,9 +49,9 @@ def _picture(tensor: MaskedTensor) -> MaskPicture:
     kernel = f", kernels of {height} x {width}" if height * width > 1 else ""
     part = f"{min(rows, filters):,} of {filters:,} filters and {inputs:,} of {all_inputs:,} inputs{kernel}"
     return MaskPicture(
-        tensor.name,
+        name,
         _svg(corner & ~corner_moved, corner_moved, (height, width)),
-        f"Mask of {tensor.name}: of the {corner.size:,} weights shown {kept:,} are kept "
+        f"Mask of {name}: of the {corner.size:,} weights shown {kept:,} are kept "
         f"({percent(kept / corner.size)}), {changed:,} of them moved.",
         part,
     )
