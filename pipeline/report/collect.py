@@ -63,7 +63,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
     export = manifest.stages.get("export")
     facts = RunFacts(
         name=name,
-        settings=_public(settings),
+        settings=public(settings),
         data=printable(without_path(str(settings.get("data", "")))),
         data_digest=search_entry.inputs.get("data", "") if search_entry else "",
         verdict=verdict_of(gates_of(verify) if verify else None),
@@ -92,7 +92,8 @@ def _subnetwork(folder: RunFolder) -> "tuple[Subnetwork | None, Path]":
     return None, folder.ticket
 
 
-def _public(settings: Mapping[str, Any]) -> dict[str, Any]:
+def public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without what says where things lie."""
     shown = {name: value for name, value in settings.items() if name not in PATHS}
     if isinstance(shown.get("data"), str):
         shown["data"] = without_path(shown["data"])

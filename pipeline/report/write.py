@@ -1,5 +1,6 @@
 """Reports as files: of one run beside it, of several where the user says."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any, Literal
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.pipeline.checks import check_output_file
+from recycle_pipeline.pipeline.config_file import read_run_config
 from recycle_pipeline.pipeline.manifest import digest_if_there
-from recycle_pipeline.pipeline.report.collect import Run, read_runs
+from recycle_pipeline.pipeline.report.collect import Run, public, read_runs
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.version import VERSION
 
@@ -85,9 +87,8 @@ def _page(runs: Sequence[Run]) -> str:
 
 
 def _stamp(folder: RunFolder) -> str:
-    """A comment that names the contents which a report is made of."""
+    """A comment that is another one where anything which a report is made of is another."""
     sources = (
-        folder.config,
         folder.manifest,
         folder.metrics,
         folder.live_metrics,
@@ -95,6 +96,7 @@ def _stamp(folder: RunFolder) -> str:
         folder.searched,
         folder.verify,
     )
-    parts: list[Any] = [LAYOUT, VERSION, folder.root.resolve().name]
+    parts: list[Any] = [LAYOUT, VERSION, folder.root.resolve().name, public(read_run_config(folder.config))]
     parts += [digest_if_there(path) for path in sources]
-    return f"<!-- of {json.dumps(parts)} -->\n"
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+    return f"<!-- of {digest} -->\n"

@@ -1,14 +1,19 @@
 """Facts of runs that can be changed, and a page taken apart."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 import pytest
 
+from recycle_pipeline.exporters.ticket.reader import load_ticket
+from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.pipeline.report.collect import read_runs
 
-VOID = {"meta", "link", "br", "img", "input", "path", "use"}
+VOID = {"meta", "link", "br", "img", "input"}
+SCRIPT = "<script>alert(1)</script>"
+HOSTILE = (SCRIPT, '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "a|b`c$d$", "]]></svg><b>", "\x00\u202e")
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +97,16 @@ def parsed():
         return parser.root
 
     return parse
+
+
+@pytest.fixture
+def hostile_run(run_copy):
+    """The copy of the run with classes and layers whose names try to leave their places."""
+    path = run_copy / "ticket.safetensors"
+    found = load_ticket(path)
+    tensors = tuple(
+        dataclasses.replace(tensor, name=name) for tensor, name in zip(found.tensors, HOSTILE, strict=False)
+    )
+    classes = (*HOSTILE, *found.classes[len(HOSTILE) :])
+    write_ticket(dataclasses.replace(found, classes=classes, tensors=tensors), path)
+    return run_copy

@@ -29,7 +29,9 @@ def test_its_sizes_are_those_of_the_files(read, finished):
     assert run.size(DENSE_WEIGHTS).bytes == 4 * run.network.weights
     assert run.size(TICKET).bytes == folder.ticket.stat().st_size
     assert run.size("onnx").bytes == folder.model("onnx").stat().st_size
-    assert run.size(BOUND).bytes == pytest.approx(sum(layer.bound_bytes for layer in run.network.layers), abs=1)
+    assert run.size(BOUND).bytes == pytest.approx(
+        sum(layer.bound_bytes for layer in run.network.layers), abs=1
+    )
 
 
 def test_where_things_lie_is_not_told(read):
@@ -108,7 +110,7 @@ def test_parts_that_a_later_verify_adds_or_leaves_out_are_passed_over(run_copy, 
 
     change_verify(edit)
     [run] = facts(run_copy)
-    assert [model.name for model in run.verified.latency.models][0] == "onnx"
+    assert next(model.name for model in run.verified.latency.models) == "onnx"
     change_verify(lambda content: content.update(latency=None))
     [run] = facts(run_copy)
     assert run.verified.latency is None
