@@ -29,6 +29,8 @@ def main(work: Path) -> None:
     )
     command = [sys.executable, "-c", code, str(site), str(work / "run")]
     subprocess.run(command, check=True, cwd=work, env={**os.environ, "PYTHONPATH": str(site)})
+    if not (work / "run" / "report.html").is_file():  # made of templates and a style, which are no modules
+        sys.exit("the wheel's run left no report.html")
 
 
 if __name__ == "__main__":

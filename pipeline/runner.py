@@ -131,6 +131,7 @@ def execute(plan: Plan) -> dict[str, StageEntry]:
 def _execute(plan: Plan) -> dict[str, StageEntry]:
     context = plan.context
     searches = "search" in plan.stages
+    reported = plan.stages == tuple(STAGES) or context.folder.report.is_file()
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
     with alone_in(context.folder.root):
@@ -141,30 +142,29 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         try:
             entries = {name: _run(name, plan) for name in plan.stages}
         except MissedGate:
-            _renew_report(plan)
+            _report(context.folder, wanted=reported)
             raise
         if searches and context.config.tensorboard:
             write_missing(context.folder)
         if "export" in plan.stages and not searches:
             _keep_config(context)  # what model.onnx now is; gates are not kept
-        _renew_report(plan)
+        _report(context.folder, wanted=reported)
     return entries
 
 
 def _clear_unfinished(folder: RunFolder) -> None:
     """Removes what killed writes left; nobody else writes here meanwhile."""
     made = (path for stage in STAGES for path in folder.made_by(stage))
-    for path in (folder.config, folder.manifest, *made):
+    for path in (folder.config, folder.manifest, folder.report, *made):
         for left in path.parent.glob(f".{path.name}{TEMPORARY_MARK}*"):
             left.unlink(missing_ok=True)
 
 
-def _renew_report(plan: Plan) -> None:
-    """The report of a whole run; after a single stage only where there is one, which would be out of date."""
+def _report(folder: RunFolder, *, wanted: bool) -> None:
+    """Writes the report after a whole run; after a single stage only where there was one."""
     from recycle_pipeline.pipeline.report.write import refresh_report
 
-    folder = plan.context.folder
-    if plan.stages == tuple(STAGES) or folder.report.is_file():
+    if wanted:
         refresh_report(folder)
 
 
@@ -176,6 +176,8 @@ def _run(name: str, plan: Plan) -> StageEntry:
     context = plan.context
     before = read_manifest(context.folder.manifest)
     entry = run_stage(STAGES[name], context, force=name in plan.forced)
+    if before.stages.get(name) != entry:
+        context.folder.report.unlink(missing_ok=True)  # should a later stage fail, none says what was
     if before.stages.get(name) != entry or name == plan.stages[-1]:
         refresh_card(context.folder, context.reporter)
     return entry
@@ -200,7 +202,7 @@ def _clear_another_run(context: Context) -> None:
     if _settings_there(folder) == SEARCH.settings(context.config) and not packed_from_file(folder):
         return
     folder.manifest.unlink(missing_ok=True)  # first: without it nothing else counts as finished
-    for path in (path for stage in STAGES for path in folder.made_by(stage)):
+    for path in (folder.report, *(path for stage in STAGES for path in folder.made_by(stage))):
         path.unlink(missing_ok=True)
     refresh_card(folder, context.reporter)
 

@@ -69,6 +69,7 @@ def test_the_run_folder_holds_what_the_readme_says_and_nothing_else(run_folder):
         "manifest.json",
         "metrics.jsonl",
         "onnx/model.onnx",
+        "report.html",
         "search.safetensors",
         "ticket.safetensors",
         "verify.json",

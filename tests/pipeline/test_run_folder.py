@@ -47,6 +47,7 @@ def test_a_finished_run_holds_these_files_and_no_others(finished):
         "config.toml",
         "manifest.json",
         "metrics.jsonl",
+        "report.html",
         "search.safetensors",
         "ticket.safetensors",
         "onnx/model.onnx",

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from recycle_pipeline.models.errors import RecycleError
+
 
 @pytest.fixture
 def page(run_copy):
@@ -42,6 +44,27 @@ def test_a_stage_alone_renews_the_one_that_is_there_and_writes_none(command, run
 def test_a_missed_gate_is_in_it(command, run_copy, page):
     assert command("verify", "mine", "--min-top1", "1.0").code == 4
     assert "Verdict: </span>Failed" in page.read_text()
+
+
+def test_a_run_that_stops_on_its_way_leaves_none_that_says_what_was(
+    command, run_copy, same_run, page, monkeypatch
+):
+    def fail(*_arguments, **_more):
+        raise RecycleError("no")
+
+    monkeypatch.setattr("recycle_pipeline.evaluators.verify.verify", fail)
+    assert command("run", *same_run, "mine", "--embed-preprocessing").code == 1
+    assert not page.exists()
+
+
+def interrupted(*_arguments):
+    raise KeyboardInterrupt
+
+
+def test_another_run_in_its_place_takes_it_away_at_the_start(command, run_copy, same_run, page, monkeypatch):
+    monkeypatch.setattr("recycle_pipeline.pipeline.search.loop.evaluate", interrupted)
+    assert command("run", *same_run, "mine", "--seed", "3", "--force", "search").code == 130
+    assert not page.exists()
 
 
 def test_several_runs_go_into_one_page_in_the_current_folder(command, here, run_copy):
