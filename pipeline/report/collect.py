@@ -1,5 +1,6 @@
 """The facts of a run, read from its folder. Nothing is computed anew that a stage has written down."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
         environments=environments_of(manifest),
         stages=times_of(manifest),
         files=files_of(manifest),
-        commands=commands_of(manifest, verify),
+        commands=commands_of(manifest, settings, verify),
         notes=tuple(_notes(folder, manifest, verify)),
     )
     return Run(facts, subnetwork)
@@ -102,7 +103,7 @@ def public(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _missing(manifest: Manifest, name: str, search: Search | None, *, verified: bool) -> list[Missing]:
     """The stages that did not finish, with what makes them."""
-    there = manifest.stages
+    there, name = manifest.stages, shlex.quote(name)
     found = []
     if "search" not in there and "pack" not in there:
         so_far = f" It stopped after {len(search.epochs)} of {search.asked} epochs." if search else ""

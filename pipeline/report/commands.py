@@ -15,28 +15,32 @@ from recycle_pipeline.pipeline.stages.search import SEARCH
 GATES = ("max_difference", "min_agreement", "max_accuracy_drop", "min_top1", "max_slowdown")
 
 
-def commands_of(manifest: Manifest, verify: Mapping[str, Any] | None) -> tuple[str, ...]:
+def commands_of(
+    manifest: Manifest, config: Mapping[str, Any], verify: Mapping[str, Any] | None
+) -> tuple[str, ...]:
     """One command for a search and what followed it, one for a ticket that came from a file.
 
     Args:
         manifest: of the run.
+        config: its config.toml, for a search that did not finish.
         verify: content of verify.json, whose gates are those that were asked for, missed ones included.
 
     Returns:
         No line where no options lead to these settings, as for those of another version.
     """
     search, pack = manifest.stages.get("search"), manifest.stages.get("pack")
-    if search is None:
-        said = pack.facts.get("command") if pack else None
+    if search is None and pack:
+        said = pack.facts.get("command")
         return (said,) if isinstance(said, str) else ()
-    settings = {**SEARCH.unsaid, **search.config}
+    found = search.config if search else {key: config.get(key) for key in SEARCH.config_keys if key in config}
+    settings = {**SEARCH.unsaid, **found}
     command = search_command(settings)
     if command is None:
         return ()
     export = manifest.stages.get("export")
-    if export is None:
+    if export is None and search:
         return (command.replace("recycle-pipeline run", "recycle-pipeline search", 1),)
-    words = [*_export(export.config), *_verify(_defaults(settings), verify)]
+    words = [*_export(export.config if export else config), *_verify(_defaults(settings), verify)]
     return (" ".join([command, shlex.join(words)]).strip(),)
 
 

@@ -68,7 +68,7 @@ class Comparison:
     """What runs have in common and where they differ.
 
     Attributes:
-        differing: names of settings that are not the same in all.
+        differing: names of settings that are not the same in all; of the forms exported see the points.
         groups: of points that can be compared.
         repeated: repetitions over seeds.
     """
@@ -83,7 +83,9 @@ def compare(runs: Sequence[RunFacts]) -> Comparison:
     from recycle_pipeline.pipeline.report.tables import differing
 
     return Comparison(
-        tuple(differing([run.settings for run in runs])), tuple(_groups(runs)), tuple(_repeated(runs))
+        tuple(name for name in differing([run.settings for run in runs]) if name != "export"),
+        tuple(_groups(runs)),
+        tuple(_repeated(runs)),
     )
 
 

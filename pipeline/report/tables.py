@@ -77,7 +77,7 @@ def network_rows(facts: RunFacts) -> Rows:
     more = f", and {len(network.classes) - MAX_CLASSES} more" if len(network.classes) > MAX_CLASSES else ""
     return [
         ("architecture", network.arch),
-        ("subnetwork", KINDS[network.kind]),
+        ("kept weights", KINDS[network.kind]),
         ("removed", f"{network.prune * 100:g}% asked for {SCOPES[network.scope]}"),
         ("seed", str(network.seed)),
         ("takes", f"images of {network.channels} x {side} x {side}"),

@@ -95,7 +95,13 @@ def _lines(axes: "Axes", search: Search, series: dict[str, list[float]]) -> None
     wanted = spread([values[-1] for values in series.values()], (high - low) * FONT * 1.4 / HEIGHT)
     for (name, _), colour, place in zip(series.items(), (A, B), wanted, strict=False):
         axes.annotate(
-            name, (epochs[-1], place), (7, 0), textcoords="offset points", va="center", color=colour
+            name,
+            (epochs[-1], place),
+            (7, 0),
+            textcoords="offset points",
+            va="center",
+            color=colour,
+            annotation_clip=False,
         )
     after = [epoch.epoch for epoch in search.epochs if epoch.written]
     if after:

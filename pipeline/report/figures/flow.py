@@ -26,13 +26,13 @@ def flow_by_epoch(search: Search, settings: Mapping[str, Any]) -> Figure | None:
     def draw(axes: "Axes") -> None:
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-        where = [epoch.epoch for epoch in search.epochs]
-        all_, values = ([getattr(epoch, name) for epoch in search.epochs] for name in ("written", "changed"))
+        where = [epoch.epoch for epoch in events]
+        all_, values = ([getattr(epoch, name) for epoch in events] for name in ("written", "changed"))
         axes.bar(where, all_, 0.8, color=LINE, edgecolor=MUTED, label="written")
         axes.bar(where, values, 0.8, color=C, label="value changed")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-        axes.set_xlim(0.3, max(search.asked, where[-1]) + 0.7)
+        axes.set_xlim(0.3, max(search.asked, search.epochs[-1].epoch) + 0.7)
         axes.set_xlabel("epoch", color=MUTED)
         axes.grid(axis="y")
         axes.legend(

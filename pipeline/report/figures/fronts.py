@@ -170,10 +170,12 @@ def curves(runs: Sequence[RunFacts]) -> Figure | None:
         low, high = axes.get_ylim()
         ends = [search.epochs[-1].accuracy for _, search in searched]
         most = max(search.epochs[-1].epoch for _, search in searched)
-        places = spread(ends, (high - low) * FONT * 1.2 / HEIGHT)
+        places = spread(ends, (high - low) * FONT * 1.4 / HEIGHT)
         for (number, search), place in zip(searched, places, strict=True):
             at = (search.epochs[-1].epoch, place)
-            axes.annotate(str(number), at, (6, 0), textcoords="offset points", va="center", color=INK)
+            axes.annotate(
+                str(number), at, (6, 0), textcoords="offset points", va="center", annotation_clip=False
+            )
         axes.set_xlim(0.5, most + max(0.08 * most, 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlabel("epoch", color=MUTED)

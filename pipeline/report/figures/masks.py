@@ -46,7 +46,7 @@ def _picture(tensor: MaskedTensor) -> MaskPicture:
     corner_moved = _corner(moved)[0]
     kept, changed = int(np.count_nonzero(corner)), int(np.count_nonzero(corner_moved))
     filters, all_inputs, height, width = mask.shape
-    kernel = f", kernels of {height} x {width}" if height * width > 1 else ""
+    kernel = f", kernels of {height}\u00a0x\u00a0{width}" if height * width > 1 else ""
     part = f"{min(rows, filters):,} of {filters:,} filters and {inputs:,} of {all_inputs:,} inputs{kernel}"
     return MaskPicture(
         name,

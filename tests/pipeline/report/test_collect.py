@@ -70,6 +70,7 @@ def test_a_search_that_was_interrupted_shows_its_epochs(run_copy):
     assert not run.search.finished and len(run.search.epochs) == 1 and run.search.accuracy is None
     assert run.missing[0].stage == "search" and "stopped after 1 of 1 epochs" in run.missing[0].what
     assert run.network is None and run.sizes == ()
+    assert run.commands == ("recycle-pipeline run --arch conv2 --epochs 1",)
 
 
 def test_a_missed_gate_is_a_failure_with_its_reason(command, run_copy):
