@@ -89,6 +89,8 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         rows.append((form, f"{path}  {size(count)}{_form(found) if found else ''}"))
     rows += [(form, f"none: {why}") for form, why in export.get("missing", {}).items()]
     rows += _shrinking_rows(export.get("shrinking"))
+    if result.folder.report.is_file():
+        rows.append(("report", str(result.folder.report)))
     rows.append(("run folder", str(result.folder.root)))
     return rows
 

@@ -6,7 +6,7 @@ from recycle_pipeline.pipeline.report.comparison import Comparison, Group
 from recycle_pipeline.pipeline.report.facts import RunFacts
 from recycle_pipeline.pipeline.report.sizes import TICKET
 from recycle_pipeline.pipeline.report.tables import NONE, Rows, interval, setting
-from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
+from recycle_pipeline.pipeline.report.words import digits, factor, full, percent, speed_by
 from recycle_pipeline.pipeline.wording import size
 
 RUN_HEADINGS = (
@@ -74,7 +74,7 @@ def repeated_rows(comparison: Comparison) -> Rows:
             percent(found.top1.value),
             interval(found.top1, percent),
             f"n = {found.top1.n}",
-            size(round(found.ticket_bytes.value)) if found.ticket_bytes else NONE,
+            full(found.ticket_bytes, lambda count: size(round(count))) if found.ticket_bytes else NONE,
         )
         for found in comparison.repeated
     ]
