@@ -152,7 +152,10 @@ def _text(facts: CardFacts | None) -> str:
 
 def _what(facts: CardFacts) -> str:
     stored = "The ticket rebuilds every tensor bit for bit on any machine, and compares each with its digest."
-    model = f" `{facts.model}` is the same network, dense: its zeros make it no smaller and no faster."
+    model = (
+        f" `{facts.model}` is the same network, dense: single zeros make it no smaller and no faster, only "
+        "filters that are dead altogether do, where they were removed."
+    )
     origin = (
         "A subnetwork of an untrained network: its weights are numbers drawn from the seed, and a search "
         "chose which of them to keep."

@@ -75,7 +75,7 @@ def moved_by_layer(network: Network) -> Figure | None:
 
         places = range(len(layers))
         axes.hlines(places, 0, shares, color=C, linewidth=1.4)
-        axes.plot(shares, places, "o", color=C, markersize=4.5)
+        axes.plot(shares, places, "o", color=C, markersize=4.5, clip_on=False)
         row_axis(axes, [layer.name for layer in layers])
         axes.set_xlim(0, max(shares) * 1.25)
         for place, layer in enumerate(layers):

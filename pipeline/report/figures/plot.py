@@ -78,6 +78,7 @@ def cleaned(svg: str, name: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", r'<svg class="plot" viewBox="\1">', svg, count=1)
     svg = re.sub(r" ?font-family: [^;\"]*;?", "", svg)
+    svg = re.sub(r"\bfont: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)  # before matplotlib 3.10
     svg = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", svg)
     svg = re.sub(r"\s*\n\s*", " ", svg).replace("> <", "><")
     svg = svg.replace("xlink:href", "href")
