@@ -22,7 +22,7 @@ class Point:
         form: its name.
         top1: under ONNX Runtime.
         bytes: of the file.
-        latency_ms: median of a call; None where it was not timed.
+        latency_ms: median of a call, with an interval where samples are kept; None where it was not timed.
         better: place, in the group's points, of one on the front that is nowhere worse and somewhere better;
             None on the front.
         sure: whether the accuracy intervals of the two do not overlap.
@@ -32,7 +32,7 @@ class Point:
     form: str
     top1: Estimate
     bytes: int
-    latency_ms: float | None
+    latency_ms: Estimate | None
     better: int | None = None
     sure: bool = False
 
@@ -102,8 +102,10 @@ def _groups(runs: Sequence[RunFacts]) -> Iterator[Group]:
 
 def _points(number: int, run: RunFacts) -> Iterator[Point]:
     assert run.verified is not None, "a run without points"
-    latency = run.verified.latency
-    times = {row.form: row.median_ms for row in (latency.ratios if latency else ())}
+    latency, times = run.verified.latency, dict[str, Estimate]()
+    if latency:
+        times = {row.form: Estimate(row.median_ms, row.ratio.n, "rounds") for row in latency.ratios}
+        times |= {model.name: model.median for model in latency.models}
     for form in run.verified.forms:
         found = run.size(form.form)
         if found and not form.rejected:
@@ -128,7 +130,10 @@ def _not_comparable(runs: Sequence[RunFacts], points: Sequence[Point]) -> str:
 
 
 def _judged(points: Sequence[Point], *, timed: bool) -> Iterator[Point]:
-    costs = [(-p.top1.value, float(p.bytes), *([p.latency_ms or 0.0] if timed else [])) for p in points]
+    costs = [
+        (-p.top1.value, float(p.bytes), *([p.latency_ms.value] if timed and p.latency_ms else []))
+        for p in points
+    ]
     for point, better in zip(points, dominators(costs), strict=True):
         sure = better is not None and _apart(points[better].top1, point.top1)
         yield Point(point.run, point.form, point.top1, point.bytes, point.latency_ms, better, sure)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from recycle_pipeline.pipeline.report.comparison import Comparison, Group
+from recycle_pipeline.pipeline.report.estimate import Estimate
 from recycle_pipeline.pipeline.report.facts import RunFacts
 from recycle_pipeline.pipeline.report.sizes import TICKET
 from recycle_pipeline.pipeline.report.tables import NONE, Rows, interval, setting
@@ -58,12 +59,17 @@ def point_rows(group: Group, names: Sequence[str]) -> Rows:
             other = group.points[point.better]
             sure = "" if point.sure else "; accuracy intervals overlap"
             said = f"no: {other.form} of {other.run} is better{sure}"
-        ms = NONE if point.latency_ms is None else digits(point.latency_ms)
+        ms = NONE if point.latency_ms is None else _latency(point.latency_ms)
         name = f"{point.run}: {names[point.run - 1]}, {point.form}"
         rows.append(
             (name, percent(point.top1.value), interval(point.top1, percent), size(point.bytes), ms, said)
         )
     return rows
+
+
+def _latency(ms: Estimate) -> str:
+    limits = f"{interval(ms, digits)}, " if ms.interval else ""
+    return f"{digits(ms.value)} ({limits}n = {ms.n:,})"
 
 
 def repeated_rows(comparison: Comparison) -> Rows:

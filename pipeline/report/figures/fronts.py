@@ -18,7 +18,7 @@ from recycle_pipeline.pipeline.report.figures.plot import (
     spread,
 )
 from recycle_pipeline.pipeline.report.pareto import dominators
-from recycle_pipeline.pipeline.report.words import basis, milliseconds, percent
+from recycle_pipeline.pipeline.report.words import basis, full, milliseconds, percent
 from recycle_pipeline.pipeline.wording import size
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _bytes(point: Point) -> float:
 
 
 def _ms(point: Point) -> float:
-    return point.latency_ms or 0.0
+    return point.latency_ms.value if point.latency_ms else 0.0
 
 
 def _top1(point: Point) -> float:
@@ -109,7 +109,13 @@ def _chart(group: Group, name: str, title: str, x: Side, y: Side) -> Figure:
 def _said(point: Point, side: Side) -> str:
     if side is _top1:
         return f"{percent(point.top1.value)} ({basis(point.top1, percent)})"
-    return size(point.bytes) if side is _bytes else milliseconds(point.latency_ms or 0.0)
+    return (
+        size(point.bytes)
+        if side is _bytes
+        else full(point.latency_ms, milliseconds)
+        if point.latency_ms
+        else ""
+    )
 
 
 def _mark(axes: "Axes", point: Point, x: float, y: float, *, on_front: bool) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 
 from recycle_pipeline.pipeline.report.comparison import compare
-from recycle_pipeline.pipeline.report.estimate import proportion
+from recycle_pipeline.pipeline.report.estimate import Estimate, proportion
 from recycle_pipeline.pipeline.report.facts import Size
 from recycle_pipeline.pipeline.report.html import comparison_page
 from recycle_pipeline.pipeline.report.markdown import to_markdown
@@ -15,7 +15,8 @@ def variant(facts, *, top1=None, size=None, ms=None, machine=None, n=None, **set
     latency = verified.latency
     if ms is not None:
         ratios = tuple(dataclasses.replace(row, median_ms=ms) for row in latency.ratios)
-        latency = dataclasses.replace(latency, ratios=ratios)
+        models = tuple(dataclasses.replace(m, median=Estimate(ms, 70, "rounds")) for m in latency.models)
+        latency = dataclasses.replace(latency, ratios=ratios, models=models)
     if machine is not None:
         latency = dataclasses.replace(latency, machine=machine)
     images = n or verified.torch.n
