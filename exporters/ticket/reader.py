@@ -47,7 +47,12 @@ def read_verified(path: Path | str) -> tuple[Subnetwork, dict[str, NDArray[Any]]
     Raises:
         UsageFault, CorruptArtefact: see `load_ticket`; or a rebuilt array is not the one that was stored.
     """
-    container = opened(read_file(path), str(path))
+    return parse_verified(read_file(path), str(path))
+
+
+def parse_verified(content: bytes, name: str) -> tuple[Subnetwork, dict[str, NDArray[Any]]]:
+    """The same from the file's bytes; `name` is used in messages."""
+    container = opened(content, name)
     subnetwork = _subnetwork(container)
     digests = _digests(container, subnetwork.state)
     arrays = subnetwork.arrays()

@@ -1,0 +1,163 @@
+"""A campaign: cases, those of them that are worth changing further, and what came of all."""
+
+import hashlib
+import json
+import random
+import resource
+import time
+import tracemalloc
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fuzzing.changes import changed, changed_bytes
+from fuzzing.coverage import Coverage
+from fuzzing.drafts import Draft
+from fuzzing.seeds import seeds
+
+from recycle_pipeline.exporters import ticket
+from recycle_pipeline.exporters.ticket.faults import LaterVersion, TicketFault
+from recycle_pipeline.exporters.ticket.reader import parse_ticket, parse_verified
+from recycle_pipeline.exporters.ticket.sizes import sizes_of
+
+CODE = str(Path(ticket.__file__).parent)
+MOST_BYTES = 50_000  # of a case that is changed further
+MOST_REBUILT = 1 << 20  # weights
+MEASURED = 50  # every so many cases their memory is
+UNSPELLED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError, zlib.error)
+
+
+class Campaign:
+    """Goes on where the last one with the same folder stopped.
+
+    Attributes:
+        found: what the record says of it.
+    """
+
+    def __init__(self, folder: Path, seed: int, seconds: float, megabytes: int) -> None:
+        self._folder, self._seconds, self._bytes = folder, seconds, megabytes << 20
+        self._coverage = Coverage(CODE)
+        self._corpus: list[tuple[bytes, Draft | None]] = []
+        self._weights: list[float] = []
+        self.found: dict[str, Any] = {"cases": 0, "cpu_seconds": 0.0, "findings": [], "seed": seed}
+        self.found |= {"slowest_seconds": 0.0, "largest_megabytes": 0.0, "process_grew_megabytes": 0.0}
+        self.found |= {"outcomes": {}, "reader_sha256": _reader()}
+        (folder / "findings").mkdir(parents=True, exist_ok=True)
+        (folder / "corpus").mkdir(exist_ok=True)
+        self._state = folder / "state.json"
+        if self._state.is_file():
+            self.found = json.loads(self._state.read_text())
+        self._outcomes = Counter(self.found["outcomes"])
+        before = sorted((folder / "corpus").iterdir())
+        self._base = 0
+        for content in [*seeds(), *(path.read_bytes() for path in before)]:
+            self._keep(content, self._cost(content))
+        self._base = _peak()
+        self._rng = random.Random(f"{seed} {self.found['cases']}")
+
+    def run(self, cases: int, minutes: float, wrote: Callable[[dict[str, Any]], None]) -> None:
+        """Until there are as many cases, or for so long. `wrote` gets what was found, every 20,000 cases."""
+        end, started = time.monotonic() + 60 * minutes, time.process_time()
+        before = self.found["cpu_seconds"]
+
+        def tell() -> None:
+            self.found |= {"cpu_seconds": round(before + time.process_time() - started, 1)}
+            self.found |= {"kept": len(self._corpus), "lines_and_branches": len(self._coverage.seen)}
+            self.found["outcomes"] = dict(self._outcomes.most_common())
+            self._state.write_text(json.dumps(self.found))
+            wrote(self.found)
+
+        while self.found["cases"] < cases and time.monotonic() < end:
+            self._case(self._made())
+            if self.found["cases"] % 20_000 == 0:
+                tell()
+        tell()
+
+    def _made(self) -> bytes:
+        (content, draft), (_, other) = self._rng.choices(self._corpus, cum_weights=self._weights, k=2)
+        if draft is None or other is None or self._rng.random() < 0.05:
+            return changed_bytes(content, self._rng)
+        try:
+            for _ in range(self._rng.choice((1, 1, 2, 3))):
+                draft = changed(draft, other, self._rng)
+            return draft.content()
+        except UNSPELLED:  # what JSON or safetensors cannot spell
+            return changed_bytes(content, self._rng)
+
+    def _case(self, content: bytes) -> None:
+        before, found = len(self._coverage.seen), self.found
+        measured = found["cases"] % MEASURED == 0
+        if measured:
+            tracemalloc.start()
+        started = time.process_time()
+        outcome = outcome_of(content)
+        seconds = time.process_time() - started
+        taken = grown = max(0, _peak() - self._base)
+        if measured:
+            taken = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            found["largest_megabytes"] = max(found["largest_megabytes"], round(taken / 2**20, 1))
+        else:
+            found["slowest_seconds"] = max(found["slowest_seconds"], round(seconds, 3))
+        found["process_grew_megabytes"] = max(found["process_grew_megabytes"], round(grown / 2**20, 1))
+        found["cases"] += 1
+        self._outcomes[outcome if outcome[0] != "!" else "finding"] += 1
+        if outcome[0] == "!" or seconds > self._seconds or taken > self._bytes:
+            self._report(content, f"{outcome}, {seconds:.1f} s, {taken >> 20} MB")
+        if len(self._coverage.seen) > before and len(content) < MOST_BYTES:
+            self._keep(content, seconds)
+            (self._folder / "corpus" / _name(content)).write_bytes(content)
+
+    def _keep(self, content: bytes, seconds: float) -> None:
+        """Cheap ones are changed more often, those that are no container seldom."""
+        try:
+            draft = Draft.of(content)
+        except (TicketFault, LaterVersion, *UNSPELLED):
+            draft = None
+        self._corpus.append((content, draft))
+        weight = (0.02 if draft is None else 1.0) / (seconds + 5e-4)
+        self._weights.append((self._weights or [0.0])[-1] + weight)
+
+    def _cost(self, content: bytes) -> float:
+        outcome_of(content)
+        started = time.process_time()
+        outcome_of(content)
+        return time.process_time() - started
+
+    def _report(self, content: bytes, what: str) -> None:
+        self.found["findings"].append(f"{_name(content)}: {what}")
+        (self._folder / "findings" / _name(content)).write_bytes(content)
+        print(f"finding: {what}", flush=True)
+
+
+def outcome_of(content: bytes) -> str:
+    """What reading gives: the class of the refusal, or `read`; a finding begins with an exclamation mark."""
+    try:
+        subnetwork = parse_ticket(content, "case")
+        if not subnetwork.tensors:
+            return "! no layers"
+        sizes_of(content, [tensor.name for tensor in subnetwork.tensors])
+        if subnetwork.size <= MOST_REBUILT:
+            parse_verified(content, "case")
+        return "read"
+    except (TicketFault, LaterVersion) as fault:
+        return type(fault).__name__
+    except Exception as error:
+        return f"! {type(error).__name__}: {error}"
+
+
+def _peak() -> int:
+    """Bytes that the process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _reader() -> str:
+    """Of the code that is fed, for the record."""
+    files = sorted(Path(CODE).rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _name(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
