@@ -11,7 +11,8 @@ changed further. A case must be refused by a TicketFault, or be read; what is re
 digests, and have sizes. Else, or if it takes more than `--seconds` or `--megabytes`, it is a finding, and its
 file is kept.
 
-The folder holds state, corpus and findings: with the same folder a campaign goes on. Seconds are of the CPU.
+The folder holds state, corpus and findings: with the same folder a campaign goes on. Seconds of the slowest
+case are of the CPU.
 Memory is measured by tracemalloc in every 50th case, and of all cases it is at most what the process grew.
 """
 

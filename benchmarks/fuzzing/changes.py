@@ -53,7 +53,7 @@ def changed(draft: Draft, other: Draft, rng: random.Random) -> Draft:
     how = rng.random()
     if how < 0.04:
         return replace(draft, head=changed_json(draft.head, rng))
-    if how < 0.5 or not draft.parts:
+    if how < 0.4 or not draft.parts:
         return draft.saying(changed_json(draft.said, rng))
     parts = dict(draft.parts)
     name = rng.choice(list(parts))
