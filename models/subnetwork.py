@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 
+BLOCK = 1 << 20  # weights that are rebuilt at a time: what that takes beside them stays small
 Scope = Literal["layer", "global"]
 Scalar = str | int | float | bool
 
@@ -81,22 +82,28 @@ class MaskedTensor:
 
     def weights(self, seed: int) -> NDArray[np.float32]:
         """The effective weight: float32 of the mask's shape, 0 where pruned."""
-        kept = self.mask.reshape(-1).nonzero()[0]
         effective = np.zeros(self.mask.shape, np.float32)
-        effective.reshape(-1)[kept] = self._signed(seed, kept) if self.sign_only else self._drawn(seed, kept)
+        flat, mask, first = effective.reshape(-1), self.mask.reshape(-1), 0
+        for start in range(0, mask.size, BLOCK):
+            kept = mask[start : start + BLOCK].nonzero()[0]
+            part, first = slice(first, first + len(kept)), first + len(kept)
+            own = kept + start
+            values = self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part)
+            flat[start : start + BLOCK][kept] = values
         return effective
 
-    def _signed(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _signed(self, seed: int, kept: NDArray[np.intp], part: slice) -> NDArray[np.float32]:
         negative = signs_at(stream_key(seed, self.name), kept)
         if self.flips is not None:
-            negative ^= self.flips
+            negative ^= self.flips[part]
         magnitude = self.scale if self.gain is None else self.gain
         return np.array([magnitude, -magnitude], np.float32).take(negative.view(np.uint8))
 
-    def _drawn(self, seed: int, kept: NDArray[np.intp]) -> NDArray[np.float32]:
+    def _drawn(self, seed: int, kept: NDArray[np.intp], part: slice) -> NDArray[np.float32]:
         if self.sources is None or self.draws is None:
             return weights_at(stream_key(seed, self.name), kept, self.init, self.scale)
-        return drawn_values(seed, self.name, self.init, self.scale, self.draws, self.sources)
+        draws, sources = self.draws[part], self.sources[part]
+        return drawn_values(seed, self.name, self.init, self.scale, draws, sources)
 
 
 def drawn_values(

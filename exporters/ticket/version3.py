@@ -20,7 +20,7 @@ from recycle_pipeline.exporters.ticket.writer import digest_of_state
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 Bits = NDArray[np.bool_]
-Places = NDArray[np.intp]
+Sources = NDArray[np.int32]
 T = TypeVar("T")
 
 
@@ -129,7 +129,8 @@ def _tensors(
         return by_class.decoded(frame, header.said["moved"], of)
 
     bits = dict(zip(moving, parts.decoded(layout.MOVED, moved), strict=True))
-    kept = {i: masks[i].nonzero()[0] for i in moving if not header.layers[i].sign_only}
+    drawn = [i for i in moving if not header.layers[i].sign_only]
+    kept = {i: masks[i].nonzero()[0].astype(np.int32) for i in drawn}
     origin = dict(zip(kept, _origins(header, kept, bits, parts), strict=True))
     return tuple(
         _tensor(layer, mask, bits.get(i), kept.get(i), origin.get(i))
@@ -138,12 +139,12 @@ def _tensors(
 
 
 def _origins(
-    header: Header, kept: dict[int, Places], bits: dict[int, Bits], parts: _Parts
+    header: Header, kept: dict[int, Sources], bits: dict[int, Bits], parts: _Parts
 ) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:
     if not kept:
         return []
     told = header.said["sources"]
-    layers = [(places[bits[i]], header.layers[i].shape) for i, places in kept.items()]
+    layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
     total = sum(len(places) for places, _ in layers)
     away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
     return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers))
@@ -153,13 +154,13 @@ def _tensor(
     layer: Layer,
     mask: Bits,
     moved: Bits | None = None,
-    kept: Places | None = None,
+    kept: Sources | None = None,
     origin: tuple[NDArray[np.int16], NDArray[np.int32]] | None = None,
 ) -> MaskedTensor:
     head = layer.name, layer.init, layer.scale, mask.reshape(layer.shape), layer.gain
     if moved is None or kept is None or origin is None:
         return MaskedTensor(*head, flips=moved)
-    draws, sources = np.zeros(layer.kept, np.int16), kept.astype(np.int32)
+    draws, sources = np.zeros(layer.kept, np.int16), kept
     draws[moved], sources[moved] = origin
     return MaskedTensor(*head, draws=draws, sources=sources)
 

@@ -20,6 +20,7 @@ LOW = np.uint64(1 << 32)
 WORD = np.uint64(32)
 SHIFT = np.uint64(TOTAL_BITS)
 SLOTS = np.arange(TOTAL, dtype=np.uint16)
+LOWEST = np.uint64(TOTAL - 1)
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
@@ -67,6 +68,7 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
     if (x < LOW).any():
         raise ValueError("a lane begins below its range")
     rest, taken, found = words[2 * lanes :].astype(np.uint64), 0, []
+    slot = np.empty(lanes, np.uint64)
     for count, table in segments:
         symbols = np.empty(count, np.uint8)
         frequency = table.astype(np.uint64)
@@ -74,12 +76,13 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
         within = SLOTS - np.repeat(_starts(table).astype(np.uint16), table)
         for first in range(0, count, lanes):
             part = symbols[first : first + lanes]
-            own = x[: len(part)]
-            slot = own.astype(np.uint16)
-            symbol_of_slot.take(slot, out=part)
+            own, at = x[: len(part)], slot[: len(part)]
+            np.bitwise_and(own, LOWEST, at)
+            places = at.view(np.int64)
+            symbol_of_slot.take(places, 0, part, "clip")  # of itself it would copy first, to raise
             own >>= SHIFT
-            own *= frequency.take(part)
-            own += within.take(slot)
+            own *= frequency.take(part, 0, None, "clip")
+            own += within.take(places, 0, None, "clip")
             if len(low := (own < LOW).nonzero()[0]):
                 if taken + len(low) > len(rest):
                     raise ValueError("the words end before the symbols do")

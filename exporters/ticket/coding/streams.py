@@ -60,7 +60,7 @@ def encode_bits(vectors: Sequence[Bits]) -> bytes:
 
 
 def decode_bits(frame: bytes, counts: Sequence[Counts]) -> list[Bits]:
-    """The inverse: flat vectors. Memory is bounded by `counts`, whatever the frame holds.
+    """The inverse: flat vectors, parts of one array. Memory is bounded by `counts`, whatever the frame holds.
 
     Raises:
         ValueError: the frame is damaged, or not of these vectors, or counts cannot be.
@@ -72,7 +72,12 @@ def decode_bits(frame: bytes, counts: Sequence[Counts]) -> list[Bits]:
         if each.coded
     ]
     symbols = iter(decode_symbols(frame, segments))
-    return [_vector(each, symbols) for each in counts]
+    whole, first, vectors = np.zeros(sum(each.size for each in counts), np.bool_), 0, []
+    for each in counts:
+        vectors.append(whole[first : first + each.size])
+        _fill(vectors[-1], each, symbols)
+        first += each.size
+    return vectors
 
 
 def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
@@ -84,10 +89,12 @@ def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
     return symbols
 
 
-def _vector(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> Bits:
+def _fill(vector: Bits, counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> None:
+    """Sets the bits of a vector of which none is set."""
     size, kept = counts.size, counts.kept
     if not counts.coded:
-        return np.full(size, kept > 0)
+        vector[:] = kept > 0
+        return
     found = next(symbols)
     if is_sparse(kept, size):
         ends = np.cumsum(found, dtype=np.int64)
@@ -96,13 +103,11 @@ def _vector(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> Bits:
         places = ends if sets.all() else ends[sets]
         if len(places) != kept or int(ends[-1]) > size or not sets[-1]:
             raise ValueError(f"its gaps are not of {kept} of {size} bits")
-        vector = np.zeros(size, np.bool_)
         vector[places - 1] = True
-        return vector
+        return
     bits = np.unpackbits(found, bitorder="little")
     if bits[size:].any():
         raise ValueError("padding bits are not zero")
-    vector = bits[:size].view(np.bool_)
+    vector[:] = bits[:size].view(np.bool_)
     if (there := int(np.count_nonzero(vector))) != kept:
         raise ValueError(f"{there} bits are set, not {kept}")
-    return vector

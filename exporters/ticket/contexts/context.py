@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.models.draws import MAX_RUN, high_bits, high_bits_at, stream_key
+from recycle_pipeline.models.draws import high_bits, high_bits_at, stream_key
 
 Symbols = NDArray[np.uint8]
 Levels = NDArray[np.int8]
 Words = NDArray[np.uint64]
 CLASSES = 256
+RUN = 1 << 15  # weights at a time: what is known of them stays in the cache
 BYTE = np.uint64(56)  # from the highest byte of a word down to the lowest
 
 
@@ -83,13 +84,15 @@ class Classes:
         # The table's entry for each pair of highest bytes.
         self._pairs = context.table[context.weight.values()][:, context.score.values()].reshape(-1)
         self._filters = None if context.filters is None else context.filters.view(np.uint8)
-        self._columns = _columns(context, *rest)
+        columns = _columns(context, *rest)
+        # As often as a run needs them, wherever in a row it begins.
+        self._columns = None if columns is None else np.tile(columns, 1 + -(-RUN // self._row))
 
     def runs(self) -> Iterator[tuple[slice, Symbols]]:
         """The classes of all weights, in C order; (n,) each."""
-        buffers = np.empty((3, min(MAX_RUN, self.size)), np.uint64)
-        for start in range(0, self.size, MAX_RUN):
-            run = slice(start, min(start + MAX_RUN, self.size))
+        buffers = np.empty((3, min(RUN, self.size)), np.uint64)
+        for start in range(0, self.size, RUN):
+            run = slice(start, min(start + RUN, self.size))
             weight, score, scratch = buffers[:, : run.stop - start]
             for key, words in zip(self._keys, (weight, score), strict=True):
                 if key is not None:
@@ -99,16 +102,23 @@ class Classes:
             yield run, found
 
     def at(self, places: NDArray[np.intp]) -> Iterator[tuple[slice, Symbols]]:
-        """The same of the weights at these flat indices."""
-        for start in range(0, len(places), MAX_RUN):
-            part = places[start : start + MAX_RUN]
+        """The same of the weights at these flat indices, which ascend."""
+        for start in range(0, len(places), RUN):
+            part = places[start : start + RUN]
             none = np.zeros(len(part), np.uint64)
             found = self._looked_up(*(none if key is None else high_bits_at(key, part) for key in self._keys))
-            if self._filters is not None:
-                found += self._filters[part // self._row]
-            if self._columns is not None:
-                found += self._columns[part % self._row]
+            if self._filters is not None or self._columns is not None:
+                self._add_levels_at(found, part)
             yield slice(start, start + len(part)), found
+
+    def _add_levels_at(self, found: Symbols, places: NDArray[np.intp]) -> None:
+        """The same of a run of weights at ascending places."""
+        filters = np.arange(places[0] // self._row, places[-1] // self._row + 1)
+        counts = np.diff(places.searchsorted(filters * self._row), append=len(places))
+        if self._filters is not None:
+            found += self._filters[filters].repeat(counts)
+        if self._columns is not None:
+            found += self._columns.take(places - (filters * self._row).repeat(counts))
 
     def _add_levels(self, found: Symbols, start: int) -> None:
         """To the classes of a run of weights that begins at `start`."""
@@ -121,10 +131,7 @@ class Classes:
                 found[: self._row - skipped] += levels[0]
                 found[self._row - skipped :] += levels[-1]
         if self._columns is not None:
-            head = self._columns[skipped : skipped + len(found)]
-            found[: len(head)] += head
-            rest = found[len(head) :]
-            rest += np.resize(self._columns[: len(rest)], len(rest))
+            found += self._columns[skipped : skipped + len(found)]
 
     def _looked_up(self, weight: Words, score: Words) -> Symbols:
         """The table's entries; what the words hold is lost."""
@@ -139,7 +146,7 @@ class Classes:
             weight <<= np.uint64(8)
             if of_score is not None:
                 weight |= score
-        found: Symbols = self._pairs.take(weight.view(np.int64))
+        found: Symbols = self._pairs.take(weight.view(np.int64), mode="clip")
         return found
 
 

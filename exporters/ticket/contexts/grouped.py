@@ -87,13 +87,13 @@ def spread(vectors: Sequence[Bits | None], layers: Iterable[Of]) -> list[Bits]:
         if of.constant is not None:
             found.append(take(of.constant, of.count).copy())
             continue
-        bits = np.empty(of.count, np.bool_)
+        bits = np.zeros(of.count, np.bool_)
         for run, order, parts in _sorted(of):
             first, pieces = 0, []
             for number, last in parts:
                 pieces.append(take(number, last - first))
                 first = last
-            bits[run][order] = np.concatenate(pieces)
+            bits[run][order.take(np.concatenate(pieces).nonzero()[0])] = True
         found.append(bits)
     for number, vector in enumerate(vectors):
         if vector is not None and taken[number] != len(vector):
@@ -105,9 +105,11 @@ def _sorted(of: Of) -> Iterator[tuple[slice, NDArray[np.intp], list[tuple[int, i
     """Of each run, the order that sorts it by class; and which classes there are, and where each ends."""
     for run, classes in of.runs():
         order = np.argsort(classes, kind="stable")
-        ends = np.searchsorted(classes[order], NUMBERS, "right")
-        parts = np.diff(ends, prepend=0).nonzero()[0]
-        yield run, order, list(zip(parts.tolist(), ends[parts].tolist(), strict=True))
+        ends = classes.take(order, mode="clip").searchsorted(NUMBERS, "right")
+        parts = (ends[1:] != ends[:-1]).nonzero()[0] + 1
+        if ends[0]:
+            parts = np.concatenate([[0], parts])
+        yield run, order, list(zip(parts.tolist(), ends.take(parts).tolist(), strict=True))
 
 
 NUMBERS = np.arange(CLASSES, dtype=np.uint8)
