@@ -13,7 +13,8 @@ file is kept.
 
 The folder holds state, corpus and findings: with the same folder a campaign goes on. Seconds of the slowest
 case are of the CPU.
-Memory is measured by tracemalloc in every 50th case, and of all cases it is at most what the process grew.
+Memory is measured by tracemalloc in every 50th case, and of all cases it is at most what the process grew
+beyond its start; a limit of its address space keeps all cases below `--megabytes`.
 """
 
 import argparse

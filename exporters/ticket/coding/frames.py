@@ -22,6 +22,8 @@ from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 NUMBER = 4  # bytes
 MAX_LANES = 4096
 MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 65,281: 1,422 of it take a byte
+# Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
+MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 # A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
 WRITTEN_LANES, SYMBOLS_PER_LANE = 512, 2048
 
@@ -81,4 +83,6 @@ def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) ->
         raise ValueError(f"{total} symbols in {len(content)} bytes, more than {MAX_SYMBOLS_PER_BYTE} a byte")
     if not 1 <= lanes <= MAX_LANES:
         raise ValueError(f"{lanes} lanes, expected 1 to {MAX_LANES}")
+    if total > lanes * (most := MAX_STEPS + MAX_STEPS_PER_BYTE * len(content)):
+        raise ValueError(f"{total} symbols in {lanes} lanes, more than {most} a lane")
     return rans.decode(words[1:], segments, lanes)

@@ -7,7 +7,7 @@ are taken in the order of symbols. Encoding does the same backwards and begins a
 which is where decoding must end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ Words = NDArray[np.uint32]
 LOW = np.uint64(1 << 32)
 WORD = np.uint64(32)
 SHIFT = np.uint64(TOTAL_BITS)
-SLOTS = np.arange(TOTAL, dtype=np.uint16)
 LOWEST = np.uint64(TOTAL - 1)
+TABLE_PAYS = 2048  # symbols
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
@@ -68,21 +68,19 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
     if (x < LOW).any():
         raise ValueError("a lane begins below its range")
     rest, taken, found = words[2 * lanes :].astype(np.uint64), 0, []
-    slot = np.empty(lanes, np.uint64)
+    slots = np.empty(lanes, np.uint64)
     for count, table in segments:
-        symbols = np.empty(count, np.uint8)
-        frequency = table.astype(np.uint64)
-        symbol_of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
-        within = SLOTS - np.repeat(_starts(table).astype(np.uint16), table)
+        symbols, symbols_of = np.empty(count, np.uint8), _symbols_of(table, count)
+        frequency, start = table.astype(np.uint64), _starts(table).astype(np.uint64)
         for first in range(0, count, lanes):
             part = symbols[first : first + lanes]
-            own, at = x[: len(part)], slot[: len(part)]
-            np.bitwise_and(own, LOWEST, at)
-            places = at.view(np.int64)
-            symbol_of_slot.take(places, 0, part, "clip")  # of itself it would copy first, to raise
+            own, slot = x[: len(part)], slots[: len(part)]
+            np.bitwise_and(own, LOWEST, out=slot)
+            part[:] = index = symbols_of(slot.view(np.int64))
             own >>= SHIFT
-            own *= frequency.take(part, 0, None, "clip")
-            own += within.take(places, 0, None, "clip")
+            own *= frequency.take(index, mode="clip")  # which, unlike the default, reads without a copy
+            own += slot
+            own -= start.take(index, mode="clip")
             if len(low := (own < LOW).nonzero()[0]):
                 if taken + len(low) > len(rest):
                     raise ValueError("the words end before the symbols do")
@@ -94,6 +92,15 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
     if (x != LOW).any():
         raise ValueError("a lane does not end where encoding begins")
     return found
+
+
+def _symbols_of(table: Frequencies, count: int) -> Callable[[NDArray[np.int64]], NDArray[np.intp]]:
+    """The symbols of slots: for many by a table of all slots, for `count` that are few by bisection."""
+    if count < TABLE_PAYS:
+        ends = np.cumsum(table, dtype=np.int64)
+        return lambda slots: ends.searchsorted(slots, "right")
+    of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
+    return lambda slots: of_slot.take(slots, mode="clip").astype(np.intp)
 
 
 def _starts(table: Frequencies) -> NDArray[np.int64]:
