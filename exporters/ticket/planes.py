@@ -1,11 +1,10 @@
 """Numbers as planes of bytes: byte j of every number forms plane j, the lowest first.
 
-A plane is coded with its own counts where that pays, else as it is. Floating-point numbers have their sign
+A plane is coded with a tally where that pays, else as it is. Floating-point numbers have their sign
 moved from the highest bit to the lowest, so that the highest byte is the exponent's; bytes of mantissas are
 close to random.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.smoothing import cheapest
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
 
-ENTRY_BITS = 24  # about what an entry of a tally takes in the header
 Tally = list[int]
 
 
@@ -27,10 +26,9 @@ def encoded(numbers: NDArray[Any]) -> tuple[list[tuple[Symbols, Frequencies]], l
     """
     segments, tallies = [], []
     for plane in _planes(numbers):
-        tally = tally_of(plane)
-        pays = _bits(tally) + ENTRY_BITS * sum(map(bool, tally)) < 8 * len(plane)
-        tallies.append(tally if pays else [])
-        segments.append((plane, table_of(tally, len(plane)) if pays else UNIFORM))
+        tally = cheapest(tally_of(plane))
+        tallies.append(tally)
+        segments.append((plane, table_of(tally, len(plane)) if tally else UNIFORM))
     return segments, tallies
 
 
@@ -63,8 +61,3 @@ def _planes(numbers: NDArray[Any]) -> Sequence[Symbols]:
         words = words << words.dtype.type(1) | words >> words.dtype.type(8 * size - 1)
     rows = np.ascontiguousarray(words).view(np.uint8).reshape(-1, size)
     return [np.ascontiguousarray(rows[:, j]) for j in range(size)]
-
-
-def _bits(tally: Tally) -> float:
-    total = sum(tally)
-    return sum(count * math.log2(total / count) for count in tally if count)

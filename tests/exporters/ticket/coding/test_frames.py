@@ -9,7 +9,7 @@ from recycle_pipeline.exporters.ticket.coding.frames import (
     encode_symbols,
     framed,
 )
-from recycle_pipeline.exporters.ticket.coding.tables import frequencies
+from recycle_pipeline.exporters.ticket.coding.tables import frequencies, of_counts
 
 
 @pytest.mark.parametrize("content", [b"", b"x", bytes(1000)])
@@ -39,3 +39,20 @@ def test_content_that_is_no_words_is_refused():
     for content in (b"", b"123", b"12345"):
         with pytest.raises(ValueError, match="bytes are no words"):
             decode_symbols(framed(content), [])
+
+
+def test_more_symbols_than_its_lanes_may_have_are_refused_before_any_is_decoded():
+    """A lane is decoded one symbol after the other: a small file could take hours."""
+    table = of_counts([1000])
+    frame = framed(np.array([1, 0, 1, *[0] * 997], "<u4").tobytes())  # one lane, 4,000 bytes
+    with pytest.raises(ValueError, match="20097 symbols in 1 lanes, more than 20096 a lane"):
+        decode_symbols(frame, [(20_097, table)])
+    with pytest.raises(ValueError, match="left over"):
+        decode_symbols(frame, [(20_096, table)])
+
+
+@pytest.mark.parametrize("total", [1, 2047, 2048, 4095, 4096, 300_000, 1_100_000])
+def test_what_is_written_has_lanes_enough_for_its_symbols(total):
+    table = of_counts([total])
+    (found,) = decode_symbols(encode_symbols([(np.zeros(total, np.uint8), table)]), [(total, table)])
+    assert len(found) == total
