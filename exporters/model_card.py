@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recycle_pipeline.exporters.quoting import code_block, markdown_text, yaml_text
+from recycle_pipeline.exporters.ticket.rounding import FIELD
 from recycle_pipeline.models.subnetwork import Subnetwork
 
 YAML_BEGIN, YAML_END = "# recycle-pipeline: begin (written anew by its commands)", "# recycle-pipeline: end"
@@ -179,10 +180,17 @@ def _rows(facts: CardFacts) -> list[tuple[str, str]]:
         ("data", markdown_text(facts.data) if facts.data else "not named"),
         ("accuracy", _accuracy(facts)),
         *([("latency", markdown_text(facts.latency))] if facts.latency else []),
+        *_rounding(sub),
         ("input", f"{sizes}: (pixels / 255 - {_numbers(sub.mean)}) / {_numbers(sub.std)}"),
         ("classes", _classes(sub.classes)),
         ("ticket", f"`{facts.ticket}`, {facts.ticket_bytes:,} bytes, SHA-256 `{facts.ticket_sha256}`"),
     ]
+
+
+def _rounding(subnetwork: Subnetwork) -> list[tuple[str, str]]:
+    """What of the ticket is not as it was searched, if anything."""
+    bits = subnetwork.recipe.get(FIELD)
+    return [("batch norm", f"rounded to {bits} bits of fraction")] if type(bits) is int else []
 
 
 def _accuracy(facts: CardFacts) -> str:

@@ -77,6 +77,7 @@ class RunConfig:
     device: str = "auto"
     processes: int | None = None
     tensorboard: bool = False
+    statistics_bits: int = 23
     export: tuple[str, ...] = ("onnx",)
     embed_preprocessing: bool = False
     shrink: bool = True
@@ -130,6 +131,7 @@ class RunConfig:
         check_between("label_smoothing", self.label_smoothing, 0, 1, high_open=True)
         # Above one half, sources and targets of recycling would overlap.
         check_between("reuse_rate", self.reuse_rate, 0, 0.5 if self.reuse == "recycle" else 1, low_open=True)
+        check_between("statistics_bits", self.statistics_bits, 1, 23)
         check_between("layer_minimum", self.layer_minimum, 0, 0.5)
         check_between("max_difference", self.max_difference, 0, math.inf)
         check_between("min_agreement", self.min_agreement, 0, 1)

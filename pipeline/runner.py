@@ -146,8 +146,8 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
             raise
         if searches and context.config.tensorboard:
             write_missing(context.folder)
-        if "export" in plan.stages and not searches:
-            _keep_config(context)  # what model.onnx now is; gates are not kept
+        if not searches and {"pack", "export"} & set(plan.stages):
+            _keep_config(context)  # what the ticket and model.onnx now are; gates are not kept
         _report(context.folder, wanted=reported)
     return entries
 

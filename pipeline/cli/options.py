@@ -229,6 +229,15 @@ RECIPE = section(
         help="Share of the target spread over all classes. [digits 0.1, others 0]",
     ),
 )
+TICKET = section(
+    "Ticket",
+    click.option(
+        "--statistics-bits",
+        type=int,
+        help="Bits of the fractions of batch norm's numbers, 1 to 23. With fewer the ticket is smaller and "
+        "not quite what was searched; `verify` says what that does to accuracy. [23, lossless]",
+    ),
+)
 EXPORT = section(
     "Export",
     click.option(

@@ -72,7 +72,7 @@ MASKS = opt.section(
 
 @click.command(cls=opt.Sectioned, short_help="Store a searched subnetwork, or a state dict, as a ticket.")
 @click.argument("source", type=click.Path())
-@opt.options(NETWORK, INPUT, MASKS, opt.section("Output", *FORCE), opt.OUTPUT)
+@opt.options(opt.TICKET, NETWORK, INPUT, MASKS, opt.section("Output", *FORCE), opt.OUTPUT)
 def pack(source: str, **given: Any) -> None:
     """Store what a run folder's search found as a ticket; or the masked network of a state dict.
 
@@ -80,7 +80,7 @@ def pack(source: str, **given: Any) -> None:
 
     \b
     Examples:
-      recycle-pipeline pack runs/mine
+      recycle-pipeline pack runs/mine --statistics-bits 8
       recycle-pipeline pack pruned.pt --arch resnet18 --data cifar10
       recycle-pipeline pack model_best.pth --arch conv6 --method biprop --keep 0.2 --data cifar10
       recycle-pipeline pack net.safetensors --arch vgg_small --classes 10 --image-size 32
@@ -90,16 +90,23 @@ def pack(source: str, **given: Any) -> None:
     in the file is run. `export` and `verify` go on from the folder that is made, if --data was given.
     """
     quiet, as_json, force = given.pop("quiet"), given.pop("as_json"), given.pop("force")
+    bits = given.pop("statistics_bits")
     if Path(source).is_dir():
         of_files = [name for name, value in given.items() if value not in (None, ())]
         if of_files:
             raise UsageFault(
                 f"{option(of_files[0])} is for a file of weights, and {source} is a folder; leave it out"
             )
-        run_one_stage("pack", source, {"quiet": quiet, "as_json": as_json, "force": force})
+        output = {"quiet": quiet, "as_json": as_json, "force": force}
+        run_one_stage("pack", source, {"statistics_bits": bits} | output)
         return
     if not Path(source).exists():
         raise UsageFault(f"there is no {source}: expected a run folder, or a file of weights")
+    if bits is not None:
+        raise UsageFault(
+            f"--statistics-bits is for a run folder, whose search `verify` compares with, and {source} is a "
+            "file; leave it out"
+        )
     from recycle_pipeline.pipeline.cli.tables import show_context
     from recycle_pipeline.pipeline.pack_file import pack_file
 

@@ -17,7 +17,7 @@ SEARCH = (*opt.WHAT, *opt.DATA, *opt.SEARCH, *opt.REUSE, *opt.RECIPE)
 
 
 @click.command(cls=opt.Sectioned, short_help="The whole job: search, pack, export, verify.")
-@opt.options(SEARCH, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+@opt.options(SEARCH, opt.TICKET, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
 def run(**given: Any) -> None:
     """Search a subnetwork, store its ticket, export it to ONNX and verify it.
 

@@ -75,6 +75,8 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
     rows += _accuracy_rows(search, verify)
     if preset := search.get("preset"):
         rows.append(("published", _published(preset)))
+    if "statistics" in verify:
+        rows.append(("batch norm", _statistics(verify["statistics"])))
     if verify:
         rows.append(("latency", _latency(verify)))
         if verify["provider_note"]:
@@ -128,6 +130,14 @@ def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
     parts = (("filters", "filters"), ("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
     text = ", ".join(f"{compact(after[key])} of {compact(before[key])} {word}" for key, word in parts)
     return [("shrunk", f"to {text}; logits within {shrinking['difference']:.1e}")]
+
+
+def _statistics(found: dict[str, Any]) -> str:
+    """What rounding batch norm's numbers did."""
+    return (
+        f"rounded to {found['bits']} bits of fraction: {found['top1']:.2%} in torch, "
+        f"{found['lossless_top1']:.2%} as searched, same top-1 on {found['top1_agreement']:.2%}"
+    )
 
 
 def _form(found: dict[str, Any]) -> str:

@@ -36,11 +36,15 @@ def _outputs(context: Context) -> list[Path]:
 
 def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.exporters.ticket.reader import read_verified
+    from recycle_pipeline.exporters.ticket.rounding import FRACTION, with_rounded_statistics
     from recycle_pipeline.exporters.ticket.writer import write_ticket
 
     context.reporter.stage("pack", "rebuild every tensor from the seed, compare, store the ticket")
     searched, ticket = context.folder.searched, context.folder.ticket
     subnetwork, _ = read_verified(searched)
+    if (bits := context.config.statistics_bits) < FRACTION:
+        context.reporter.stage("pack", f"note: batch norm's numbers are rounded to {bits} bits of fraction")
+        subnetwork = with_rounded_statistics(subnetwork, bits)
     write_ticket(subnetwork, ticket)
     return pack_facts(subnetwork, ticket)
 
@@ -58,4 +62,12 @@ def pack_facts(subnetwork: "Subnetwork", ticket: Path) -> dict[str, Any]:
     }
 
 
-PACK = Stage("pack", schema=1, config_keys=(), inputs=_inputs, outputs=_outputs, work=_work)
+PACK = Stage(
+    "pack",
+    schema=1,
+    config_keys=("statistics_bits",),
+    unsaid={"statistics_bits": 23},
+    inputs=_inputs,
+    outputs=_outputs,
+    work=_work,
+)

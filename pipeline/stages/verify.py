@@ -65,6 +65,7 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM
     from recycle_pipeline.pipeline.rebuild import rebuild
     from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
+    from recycle_pipeline.pipeline.stages.verify_statistics import statistics_bits, statistics_effect
 
     config, folder, images = context.config, context.folder, context.images
     provider, reason = best_provider(config.provider)
@@ -112,9 +113,16 @@ def _work(context: Context) -> dict[str, Any]:
         lambda name: context.reporter.stage("verify", f"{folder.relative(folder.model(name))} against onnx"),
     )
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
-    write_text(folder.verify, json.dumps(content | {"forms": forms}, indent=1) + "\n")
+    content |= {"forms": forms}
+    if (bits := statistics_bits(rebuilt.subnetwork)) and folder.searched.is_file():
+        lossless = _torch_logits(rebuild(folder.searched, arch=custom).network, pixels)
+        content["statistics"], verdict = statistics_effect(
+            bits, lossless, reference, images.test_labels, limits.max_accuracy_drop
+        )
+        verdicts = [*verdicts, verdict]
+    write_text(folder.verify, json.dumps(content, indent=1) + "\n")
     raise_for([*report.verdicts, *verdicts])
-    return summary(content | {"forms": forms})
+    return summary(content)
 
 
 @contextmanager
@@ -161,6 +169,7 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "latency_n": latency["model"]["n"],
         "threads": latency["threads"],
         "forms": report.get("forms", {}),
+        **({"statistics": report["statistics"]} if "statistics" in report else {}),
     } | _same_shapes(latency)
 
 
@@ -182,6 +191,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict, "forms": dict}
+    kinds |= {"statistics": dict}
     return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}
 
 
