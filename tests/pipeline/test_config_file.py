@@ -56,6 +56,7 @@ FIELDS = {
     "device": st.sampled_from(("auto", "cpu", "cuda", "cuda:3")),
     "processes": st.none() | COUNT,
     "tensorboard": st.booleans(),
+    "statistics_bits": st.integers(1, 23),
     "export": st.just(("onnx",)),
     "embed_preprocessing": st.booleans(),
     "shrink": st.booleans(),
