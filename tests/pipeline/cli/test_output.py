@@ -50,6 +50,7 @@ label_smoothing = 0.1
 seed = 0
 device = "auto"
 tensorboard = false
+statistics_bits = 23
 export = [
     "onnx",
 ]
