@@ -81,32 +81,33 @@ class Classes:
             stream_key(seed, layer) if context.weight.count else None,
             stream_key(seed, layer, purpose="score") if context.score.count else None,
         )
-        # The table's entry for each pair of highest bytes.
-        self._pairs = context.table[context.weight.values()][:, context.score.values()].reshape(-1)
+        self._context = context
         self._filters = None if context.filters is None else context.filters.view(np.uint8)
-        columns = _columns(context, *rest)
-        # As often as a run needs them, wherever in a row it begins.
-        self._columns = None if columns is None else np.tile(columns, 1 + -(-RUN // self._row))
+        self._columns = _columns(context, *rest)
 
     def runs(self) -> Iterator[tuple[slice, Symbols]]:
         """The classes of all weights, in C order; (n,) each."""
-        buffers = np.empty((3, min(RUN, self.size)), np.uint64)
+        buffers, pairs = np.empty((3, min(RUN, self.size)), np.uint64), self._pairs()
+        # As often as a run needs them, wherever in a row it begins.
+        columns = None if self._columns is None else np.tile(self._columns, 1 + -(-RUN // self._row))
         for start in range(0, self.size, RUN):
             run = slice(start, min(start + RUN, self.size))
             weight, score, scratch = buffers[:, : run.stop - start]
             for key, words in zip(self._keys, (weight, score), strict=True):
                 if key is not None:
                     high_bits(key, start, words, scratch)
-            found = self._looked_up(weight, score)
-            self._add_levels(found, start)
+            found = self._looked_up(pairs, weight, score)
+            self._add_levels(found, start, columns)
             yield run, found
 
     def at(self, places: NDArray[np.intp]) -> Iterator[tuple[slice, Symbols]]:
         """The same of the weights at these flat indices, which ascend."""
+        pairs = self._pairs()
         for start in range(0, len(places), RUN):
             part = places[start : start + RUN]
             none = np.zeros(len(part), np.uint64)
-            found = self._looked_up(*(none if key is None else high_bits_at(key, part) for key in self._keys))
+            words = (none if key is None else high_bits_at(key, part) for key in self._keys)
+            found = self._looked_up(pairs, *words)
             if self._filters is not None or self._columns is not None:
                 self._add_levels_at(found, part)
             yield slice(start, start + len(part)), found
@@ -120,7 +121,7 @@ class Classes:
         if self._columns is not None:
             found += self._columns.take(places - (filters * self._row).repeat(counts))
 
-    def _add_levels(self, found: Symbols, start: int) -> None:
+    def _add_levels(self, found: Symbols, start: int, columns: Symbols | None) -> None:
         """To the classes of a run of weights that begins at `start`."""
         first, skipped = divmod(start, self._row)
         if self._filters is not None:
@@ -130,14 +131,19 @@ class Classes:
             else:
                 found[: self._row - skipped] += levels[0]
                 found[self._row - skipped :] += levels[-1]
-        if self._columns is not None:
-            found += self._columns[skipped : skipped + len(found)]
+        if columns is not None:
+            found += columns[skipped : skipped + len(found)]
 
-    def _looked_up(self, weight: Words, score: Words) -> Symbols:
+    def _pairs(self) -> Symbols:
+        """The table's entry for each pair of highest bytes: not kept, for there may be many layers."""
+        context = self._context
+        return context.table[context.weight.values()][:, context.score.values()].reshape(-1)
+
+    def _looked_up(self, pairs: Symbols, weight: Words, score: Words) -> Symbols:
         """The table's entries; what the words hold is lost."""
         of_weight, of_score = self._keys
         if of_weight is None and of_score is None:
-            return np.full(len(weight), self._pairs[0])
+            return np.full(len(weight), pairs[0])
         score >>= BYTE
         if of_weight is None:
             weight = score
@@ -146,7 +152,7 @@ class Classes:
             weight <<= np.uint64(8)
             if of_score is not None:
                 weight |= score
-        found: Symbols = self._pairs.take(weight.view(np.int64), mode="clip")
+        found: Symbols = pairs.take(weight.view(np.int64), mode="clip")
         return found
 
 

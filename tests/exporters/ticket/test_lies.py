@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recycle_pipeline.exporters.ticket.coding.frames import content_of, framed
+from recycle_pipeline.exporters.ticket.coding.frames import content_of, encode_symbols, framed
+from recycle_pipeline.exporters.ticket.coding.tables import of_counts
 from recycle_pipeline.exporters.ticket.faults import HeaderFault, LimitFault, PartFault, TicketFault
 from recycle_pipeline.exporters.ticket.reader import parse_ticket
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
@@ -299,3 +300,26 @@ def test_a_mask_of_another_shape_is_refused_when_assembled(make_by_hand, tiny_ne
     other = replace(subnetwork, tensors=(replace(conv, mask=conv.mask.reshape(9, 3)), head))
     with pytest.raises(CorruptArtefact, match=r"'conv\.weight' of shape \(3, 1, 3, 3\), .* \(9, 3\)"):
         assemble(parse_ticket(ticket_bytes(other), "mine"), import_custom=True)
+
+
+@pytest.mark.parametrize(
+    "numbers", [[0] * 5, [0, 1, 0, 1, 0], [0, 0, 0, 0, 6]], ids=["plain", "table", "levels"]
+)
+def test_many_layers_take_memory_for_what_they_say_and_no_table_each(binary, numbers):
+    """A table of all pairs of bytes takes 64 kB; of 10,000 layers they took 0.7 GB."""
+    layers, cells = 2000, 1 << numbers[1] + numbers[3]
+    levels = 2 * (numbers[4] == 6)
+    layer = dict(binary.header["layers"][0], kept=0, moved=None, context=numbers, shape=[1])
+    names = [f"l{i}" for i in range(layers)]
+    tallies = {"tables": [layers * cells], "levels": [layers * levels] if levels else []}
+    rows = [(np.zeros(layers * n, np.uint8), of_counts([layers * n or 1])) for n in (cells, levels)]
+    binary.header |= {"layers": [dict(layer, name=name) for name in names], "tallies": tallies}
+    binary.header |= {"masks": [], "moved": [], "state": [], "planes": []}
+    binary.parts = {"contexts": np.frombuffer(encode_symbols(rows), np.uint8)}
+    binary.parts["masks"] = np.frombuffer(framed(bytes(4)), np.uint8)
+    content = binary.content()
+    tracemalloc.start()
+    assert len(parse_ticket(content, "mine").tensors) == layers
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < layers * 10_000
