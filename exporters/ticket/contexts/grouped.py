@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Classes, Symbols
+from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
 
 Bits = NDArray[np.bool_]
 Runs = Iterable[tuple[slice, Symbols]]
@@ -74,16 +74,16 @@ def spread(vectors: Sequence[Bits | None], layers: Iterable[Of]) -> list[Bits]:
     taken, found = [0] * CLASSES, []
 
     def take(number: int, count: int) -> Bits:
-        vector = vectors[number]
-        if vector is None:
-            return np.zeros(count, np.bool_)
-        first = taken[number]
+        vector, first = vectors[number], taken[number]
         taken[number] = last = first + count
+        if vector is None:
+            return unset[:count]
         if last > len(vector):
             raise ValueError(f"more than {len(vector)} bits of class {number}")
         return vector[first:last]
 
     for of in layers:
+        unset = np.zeros(min(of.count, RUN) if of.constant is None else of.count, np.bool_)
         if of.constant is not None:
             found.append(take(of.constant, of.count).copy())
             continue
