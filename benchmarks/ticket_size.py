@@ -9,29 +9,38 @@ bits per layer (masks, and which kept signs are flipped); the bits that remain u
 network's ternary weights by lzma and, where an interpreter has it, by nncodec (MPEG NNC), layer by layer as
 int32. `allowed` is 1.01 times what the better of both bounds, contexts, sources, state and 2 kB take.
 
-Times are of a process of its own each, on one thread, the median of `--repeats`, beside torch.load and
-safetensors of the dense weights. Peak memory is that of the process above what it had before it began, over
-the dense weights.
+Times are of processes of their own, on one thread and one core, `--rounds` of each in turn with `--repeats`
+in each; beside torch.load and safetensors of the dense weights and SHA-256 of as many bytes, which is part of
+what verifying takes and says how fast the core was. Peak memory is that of the process above what it had before
+it began, over the dense weights.
 """
 
 import argparse
 import json
 import lzma
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common.record import write_record
+from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.container import opened
 from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
 from recycle_pipeline.exporters.ticket.shares import information_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
-from recycle_pipeline.models.subnetwork import Subnetwork, bits_entropy_bytes, mask_entropy_bytes
+from recycle_pipeline.models.subnetwork import (
+    MaskedTensor,
+    Subnetwork,
+    bits_entropy_bytes,
+    mask_entropy_bytes,
+)
 
 NNCODEC = """
 import json, sys, time
@@ -66,6 +75,12 @@ WORKS = {
         "subnetwork, digests = load_ticket(ticket), stored_digests(ticket)",
         "ticket_bytes(subnetwork, digests)",
     ),
+    "SHA-256, dense": (
+        "import hashlib\n"
+        "from recycle_pipeline.exporters.ticket.reader import load_ticket\n"
+        "arrays = list(load_ticket(ticket).weights().values())",
+        "[hashlib.sha256(array.data).digest() for array in arrays]",
+    ),
     "safetensors, dense": ("import safetensors.numpy", "safetensors.numpy.load_file(dense + '.safetensors')"),
     "torch.load, dense": (
         "import torch; torch.set_num_threads(1)",
@@ -73,8 +88,9 @@ WORKS = {
     ),
 }
 TIMED = """
-import json, sys, time
+import json, os, sys, time
 ticket, dense = sys.argv[1:]
+os.sched_setaffinity(0, {{max(os.sched_getaffinity(0))}})
 {setup}
 def memory(which):
     return next(int(row.split()[1]) for row in open("/proc/self/status") if row.startswith(which)) * 1024
@@ -107,9 +123,35 @@ def sizes(path: Path, content: bytes, subnetwork: Subnetwork) -> dict[str, Any]:
     row["model_bound"] = {"masks": round(masks), "signs": round(moved), "contexts": parts["contexts"]}
     best = min(masks + parts["contexts"], mask_bound) + moved + parts.get("state", 0)
     best += parts.get("elsewhere", 0) + parts.get("sources", 0)
+    if "sources" in parts:
+        row["model_bound"] |= origins_bound(tensors)
     row["allowed"] = round(1.01 * (best + 2000))
     row["within_allowed"] = len(content) <= row["allowed"]
     return row
+
+
+def origins_bound(tensors: Sequence[MaskedTensor]) -> dict[str, int]:
+    """Bytes at least of the origins of moved weights, if any place of a layer is as likely as another."""
+    draws, places, elsewhere = [], 0.0, []
+    for tensor in tensors:
+        moved = tensor.moved_bits()
+        if moved is None or tensor.sources is None or tensor.draws is None:
+            continue
+        away = tensor.sources[moved] != np.flatnonzero(tensor.mask)[moved]
+        draws += [tensor.draws[moved][bits] for bits in (away, ~away)]
+        elsewhere.append(away)
+        places += np.count_nonzero(away) * math.log2(tensor.size)
+    told = sum(map(entropy_bits, (np.concatenate(draws[::2]), np.concatenate(draws[1::2]))))
+    return {
+        "sources": round(places / 8),
+        "draws": round((told + entropy_bits(np.concatenate(elsewhere))) / 8),
+    }
+
+
+def entropy_bits(numbers: NDArray[Any]) -> float:
+    """Of numbers of which each comes up as often as it does."""
+    counts = np.unique(numbers, return_counts=True)[1].astype(float)
+    return float((counts * np.log2(counts.sum() / counts)).sum())
 
 
 def others(subnetwork: Subnetwork, nncodec: str | None, folder: str) -> dict[str, Any]:
@@ -126,21 +168,28 @@ def others(subnetwork: Subnetwork, nncodec: str | None, folder: str) -> dict[str
     return found
 
 
-def times(ticket: str, dense: str, weights: int, repeats: int) -> dict[str, Any]:
-    """Seconds and memory of each work, in a process of its own."""
-    found = {}
-    for name, (setup, work) in WORKS.items():
-        script = TIMED.format(setup=setup, work=work, repeats=repeats)
-        done = subprocess.run(
-            [sys.executable, "-c", script, ticket, dense], capture_output=True, text=True, check=True
-        )
-        said = json.loads(done.stdout)
-        found[name] = {
-            "median_seconds": round(statistics.median(said["seconds"]), 4),
-            "least_seconds": round(min(said["seconds"]), 4),
-            "peak_over_dense": round(said["peak_bytes"] / (4 * weights), 2),
+def times(ticket: str, dense: str, weights: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Seconds and memory of each work, in processes of its own."""
+    seconds: dict[str, list[float]] = {name: [] for name in WORKS}
+    peaks: dict[str, list[int]] = {name: [] for name in WORKS}
+    for _ in range(args.rounds):
+        for name, (setup, work) in WORKS.items():
+            script = TIMED.format(setup=setup, work=work, repeats=args.repeats)
+            done = subprocess.run(
+                [sys.executable, "-c", script, ticket, dense], capture_output=True, text=True, check=True
+            )
+            said = json.loads(done.stdout)
+            seconds[name] += said["seconds"]
+            peaks[name].append(said["peak_bytes"])
+    return {
+        name: {
+            "n": len(seconds[name]),
+            "median_seconds": round(statistics.median(seconds[name]), 4),
+            "least_seconds": round(min(seconds[name]), 4),
+            "peak_over_dense": round(max(peaks[name]) / (4 * weights), 2),
         }
-    return found
+        for name in WORKS
+    }
 
 
 def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -164,7 +213,7 @@ def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
             Path(ticket).write_bytes(content)
             safetensors.numpy.save_file(arrays := subnetwork.arrays(), f"{dense}.safetensors")
             torch.save({name: torch.from_numpy(array) for name, array in arrays.items()}, f"{dense}.pt")
-            row["times"] = times(ticket, dense, subnetwork.size, args.repeats)
+            row["times"] = times(ticket, dense, subnetwork.size, args)
     return row
 
 
@@ -174,7 +223,8 @@ def main() -> None:
     )
     parser.add_argument("tickets", nargs="+", type=Path)
     parser.add_argument("--nncodec", help="an interpreter that has nncodec")
-    parser.add_argument("--repeats", type=int, default=9, help="of what is timed; 0 times nothing")
+    parser.add_argument("--rounds", type=int, default=3, help="processes of each work")
+    parser.add_argument("--repeats", type=int, default=9, help="in a process; 0 times nothing")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     rows = []
