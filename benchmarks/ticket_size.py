@@ -5,14 +5,15 @@
     python benchmarks/ticket_size.py --nncodec /path/to/python --record ... TICKET ...
 
 For each ticket, of any version, written again as of the latest: bytes of its parts; the bound of independent
-bits per layer (masks, and which kept signs are flipped); the bits that remain under the file's contexts; the
+bits per layer (masks, and which kept signs are flipped); the bits that remain under the file's contexts; of
+continuous weights that moved, those of their places and draws; the
 network's ternary weights by lzma and, where an interpreter has it, by nncodec (MPEG NNC), layer by layer as
-int32. `allowed` is 1.01 times what the better of both bounds, contexts, sources, state and 2 kB take.
+int32. `allowed` is 1.01 times what the better of both bounds, contexts, origins, state and 2 kB take.
 
 Times are of processes of their own, on one thread and one core, `--rounds` of each in turn with `--repeats`
 in each; beside torch.load and safetensors of the dense weights and SHA-256 of as many bytes, which is part of
-what verifying takes and says how fast the core was. Peak memory is that of the process above what it had before
-it began, over the dense weights.
+what verifying takes and says how fast the core was. Peak memory is that of the process above what it had
+before it began, over the dense weights.
 """
 
 import argparse
@@ -122,9 +123,9 @@ def sizes(path: Path, content: bytes, subnetwork: Subnetwork) -> dict[str, Any]:
     row["independent_bound"]["signs"] = round(sum(map(bits_entropy_bytes, tensors)) - mask_bound)
     row["model_bound"] = {"masks": round(masks), "signs": round(moved), "contexts": parts["contexts"]}
     best = min(masks + parts["contexts"], mask_bound) + moved + parts.get("state", 0)
-    best += parts.get("elsewhere", 0) + parts.get("sources", 0)
     if "sources" in parts:
         row["model_bound"] |= origins_bound(tensors)
+        best += row["model_bound"]["sources"] + row["model_bound"]["draws"]
     row["allowed"] = round(1.01 * (best + 2000))
     row["within_allowed"] = len(content) <= row["allowed"]
     return row
@@ -141,11 +142,8 @@ def origins_bound(tensors: Sequence[MaskedTensor]) -> dict[str, int]:
         draws += [tensor.draws[moved][bits] for bits in (away, ~away)]
         elsewhere.append(away)
         places += np.count_nonzero(away) * math.log2(tensor.size)
-    told = sum(map(entropy_bits, (np.concatenate(draws[::2]), np.concatenate(draws[1::2]))))
-    return {
-        "sources": round(places / 8),
-        "draws": round((told + entropy_bits(np.concatenate(elsewhere))) / 8),
-    }
+    rows = np.concatenate(draws[::2]), np.concatenate(draws[1::2]), np.concatenate(elsewhere)
+    return {"sources": round(places / 8), "draws": round(sum(map(entropy_bits, rows)) / 8)}
 
 
 def entropy_bits(numbers: NDArray[Any]) -> float:
