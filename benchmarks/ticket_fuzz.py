@@ -3,6 +3,7 @@
 
     python3.12 benchmarks/ticket_fuzz.py --folder FOLDER --cases 2000000 --record benchmarks/records/NAME.json
     python3.12 benchmarks/ticket_fuzz.py --folder FOLDER --minutes 5
+    python3.12 benchmarks/ticket_fuzz.py --sum FOLDER FOLDER --record benchmarks/records/NAME.json
 
 Needs Python 3.12 or later, numpy and safetensors. Starts from small tickets of every version. A case changes
 bytes of the file, or fields of the header or the content of a part with its digests and CRCs put in order
@@ -11,8 +12,9 @@ changed further. A case must be refused by a TicketFault, or be read; what is re
 digests, and have sizes. Else, or if it takes more than `--seconds` or `--megabytes`, it is a finding, and its
 file is kept.
 
-The folder holds state, corpus and findings: with the same folder a campaign goes on. Seconds of the slowest
-case are of the CPU.
+The folder holds state, corpus and findings: with the same folder a campaign goes on. Others, of other seeds,
+may run beside it in folders of their own; `--sum` adds up what they found. Seconds of the slowest case are of
+the CPU.
 Memory is measured by tracemalloc in every 50th case, and of all cases it is at most what the process grew
 beyond its start; a limit of its address space keeps all cases below `--megabytes`.
 """
@@ -24,14 +26,16 @@ from pathlib import Path
 from typing import Any
 
 from common.record import write_record
-from fuzzing.campaign import Campaign
+from fuzzing.campaign import Campaign, added_up
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="state, corpus and findings")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--folder", type=Path, help="state, corpus and findings")
+    what.add_argument("--sum", nargs="+", type=Path, metavar="FOLDER", help="run nothing, add these up")
     parser.add_argument("--cases", type=int, default=10**12, help="in all, those of earlier runs included")
     parser.add_argument("--minutes", type=float, default=10**6)
     parser.add_argument("--seed", type=int, default=0)
@@ -39,6 +43,9 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=1024, help="that a case may take")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    if args.sum:
+        write_record(args.record, __doc__.splitlines()[0], **added_up(args.sum))
+        return
     campaign = Campaign(args.folder, args.seed, args.seconds, args.megabytes)
 
     def wrote(found: dict[str, Any]) -> None:
