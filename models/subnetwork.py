@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 
-BLOCK = 1 << 20  # weights that are rebuilt at a time: what that takes beside them stays small
+BLOCK = 1 << 17  # weights that are rebuilt at a time: what that takes beside them stays in the cache
 Scope = Literal["layer", "global"]
 Scalar = str | int | float | bool
 
@@ -85,7 +85,7 @@ class MaskedTensor:
         effective = np.zeros(self.mask.shape, np.float32)
         flat, mask, first = effective.reshape(-1), self.mask.reshape(-1), 0
         for start in range(0, mask.size, BLOCK):
-            kept = mask[start : start + BLOCK].nonzero()[0]
+            kept = places_of(mask[start : start + BLOCK])
             part, first = slice(first, first + len(kept)), first + len(kept)
             own = kept + start
             values = self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part)
@@ -104,6 +104,20 @@ class MaskedTensor:
             return weights_at(stream_key(seed, self.name), kept, self.init, self.scale)
         draws, sources = self.draws[part], self.sources[part]
         return drawn_values(seed, self.name, self.init, self.scale, draws, sources)
+
+
+def places_of(bits: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """The indices of set bits, ascending; (n,) to (k,).
+
+    numpy goes from one set bit to the next where at most a tenth is set. Down to about a thirtieth its other
+    way, over all bits, takes half as long, and bits set at the end bring it there.
+    """
+    count = int(np.count_nonzero(bits))
+    if not bits.size <= 30 * count <= 3 * bits.size:
+        return bits.nonzero()[0]
+    more = np.ones(bits.size + bits.size // 8 + 1, np.bool_)
+    more[: bits.size] = bits
+    return more.nonzero()[0][:count]
 
 
 def drawn_values(

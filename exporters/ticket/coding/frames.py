@@ -25,7 +25,8 @@ MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 6
 # Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
 MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 # A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-WRITTEN_LANES, SYMBOLS_PER_LANE = 512, 2048
+WRITTEN_LANES, SYMBOLS_PER_LANE = 640, 2048
+BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
 
 
 def framed(content: bytes) -> bytes:
@@ -55,9 +56,17 @@ def encode_symbols(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> byte
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
-    lanes = max(1, min(WRITTEN_LANES, max(math.isqrt(total) // 5, total // SYMBOLS_PER_LANE)))
+    by_number = max(math.isqrt(total) // 5, total // SYMBOLS_PER_LANE)
+    lanes = max(1, min(WRITTEN_LANES, max(by_number, _bytes_of(segments) // BYTES_PER_LANE)))
     words = rans.encode(segments, lanes)
     return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
+
+
+def _bytes_of(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> int:
+    """About what they take."""
+    counts = (np.bincount(symbols, minlength=len(table)) for symbols, table in segments)
+    bits = (n @ (16 - np.log2(table)) for n, (_, table) in zip(counts, segments, strict=True))
+    return int(sum(bits) // 8)
 
 
 def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) -> list[rans.Symbols]:

@@ -7,7 +7,7 @@ are taken in the order of symbols. Encoding does the same backwards and begins a
 which is where decoding must end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,8 @@ Words = NDArray[np.uint32]
 LOW = np.uint64(1 << 32)
 WORD = np.uint64(32)
 SHIFT = np.uint64(TOTAL_BITS)
-LOWEST = np.uint64(TOTAL - 1)
-TABLE_PAYS = 2048  # symbols
+SLOTS = np.arange(TOTAL, dtype=np.uint16)
+TABLE_PAYS = 2048  # symbols; of fewer, slots are looked for by bisection
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
@@ -68,19 +68,26 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
     if (x < LOW).any():
         raise ValueError("a lane begins below its range")
     rest, taken, found = words[2 * lanes :].astype(np.uint64), 0, []
-    slots = np.empty(lanes, np.uint64)
     for count, table in segments:
-        symbols, symbols_of = np.empty(count, np.uint8), _symbols_of(table, count)
-        frequency, start = table.astype(np.uint64), _starts(table).astype(np.uint64)
+        symbols, frequency = np.empty(count, np.uint8), table.astype(np.uint64)
+        start = _starts(table).astype(np.uint16)
+        few = count < TABLE_PAYS
+        ends = np.cumsum(table, dtype=np.int64)
+        symbol_of_slot = None if few else np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
+        within = None if few else SLOTS - np.repeat(start, table)
         for first in range(0, count, lanes):
             part = symbols[first : first + lanes]
-            own, slot = x[: len(part)], slots[: len(part)]
-            np.bitwise_and(own, LOWEST, out=slot)
-            part[:] = index = symbols_of(slot.view(np.int64))
+            own = x[: len(part)]
+            slot = own.astype(np.uint16)
             own >>= SHIFT
-            own *= frequency.take(index, mode="clip")  # which, unlike the default, reads without a copy
-            own += slot
-            own -= start.take(index, mode="clip")
+            if symbol_of_slot is None or within is None:
+                part[:] = ends.searchsorted(slot, "right")
+                own *= frequency.take(part)
+                own += slot - start.take(part)
+            else:
+                symbol_of_slot.take(slot, out=part)
+                own *= frequency.take(part)
+                own += within.take(slot)
             if len(low := (own < LOW).nonzero()[0]):
                 if taken + len(low) > len(rest):
                     raise ValueError("the words end before the symbols do")
@@ -92,15 +99,6 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
     if (x != LOW).any():
         raise ValueError("a lane does not end where encoding begins")
     return found
-
-
-def _symbols_of(table: Frequencies, count: int) -> Callable[[NDArray[np.int64]], NDArray[np.intp]]:
-    """The symbols of slots: for many by a table of all slots, for `count` that are few by bisection."""
-    if count < TABLE_PAYS:
-        ends = np.cumsum(table, dtype=np.int64)
-        return lambda slots: ends.searchsorted(slots, "right")
-    of_slot = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), table)
-    return lambda slots: of_slot.take(slots, mode="clip").astype(np.intp)
 
 
 def _starts(table: Frequencies) -> NDArray[np.int64]:

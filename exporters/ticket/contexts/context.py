@@ -17,7 +17,7 @@ Symbols = NDArray[np.uint8]
 Levels = NDArray[np.int8]
 Words = NDArray[np.uint64]
 CLASSES = 256
-RUN = 1 << 15  # weights at a time: what is known of them stays in the cache
+RUN = 1 << 16  # weights at a time
 BYTE = np.uint64(56)  # from the highest byte of a word down to the lowest
 
 

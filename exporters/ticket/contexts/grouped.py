@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
+from recycle_pipeline.models.subnetwork import places_of
 
+BLOCK = 1 << 19  # weights whose kept ones are looked for at a time
 Bits = NDArray[np.bool_]
 Runs = Iterable[tuple[slice, Symbols]]
 
@@ -39,7 +41,12 @@ class OfKept:
         self._classes, self._mask = classes, mask
 
     def runs(self) -> Runs:
-        return self._classes.at(self._mask.reshape(-1).nonzero()[0])
+        mask, first = self._mask.reshape(-1), 0
+        for start in range(0, len(mask), BLOCK):
+            places = places_of(mask[start : start + BLOCK]) + start
+            for run, classes in self._classes.at(places):
+                yield slice(first + run.start, first + run.stop), classes
+            first += len(places)
 
 
 def gathered(layers: Iterable[tuple[Of, Bits]]) -> list[Bits]:
@@ -93,7 +100,7 @@ def spread(vectors: Sequence[Bits | None], layers: Iterable[Of]) -> list[Bits]:
             for number, last in parts:
                 pieces.append(take(number, last - first))
                 first = last
-            bits[run][order.take(np.concatenate(pieces).nonzero()[0])] = True
+            bits[run][order.take(places_of(np.concatenate(pieces)))] = True
         found.append(bits)
     for number, vector in enumerate(vectors):
         if vector is not None and taken[number] != len(vector):
