@@ -11,11 +11,13 @@ import pytest
 
 from recycle_pipeline.models.draws import signs_at, stream_key, weights_at
 from recycle_pipeline.models.subnetwork import (
+    BLOCK,
     MaskedTensor,
     Subnetwork,
     array_digest,
     bits_entropy_bytes,
     mask_entropy_bytes,
+    places_of,
 )
 
 SEED = 3
@@ -210,3 +212,28 @@ assert t.weights(0).shape == (2, 3)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("density", [0, 0.001, 0.03, 0.034, 0.064, 0.1, 0.101, 0.5, 1])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000, 70_001])
+def test_places_are_those_of_set_bits_at_any_density(density, size):
+    bits = np.random.default_rng(size).random(size) < density
+    found = places_of(bits)
+    assert found.dtype == np.intp and found.tolist() == bits.nonzero()[0].tolist()
+
+
+def test_a_layer_of_several_blocks_is_rebuilt_as_its_parts_are():
+    rng = np.random.default_rng(5)
+    mask = rng.random(2 * BLOCK + 77) < 0.08
+    kept = np.flatnonzero(mask)
+    draws, sources = rng.integers(0, 3, len(kept)), rng.integers(0, mask.size, len(kept))
+    head = "conv", "kaiming_normal", SCALE, mask
+    whole = MaskedTensor(*head, draws=draws.astype(np.int16), sources=sources.astype(np.int32)).weights(SEED)
+    for draw in range(3):
+        expected = weights_at(stream_key(SEED, "conv", draw), sources[draws == draw], head[1], SCALE)
+        assert np.array_equal(whole[kept[draws == draw]], expected)
+    flips = rng.random(len(kept)) < 0.3
+    signed = MaskedTensor(*head, gain=np.float32(2), flips=flips).weights(SEED)
+    negative = signs_at(stream_key(SEED, "conv"), kept) ^ flips
+    assert np.array_equal(signed[kept], np.where(negative, np.float32(-2), np.float32(2)))
+    assert not signed[~mask].any() and not whole[~mask].any()
