@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from recycle_pipeline.exporters.onnx.dense import (
     to_onnx,
     write_model,
 )
-from recycle_pipeline.exporters.onnx.forms import Dense, write_form
+from recycle_pipeline.exporters.onnx.forms import Dense, drawn_in, write_form
 from recycle_pipeline.exporters.onnx.int8 import Batch
+from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
@@ -105,14 +106,15 @@ def dense(
     metadata = _metadata(subnetwork, ticket, embed_preprocessing)
     whole = model = _whole(folded, subnetwork, embed_preprocessing)
     stamp(whole, metadata)
-    shrinking = None
+    shrinking: Shrinking | None = None
+    left: Mapping[str, Left] = {}
     if shrink_on is not None:
         fed = _as_fed(shrink_on, subnetwork, embed_preprocessing)
-        model, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork))
+        model, left, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork))
         if shrinking.changed and model is not whole:
             stamp(model, metadata | {SHRUNK_FROM: json.dumps(dataclasses.asdict(shrinking.before))})
     keys = {f"{each.name}.weight": stream_key(subnetwork.seed, each.name) for each in subnetwork.tensors}
-    return Dense(model, whole, keys, batches), shrinking
+    return Dense(model, drawn_in(whole, keys, left), batches), shrinking
 
 
 def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool) -> None:

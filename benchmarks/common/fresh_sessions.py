@@ -22,13 +22,15 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = int(sys.argv[3]), 3
 def peak():
     return int(re.search("VmHWM:\\\\s+([0-9]+)", open("/proc/self/status").read())[1]) / 1024
-before, seconds = peak(), []
+before, seconds, cpu = peak(), [], []
 for _ in range(2):
-    started = time.perf_counter()
+    started, used = time.perf_counter(), time.process_time()
     session = onnxruntime.InferenceSession(sys.argv[1], options, providers=[sys.argv[2]])
     seconds.append(time.perf_counter() - started)
+    cpu.append(time.process_time() - used)
     after = after if len(seconds) == 2 else peak()
-print(json.dumps({"first": seconds[0], "again": seconds[1], "before_mb": before, "added_mb": after - before}))
+found = {"first": seconds[0], "again": seconds[1], "first_cpu": cpu[0], "again_cpu": cpu[1]}
+print(json.dumps(found | {"before_mb": before, "added_mb": after - before}))
 """
 
 
@@ -41,8 +43,8 @@ def opened_afresh(path: Path, provider: str, threads: int) -> Row:
         threads: of one operator.
 
     Returns:
-        Seconds of the first session and of another; the process's peak memory before in MB, and what the
-        first session added to it.
+        Seconds of the first session and of another, by the clock and of the processor, which other work
+        disturbs less; peak memory before, in MB, and what the first session added to it.
     """
     command = [sys.executable, "-c", PROGRAM, str(path), provider, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -76,7 +78,7 @@ def fresh_sessions(
     for name, each in rows.items():
         found[name] = {**median[name], "n": rounds}
         found[name]["memory_ratio"] = median[name]["added_mb"] / median[base]["added_mb"]
-        for key in ("first", "again"):
+        for key in ("first", "again", "first_cpu", "again_cpu"):
             found[name][f"{key}_ratio"] = median[name][key] / median[base][key]
             if rounds >= MIN_ROUNDS:
                 pair = (LatencySamples(tuple(row[key] for row in of)) for of in (each, rows[base]))

@@ -30,7 +30,6 @@ class Against:
     Attributes:
         torch_logits: (N, K), of the rebuilt network.
         dense: `onnx`, as opened for logits.
-        shrunk: whether it was.
         timed: the same, as opened for timing.
         images: as the models take them.
         labels: (N,) classes.
@@ -40,7 +39,6 @@ class Against:
 
     torch_logits: "NDArray[np.float32]"
     dense: "OnnxModel"
-    shrunk: bool
     timed: "OnnxModel"
     images: "Split"
     labels: "NDArray[np.int64]"
@@ -80,7 +78,7 @@ def verify_forms(
         begins(name)
         report = _report(FORMS[name], folder.model(name), against, dense_logits, open_, batch_size)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
-        found[name] = _entry(FORMS[name], folder, report, exact=_exact(FORMS[name], against))
+        found[name] = _entry(FORMS[name], folder, report, exact=FORMS[name].exact)
         verdicts += judged
         if not report.passed:
             found[name]["rejected"] = _reject(folder, name, judged)
@@ -98,7 +96,7 @@ def _report(
     from recycle_pipeline.evaluators.gates import Limits
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
 
-    if _exact(form, against):
+    if form.exact:
         limits, reference = Limits(max_difference=0.0), dense_logits
     elif form.accuracy_drop is not None:
         limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
@@ -118,11 +116,6 @@ def _report(
         latency=LatencySettings(seconds=against.seconds),
         limits=limits,
     )
-
-
-def _exact(form: Form, against: Against) -> bool:
-    """Whether it promises the very logits of `onnx` as that is here."""
-    return form.exact and not (form.whole and against.shrunk)
 
 
 def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool) -> dict[str, Any]:

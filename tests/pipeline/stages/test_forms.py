@@ -46,7 +46,7 @@ def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
         assert entry["share_of_dense"] < 0.6
         assert entry["latency_ratio"]["low"] <= entry["latency_ratio"]["high"]
         assert {verdict["outcome"] for verdict in entry["verdicts"]} <= {"passed", "not-asked"}
-        if FORMS[name].exact and name != "onnx-seed":  # made of the whole model, and this one is shrunk
+        if FORMS[name].exact:
             assert entry["exact"]
             assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
     assert not folder.rejected.exists()
@@ -119,8 +119,9 @@ def test_a_form_that_the_network_has_not_is_refused_alone_and_left_out_of_all(co
     assert command("export", "mine").err == "export  unchanged, skipped\n"
 
 
-def test_without_shrinking_drawn_signs_give_the_same_logits_too(command, run_copy):
-    assert command("export", "mine", "--export", "onnx-seed", "--no-shrink").code == 0
+@pytest.mark.parametrize("shrink", ("--shrink", "--no-shrink"))
+def test_drawn_signs_give_the_same_logits_whether_shrunk_or_not(command, run_copy, shrink):
+    assert command("export", "mine", "--export", "onnx-seed", shrink).code == 0
     entry = json.loads(command("verify", "mine", "--json").out)["stages"]["verify"]["forms"]["onnx-seed"]
     assert entry["exact"] and entry["max_difference"] == 0.0
 
