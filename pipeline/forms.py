@@ -17,7 +17,6 @@ class Form:
         exact: it promises the very logits of `onnx`.
         accuracy_drop: top-1 that it may lose against `onnx`, a fraction of the images; None where logits
             are judged.
-        runtime: the oldest onnxruntime that runs it.
         needs: anything else, or "".
     """
 
@@ -26,7 +25,6 @@ class Form:
     about: str
     exact: bool = False
     accuracy_drop: float | None = None
-    runtime: str = "1.18"
     needs: str = ""
 
 
@@ -50,7 +48,6 @@ FORMS = {
             "onnx-int2",
             "model-int2.onnx",
             "2-bit weights, dequantized in every call",
-            runtime="1.26",
             needs="session.disable_quant_qdq = 1 for the logits of onnx to the bit",
         ),
     )

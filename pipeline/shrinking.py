@@ -43,7 +43,7 @@ class Shrinking:
 
 
 def shrunk_if_equal(
-    model: Model, batches: Sequence[NDArray[Any]], agreement: float
+    model: Model, batches: Sequence[NDArray[Any]], agreement: float, *, merge: bool
 ) -> tuple[Model, Mapping[str, Left], Shrinking]:
     """The shrunk model where it is the equal of `model`, else `model`; and what is left of which weights.
 
@@ -52,11 +52,12 @@ def shrunk_if_equal(
         batches: of real images, as the model takes them.
         agreement: fraction of the images whose logits must be the same within `TOLERANCE` (in proportion,
             where logits are larger than usual), the top-1 class included. Below 1 for networks of signs.
+        merge: see `shrink`; without it, ternary weights stay ternary.
 
     Raises:
         RecycleError: ONNX Runtime cannot run one of them.
     """
-    found = shrink(model)
+    found = shrink(model, merge)
     if not found.changed:
         return model, {}, Shrinking(found.before, found.after)
     whole, smaller = _logits(found, model, batches)

@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
-# Opset 20 is the exporter's default. IR 10 was introduced with opset 21; every onnxruntime since
-# 1.18 accepts it, while onnx itself would write a newer one than released runtimes read.
-OPSET = 20
-IR_VERSION = 10
 INPUT = "images"
 OUTPUT = "logits"
 
@@ -91,7 +88,7 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
         onnx.save(model, str(temporary))
 
 
-def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
+def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:
     """The network as a model with input `images` of dynamic batch and output `logits`."""
     whole = WithPreprocessing(network, spec).eval() if spec.embed_preprocessing else network
     try:
@@ -101,7 +98,7 @@ def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
                 (spec.example(),),
                 dynamo=True,
                 external_data=False,
-                opset_version=OPSET,
+                opset_version=versions.opset,
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -111,7 +108,9 @@ def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
         raise RecycleError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
     if program is None:
         raise RecycleError("torch.onnx.export gave no model; expected an ONNXProgram from torch >= 2.11")
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = versions.ir_version
+    return model
 
 
 def _first_line(error: Exception) -> str:
@@ -122,14 +121,19 @@ def _first_line(error: Exception) -> str:
 
 
 def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Sets IR version, producer and metadata; drops the exporter's per-node notes with local paths."""
-    model.ir_version = IR_VERSION
+    """Sets producer and metadata; drops the exporter's per-node notes with local paths."""
     model.producer_name = "recycle-pipeline"
     model.ClearField("producer_version")  # torch's
     model.ClearField("doc_string")
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {"opset": str(OPSET), "ir_version": str(IR_VERSION), **metadata})
+    onnx.helper.set_model_props(model, versions_of(model) | dict(metadata))
     _drop_notes(model.graph)
+
+
+def versions_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Opset and IR version, as the metadata have them."""
+    opset = next(each.version for each in model.opset_import if not each.domain)
+    return {"opset": str(opset), "ir_version": str(model.ir_version)}
 
 
 def _drop_notes(graph: onnx.GraphProto) -> None:

@@ -11,9 +11,11 @@ import onnx
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
+from recycle_pipeline.exporters.onnx.dense import versions_of
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
+from recycle_pipeline.exporters.onnx.runtime import oldest_for, require_runs_on, versions_for
 from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.sparse import sparse
 from recycle_pipeline.models.errors import RecycleError
@@ -27,11 +29,13 @@ class Dense:
         model: dense-equivalent, float32, with its metadata.
         drawn: where the signs of its weights were drawn, by their names.
         batches: images of the training split as the model takes them.
+        target: the oldest onnxruntime that must run its forms, "X.Y"; None for any.
     """
 
     model: onnx.ModelProto
     drawn: Mapping[str, Drawn]
     batches: Callable[[], Iterable[Batch]]
+    target: str | None = None
 
     @cached_property
     def int8(self) -> onnx.ModelProto:
@@ -64,11 +68,14 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
         path: where.
 
     Raises:
-        RecycleError: this network has no such form, or it does not pass ONNX's checker.
+        RecycleError: this network has no such form, it does not run on the target, or it does not pass ONNX's
+            checker.
         OSError: the file cannot be written.
     """
+    require_runs_on(name, dense.target)
     model = BUILDERS[name](dense)
-    _say(model, {"form": name, "opset": str(_opset(model)), "ir_version": str(model.ir_version)})
+    oldest = oldest_for(name, versions_for(dense.target))
+    _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
     try:
         # The full check infers types, and knows no operator that takes sparse weights.
         onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)
@@ -131,10 +138,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     found = onnx.ModelProto()
     found.CopyFrom(model)
     return found
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(each.version) for each in model.opset_import if not each.domain)
 
 
 def _say(model: onnx.ModelProto, said: Mapping[str, str]) -> None:

@@ -110,6 +110,7 @@ def _work(context: Context) -> dict[str, Any]:
         partial(_opened, provider),
         BATCH_SIZE,
         lambda name: context.reporter.stage("verify", f"{folder.relative(folder.model(name))} against onnx"),
+        lambda text: context.reporter.stage("verify", f"note: {text}"),
     )
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
     write_text(folder.verify, json.dumps(content | {"forms": forms}, indent=1) + "\n")

@@ -275,9 +275,9 @@ def test_stamp_clears_notes_and_doc_strings_everywhere(small_file, part):
     target.metadata_props.add(key="pkg.torch.onnx.stack_trace", value="/home/me/secret.py")
     model.graph.metadata_props.add(key="note", value="/home/me/secret.py")
     model.metadata_props.add(key="note", value="/home/me/secret.py")
-    model.ir_version, model.producer_name = 14, "pytorch"
+    model.producer_name = "pytorch"
     dense.stamp(model, {"mine": "yes"})
-    assert (model.ir_version, model.producer_name) == (10, "recycle-pipeline")
+    assert model.producer_name == "recycle-pipeline"
     assert b"secret" not in model.SerializeToString()
     properties = {p.key: p.value for p in model.metadata_props}
     assert properties == {"mine": "yes", "opset": "20", "ir_version": "10"}
