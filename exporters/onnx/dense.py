@@ -8,12 +8,14 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.exporters.onnx.fault import layer_at_fault
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
@@ -91,26 +93,36 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
 def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:
     """The network as a model with input `images` of dynamic batch and output `logits`."""
     whole = WithPreprocessing(network, spec).eval() if spec.embed_preprocessing else network
+
+    def export(module: nn.Module, given: tuple[Tensor, ...]) -> Any:
+        return _exported(module, given, versions.opset)
+
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                whole,
-                (spec.example(),),
-                dynamo=True,
-                external_data=False,
-                opset_version=versions.opset,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                verbose=False,
-            )
+        program = export(whole, (spec.example(),))
     except Exception as error:  # the exporter has no single error class
-        raise RecycleError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
+        where = layer_at_fault(whole, spec.example(), export)
+        what = f"this network to ONNX{where}"
+        raise RecycleError(f"torch cannot export {what}: {_first_line(error)}") from error
     if program is None:
         raise RecycleError("torch.onnx.export gave no model; expected an ONNXProgram from torch >= 2.11")
     model: onnx.ModelProto = program.model_proto
     model.ir_version = versions.ir_version
     return model
+
+
+def _exported(module: nn.Module, given: tuple[Tensor, ...], opset: int) -> Any:
+    with _quiet():
+        return torch.onnx.export(
+            module,
+            given,
+            dynamo=True,
+            external_data=False,
+            opset_version=opset,
+            dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in given),
+            input_names=[INPUT] if len(given) == 1 else None,
+            output_names=[OUTPUT] if len(given) == 1 else None,
+            verbose=False,
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -85,17 +85,14 @@ class Decoder:
         """A sign beside each gap; scattered over zeros, times the scales."""
         ops, signs = self.ops, np.concatenate([member.signs for member in self.members])
         entries = gaps.entries_of(np.flatnonzero(signs), width).filled(width)
-        negative = np.zeros(len(entries.gaps), np.bool_)
+        negative = np.zeros(len(entries.gaps), np.uint8)
         negative[entries.kept] = signs[signs != 0] < 0
-        # How far ahead, negative for negative weights, 0 for no weight: two's complement, moved up to 8 bits.
-        ahead, free = entries.ahead, max(gaps.WIDTHS) - width
-        code = self.codes(np.where(negative, -ahead, ahead) & np.uint8((2 << width) - 1), width + 1)
-        side = ops.signed("side", code, free)
-        far = ops.cast("far", ops.op("Abs", "size", side), TensorProto.UINT8)
-        if free:
-            far = ops.shifted("ahead", far, ops.small(free), "RIGHT")
-        ends = self.ends(far, ops.cast("weight", far, TensorProto.BOOL), width)
-        drawn = self.moved_up(ops.op("Sign", "signs", side))
+        code = self.codes(entries.ahead | negative << np.uint8(width), width + 1)
+        ahead = ops.op("BitwiseAnd", "ahead", code, ops.small((1 << width) - 1))
+        weight = ops.cast("weight", ahead, TensorProto.BOOL)
+        ends = self.ends(ahead, weight, width)
+        below = ops.shifted("negative", code, ops.small(width), "RIGHT")
+        drawn = self.drawn_signs(below, ops.cast("weight8", weight, TensorProto.UINT8))
         size = max(signs.size, entries.reach)
         self.cut(self.scattered(ends, drawn, np.int8, size), size, self.scales())
 
@@ -167,7 +164,7 @@ class Decoder:
         return self.ops.cast(f"{number}/signs", signs, TensorProto.FLOAT), size
 
     def scales(self) -> list[Weight] | None:
-        """What signs are multiplied by; None for int8, whose signs are `moved_up`."""
+        """What signs are multiplied by; None for int8, whose signs are moved up."""
         if self.members[0].weight.dtype == np.int8:
             return None
         return [member.levels.scale for member in self.members if member.levels is not None]
@@ -176,11 +173,18 @@ class Decoder:
         """How many bits signs are moved up: 0 but for int8, of a magnitude that is a power of two."""
         return self.members[0].bits_up
 
-    def moved_up(self, signs: str) -> str:
-        """Signs as they are in int8 weights."""
-        if not (bits := self.bits_up()):
-            return signs
-        return self.ops.signed("moved", self.ops.cast("bytes", signs, TensorProto.UINT8), bits)
+    def drawn_signs(self, negative: str, weight: str) -> str:
+        """-1, 0 or 1, moved up, of bytes that are 1 or 0: negative weights, and weights; int8.
+
+        In two's complement -1 | 1 is -1. No byte overflows, so that runtimes that compute in wider numbers
+        are right too.
+        """
+        ops, bits = self.ops, self.bits_up()
+        if bits:
+            negative = ops.shifted("negative/up", negative, ops.small(bits), "LEFT")
+            weight = ops.shifted("weight/up", weight, ops.small(bits), "LEFT")
+        below = ops.op("Neg", "below", ops.cast("negative8", negative, TensorProto.INT8))
+        return ops.op("BitwiseOr", "signs", below, ops.cast("one", weight, TensorProto.INT8))
 
     def give(self, member: Member, kind: str, *inputs: str) -> None:
         """The operator that gives a weight."""

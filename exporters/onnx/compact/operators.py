@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 Array = NDArray[Any]
 
@@ -79,9 +79,3 @@ class Operators:
 
     def shifted(self, name: str, value: str, by: str, direction: str) -> str:
         return self.op("BitShift", name, value, by, direction=direction)
-
-    def signed(self, name: str, value: str, to: int = 0) -> str:
-        """Bytes as int8, two's complement; shifted up by `to` bits before."""
-        if to:
-            value = self.shifted(f"{name}/up", value, self.small(to), "LEFT")
-        return self.cast(name, value, TensorProto.INT8)

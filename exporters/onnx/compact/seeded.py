@@ -75,7 +75,8 @@ class SeededDecoder(Decoder):
         flips = flips_among(entries, np.concatenate([each.flipped for each in found]))
         if len(flips):
             negative = ops.op("BitwiseXor", "turned", negative, self._marks(flips, len(entries.gaps)))
-        signs = self._signs(negative, ops.cast("weight8", weight, TensorProto.UINT8))
+        one = ops.cast("weight8", weight, TensorProto.UINT8)
+        signs = self.drawn_signs(ops.op("BitwiseAnd", "negative", negative, one), one)
         size = max(int(starts[-1]), entries.reach)
         self.cut(self.scattered(ends, signs, np.int8, size), size, [each.scale for each in found])
 
@@ -92,13 +93,6 @@ class SeededDecoder(Decoder):
         _, found, *_ = inner.ops.split(marks, {"none": 1, "marks": count} | rest)
         self.ops.nodes += inner.ops.nodes
         return found
-
-    def _signs(self, negative: str, weight: str) -> str:
-        """-1, 0 or 1 of bytes that are 1 or 0: negative ones, and those that are a weight; int8."""
-        ops = self.ops
-        below = ops.op("BitwiseAnd", "below", negative, weight)
-        top = ops.shifted("top", below, ops.small(7), "LEFT")
-        return ops.op("Sign", "signs", ops.signed("sides", ops.op("BitwiseOr", "bytes", top, weight)))
 
     def _drawn(self, ends: str, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> str:
         """1 where the streams' numbers are negative at the places, else 0; uint8.

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import recycle_pipeline.exporters.onnx.dense as dense
 from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
@@ -177,6 +178,21 @@ def test_the_message_of_a_failed_export_is_one_plain_line(branching, small_spec)
     assert message.startswith("torch cannot export this network to ONNX: ")
     assert message.isprintable()  # no line break, no escape sequence
     assert "data-dependent" in message
+
+
+class Bessel(nn.Module):
+    """Has no counterpart in ONNX."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(images)
+
+
+@pytest.mark.parametrize("fault", ("Bessel", "Branching"))
+def test_the_message_names_the_layer_that_cannot_be_exported(branching, small_spec, fault):
+    layer = Bessel() if fault == "Bessel" else branching
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), layer), nn.Flatten()).eval()
+    with pytest.raises(RecycleError, match=rf"^torch cannot export .* at layer '1.1' \({fault}\): "):
+        dense.to_onnx(network, small_spec())
 
 
 def test_what_was_there_stays_where_the_export_fails(branching, small_spec, tmp_path):
