@@ -19,6 +19,7 @@ from recycle_pipeline.exporters.onnx.fault import layer_at_fault
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
+LARGEST_FILE = 1_900_000_000  # bytes of weights
 INPUT = "images"
 OUTPUT = "logits"
 
@@ -78,16 +79,31 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
     """Stamps a model in place, checks it and writes it as one file, atomically.
 
     Raises:
-        RecycleError: it fails ONNX's checker.
+        RecycleError: it is too large for one file, or fails ONNX's checker.
         OSError: the file cannot be written.
     """
     stamp(model, metadata)
+    require_one_file(model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise RecycleError(f"the exported model does not pass ONNX's checker: {error}") from error
     with replacing(path) as temporary:
         onnx.save(model, str(temporary))
+
+
+def require_one_file(model: onnx.ModelProto) -> None:
+    """Refuses a model whose weights one file cannot hold: protobuf ends at 2 GB.
+
+    Raises:
+        RecycleError: it is one.
+    """
+    size = sum(len(item.raw_data) for item in model.graph.initializer)
+    if size > LARGEST_FILE:
+        raise RecycleError(
+            f"the model's weights take {size / 1e9:.2f} GB, and one ONNX file holds {LARGEST_FILE / 1e9:g}: "
+            "expected a smaller network, such as one of less --width"
+        )
 
 
 def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ import onnx
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
-from recycle_pipeline.exporters.onnx.dense import versions_of
+from recycle_pipeline.exporters.onnx.dense import require_one_file, versions_of
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
@@ -76,6 +76,7 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     model = BUILDERS[name](dense)
     oldest = oldest_for(name, versions_for(dense.target))
     _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
+    require_one_file(model)
     try:
         # The full check infers types, and knows no operator that takes sparse weights.
         onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)

@@ -195,6 +195,17 @@ def test_the_message_names_the_layer_that_cannot_be_exported(branching, small_sp
         dense.to_onnx(network, small_spec())
 
 
+def test_a_model_too_large_for_one_file_is_refused_before_anything_is_written(
+    small, small_spec, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dense, "LARGEST_FILE", 100)
+    with pytest.raises(
+        RecycleError, match=r"take 0.00 GB, and one ONNX file holds 1e-07: expected a smaller"
+    ):
+        export_dense(small, small_spec(), {}, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_was_there_stays_where_the_export_fails(branching, small_spec, tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"old")
     with pytest.raises(RecycleError):

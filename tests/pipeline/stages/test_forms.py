@@ -146,3 +146,18 @@ def test_networks_of_signs_have_forms_that_promise_what_onnx_promises_them(comma
 def test_onnx_is_always_among_them_and_all_stands_for_every_form():
     assert wanted_forms(("onnx-int8",)) == ("onnx", "onnx-int8")
     assert wanted_forms(("all",)) == wanted_forms(("onnx", "all")) == tuple(FORMS)
+
+
+def test_forms_for_an_older_runtime_are_written_in_what_it_reads_and_others_left_out(command, run_copy):
+    refused = command("export", "mine", "--export", "onnx-seed", "--ort-target", "1.20")
+    assert refused.code == 2 and "onnx-seed needs onnxruntime 1.21 and --ort-target is 1.20" in refused.err
+    found = command("export", "mine", "--export", "all", "--ort-target", "1.15")
+    assert found.code == 0
+    assert "note: no onnx-seed: " in found.err and "note: no onnx-int2: " in found.err
+    folder = RunFolder(run_copy)
+    assert {name for name in FORMS if folder.model(name).exists()} == set(FORMS) - {"onnx-seed", "onnx-int2"}
+    for name in ("onnx", "onnx-compact"):
+        model = onnx.load(folder.model(name))
+        said = {entry.key: entry.value for entry in model.metadata_props}
+        assert (said["opset"], said["ir_version"], said["onnxruntime"]) == ("18", "8", ">=1.15")
+    assert command("verify", "mine").code == 0
