@@ -45,7 +45,7 @@ from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.data.prepared import normalised
 from recycle_pipeline.pipeline.dense_model import dense, fold_without_images
-from recycle_pipeline.pipeline.forms import DENSE, FORMS
+from recycle_pipeline.pipeline.forms import DENSE, FORMS, wanted_forms
 from recycle_pipeline.pipeline.rebuild import Rebuilt, rebuild
 
 CALIBRATION_IMAGES, CALIBRATION_BATCH, SPLIT = 512, 64, 256
@@ -85,11 +85,11 @@ def made_of(rebuilt: Rebuilt, ticket: Path, images: ImageSet) -> Dense:
     return dense(fold_without_images(rebuilt), subnetwork, ticket, batches, shrink_on=some)[0]
 
 
-def written(source: Dense, folder: Path) -> tuple[dict[str, Path], Rows]:
-    """The files of the forms that the network has, and rows of all."""
+def written(source: Dense, names: list[str], folder: Path) -> tuple[dict[str, Path], Rows]:
+    """The files of those forms that the network has, and rows of all."""
     paths, rows = {}, Rows()
-    for name, form in FORMS.items():
-        path, started = folder / form.file, time.perf_counter()
+    for name in names:
+        path, started = folder / FORMS[name].file, time.perf_counter()
         try:
             write_form(name, source, path)
         except RecycleError as error:
@@ -171,7 +171,7 @@ def on_cuda_as(arm: Arm, paths: dict[str, Path], pixels: Any, args: argparse.Nam
 def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rebuilt = rebuild(ticket)
     subnetwork = rebuilt.subnetwork
-    paths, rows = written(made_of(rebuilt, ticket, images), folder)
+    paths, rows = written(made_of(rebuilt, ticket, images), args.forms, folder)
     count = args.images or len(images.test_labels)
     labels = images.test_labels[:count]
     pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
@@ -206,12 +206,14 @@ def main() -> None:
     parser.add_argument("--provider", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="on the CPU; 0: every core [1]")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="beside onnx [all]")
     parser.add_argument("--images", type=int, help="the first of the test split, for a trial")
     parser.add_argument("--loads", type=int, default=12, help="fresh processes for each form [12]")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing, for each pair [3]")
     parser.add_argument("--rounds", type=int, default=32, help="of timing at least, for each pair [32]")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    args.forms = list(wanted_forms(tuple(args.forms)))
     args.threads = [threads or usable_cores() for threads in args.threads]
     images = load(args.data, data_root=args.data_root)
     rows = []
