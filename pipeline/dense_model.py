@@ -113,8 +113,8 @@ def dense(
     left: Mapping[str, Left] = {}
     if shrink_on is not None:
         fed = _as_fed(shrink_on, subnetwork, embed_preprocessing)
-        # Ternary weights stay so, which keeps every form small: of 44 tickets (Conv2-8, ResNet-18) two models
-        # had more parameters for it, by 0.1 %, and one fewer.
+        # Ternary weights stay so, which keeps every form small: of 50 tickets two models had more parameters
+        # for it, by 0.1 %, and one fewer (benchmarks/records/2026-11-28-shrink-without-merging.json).
         merge = subnetwork.kind != "binary"
         model, left, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork), merge=merge)
         if shrinking.changed and model is not whole:
