@@ -1,33 +1,43 @@
 #!/usr/bin/env python3
-"""Every form of a ticket's ONNX model: file, load, memory, latency and accuracy under ONNX Runtime.
+r"""Every form of a ticket's ONNX model: file, load, memory, latency and accuracy under ONNX Runtime.
 
-    python benchmarks/onnx_forms.py --data-root DIR --record benchmarks/records/NAME.json TICKET ...
-    python benchmarks/onnx_forms.py --provider cuda --batch-sizes 1 256 --data-root DIR --record ... TICKET
+    python benchmarks/onnx_forms.py --data-root DIR --batch-sizes 1 16 256 --threads 1 0 --record FILE TICKET
+    python benchmarks/onnx_forms.py --data-root DIR --batch-sizes 1 16 256 --provider cuda --loads 3 \
+        --seconds 2 --record FILE TICKET
 
-Forms are made as `export --export all` makes them, in a scratch folder. Load is the time to open a session:
-the first of a fresh process, which is what a deployment sees, and another in a process that has opened one.
-Files are in the page cache. Memory is the fresh process's peak. In each round every form has its turn, in
-random order, so that what else the machine does falls on all alike. Latency is measured beside `onnx` in the
-same way. Accuracy is of the whole test split, or of `--images`.
+Forms are made as `export --export all` makes them, in a scratch folder. Logits are compared with those of
+`onnx` under the same provider, and those of `onnx` with torch's on the CPU; accuracy is of the whole test
+split, or of `--images`. A form that the provider cannot run is recorded as refused, with the reason.
+
+Load is the time to open a session: the first of a fresh process, which is what a deployment sees, and
+another in a process that has opened one; `added_mb` is what the first adds to the process's peak memory.
+Files are in the page cache. In each round every form has its turn, in random order, so that what else the
+machine does falls on all alike. Latency is measured beside `onnx` in the same way, in pairs.
+
+Under CUDA `onnx` is timed as `verify` opens it, without TF32, and once more with it, which is onnxruntime's
+default; float16 also with the provider's prefer_nhwc. `bound` has images and logits on the GPU (IO binding);
+`copied` includes the copies there and back.
 """
 
 import argparse
 import json
-import random
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from common.cuda_sessions import bound
+from common.fresh_sessions import fresh_sessions
 from common.record import write_record
 
 from recycle_pipeline.evaluators.accuracy import accuracy, predict_all
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
+from recycle_pipeline.evaluators.machine import usable_cores
+from recycle_pipeline.evaluators.providers import ORT_ERRORS, PROVIDERS, brief
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.exporters.onnx.forms import Dense, write_form
 from recycle_pipeline.models.errors import RecycleError
@@ -35,55 +45,35 @@ from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.data.prepared import normalised
 from recycle_pipeline.pipeline.dense_model import dense, fold_without_images
-from recycle_pipeline.pipeline.forms import FORMS
-from recycle_pipeline.pipeline.rebuild import rebuild
+from recycle_pipeline.pipeline.forms import DENSE, FORMS, wanted_forms
+from recycle_pipeline.pipeline.rebuild import Rebuilt, rebuild
 
-CALIBRATION_IMAGES, CALIBRATION_BATCH = 512, 64
-FRESH = """
-import json, re, sys, time
-import numpy as np
-import onnxruntime
-if sys.argv[2] != "CPUExecutionProvider":
-    import torch
-    onnxruntime.preload_dlls()
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads, options.log_severity_level = int(sys.argv[3]), 3
-def peak():
-    return int(re.search("VmHWM:\\\\s+([0-9]+)", open("/proc/self/status").read())[1])
-before = peak()
-seconds = []
-for _ in range(2):
-    started = time.perf_counter()
-    session = onnxruntime.InferenceSession(sys.argv[1], options, providers=[sys.argv[2]])
-    seconds.append(time.perf_counter() - started)
-    after = after if len(seconds) == 2 else peak()
-found = {"first": seconds[0], "again": seconds[1]}
-print(json.dumps(found | {"before_mb": before / 1024, "peak_mb": after / 1024}))
-"""
+CALIBRATION_IMAGES, CALIBRATION_BATCH, SPLIT = 512, 64, 256
+PLAIN, TF32, NHWC = {"use_tf32": "0"}, {"use_tf32": "1"}, {"use_tf32": "0", "prefer_nhwc": "1"}
+Rows = dict[str, dict[str, Any]]
 
 
-def opened_afresh(path: Path, provider: str, threads: int) -> dict[str, float]:
-    """Seconds and megabytes of two sessions in a process of their own."""
-    command = [sys.executable, "-c", FRESH, str(path), provider, str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    row: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return row
+@dataclass(frozen=True)
+class Arm:
+    """A form with options of the CUDA provider, and what it is timed beside."""
+
+    name: str
+    form: str
+    options: dict[str, str]
+    base: str = DENSE
+    base_options: tuple[tuple[str, str], ...] = tuple(PLAIN.items())
 
 
-def loads(paths: dict[str, Path], provider: str, threads: int, repeats: int) -> dict[str, dict[str, float]]:
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in paths}
-    for _ in range(repeats):
-        for name in random.sample(list(paths), len(paths)):
-            rows[name].append(opened_afresh(paths[name], provider, threads))
-    return {
-        name: {key: statistics.median(row[key] for row in each) for key in each[0]}
-        | {"first_low": min(row["first"] for row in each), "first_high": max(row["first"] for row in each)}
-        for name, each in rows.items()
-    }
+CUDA_ARMS = (
+    *(Arm(name, name, PLAIN) for name in FORMS),
+    Arm("onnx, TF32", DENSE, TF32),
+    Arm("onnx-fp16, NHWC", "onnx-fp16", NHWC),
+    Arm("onnx-fp16 beside onnx with TF32", "onnx-fp16", PLAIN, base_options=tuple(TF32.items())),
+    Arm("onnx-fp16, NHWC, beside onnx with TF32", "onnx-fp16", NHWC, base_options=tuple(TF32.items())),
+)
 
 
-def made_of(ticket: Path, images: ImageSet) -> Dense:
-    rebuilt = rebuild(ticket)
+def made_of(rebuilt: Rebuilt, ticket: Path, images: ImageSet) -> Dense:
     subnetwork = rebuilt.subnetwork
 
     def batches() -> Any:
@@ -95,12 +85,11 @@ def made_of(ticket: Path, images: ImageSet) -> Dense:
     return dense(fold_without_images(rebuilt), subnetwork, ticket, batches, shrink_on=some)[0]
 
 
-def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    source = made_of(ticket, images)
-    paths: dict[str, Path] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for name, form in FORMS.items():
-        path, started = folder / form.file, time.perf_counter()
+def written(source: Dense, names: list[str], folder: Path) -> tuple[dict[str, Path], Rows]:
+    """The files of those forms that the network has, and rows of all."""
+    paths, rows = {}, Rows()
+    for name in names:
+        path, started = folder / FORMS[name].file, time.perf_counter()
         try:
             write_form(name, source, path)
         except RecycleError as error:
@@ -108,37 +97,103 @@ def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: P
             continue
         paths[name] = path
         rows[name] = {"bytes": path.stat().st_size, "export_seconds": time.perf_counter() - started}
-    count = args.images or len(images.test_labels)
-    pixels = normalised(np.asarray(images.test_images[:count]), images.mean, images.std)
-    expected = predict_all(open_session(paths["onnx"], args.provider).predict, pixels, 256)
-    for name, path in paths.items():
-        logits = predict_all(open_session(path, args.provider).predict, pixels, 256)
-        rows[name] |= {"max_difference": float(np.abs(logits - expected).max()), "images": count}
-        rows[name] |= {"equal_to_the_bit": bool(np.array_equal(logits, expected))}
-        rows[name] |= {"top1": accuracy(logits, images.test_labels[:count]).top1}
-        rows[name] |= {"top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean())}
-    provider = open_session(paths["onnx"], args.provider).provider
-    for name, row in loads(paths, provider, args.threads, args.loads).items():
-        rows[name]["load"] = row
+    return paths, rows
+
+
+def judged(path: Path, provider: str, pixels: Any, expected: Any, labels: Any) -> dict[str, Any]:
+    """Logits and accuracy of a form beside those of `onnx`, or None; or why it cannot run."""
+    try:
+        logits = predict_all(open_session(path, provider).predict, pixels, SPLIT)
+    except RecycleError as error:
+        return {"refused": str(error)}
+    expected = logits if expected is None else expected
+    return {
+        "images": len(pixels),
+        "max_difference": float(np.abs(logits - expected).max()),
+        "equal_to_the_bit": bool(np.array_equal(logits, expected)),
+        "top1": accuracy(logits, labels).top1,
+        "top1_agreement": float((logits.argmax(1) == expected.argmax(1)).mean()),
+        "logits": logits,
+    }
+
+
+def torch_logits(rebuilt: Rebuilt, pixels: Any) -> Any:
+    with torch.inference_mode():
+        parts = torch.from_numpy(pixels).split(SPLIT)
+        return np.concatenate([rebuilt.network(part).numpy() for part in parts])
+
+
+def timed(pair: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    samples = measure(pair, seconds=args.seconds, min_rounds=args.rounds, seed=0)
+    found = asdict(ratio_of_medians(samples["form"], samples["base"], 0))
+    return {"ms": samples["form"].median, "base_ms": samples["base"].median} | found
+
+
+def on_cpu(paths: dict[str, Path], pixels: Any, args: argparse.Namespace) -> Rows:
+    rows: Rows = {name: {} for name in paths}
     for batch in args.batch_sizes:
         some = np.ascontiguousarray(pixels[:batch])
-        for name, path in paths.items():
-            pair = {"form": path, "dense": paths["onnx"]}
-            sessions = {key: open_session(each, args.provider, args.threads) for key, each in pair.items()}
-            timed = {key: partial(session.predict, some) for key, session in sessions.items()}
-            samples = measure(timed, seconds=args.seconds, min_rounds=64, seed=0)
-            ratio = ratio_of_medians(samples["form"], samples["dense"], 0)
-            rows[name][f"batch_{batch}"] = {
-                "ms": samples["form"].median,
-                "dense_ms": samples["dense"].median,
-                "ratio": ratio.ratio,
-                "low": ratio.low,
-                "high": ratio.high,
-                "rounds": samples["form"].n,
-            }
+        for threads in args.threads:
+            for name, path in paths.items():
+                pair = {"form": path, "base": paths[DENSE]}
+                opened = {key: open_session(each, "cpu", threads) for key, each in pair.items()}
+                calls = {key: partial(session.predict, some) for key, session in opened.items()}
+                rows[name][f"batch {batch}, threads {threads}"] = timed(calls, args)
+    return rows
+
+
+def on_cuda(paths: dict[str, Path], pixels: Any, args: argparse.Namespace) -> Rows:
+    rows: Rows = {}
+    for arm in CUDA_ARMS:
+        if arm.form not in paths:
+            continue
+        rows[arm.name] = {"options": arm.options, "beside": [arm.base, dict(arm.base_options)]}
+        try:
+            rows[arm.name] |= on_cuda_as(arm, paths, pixels, args)
+        except ORT_ERRORS as error:  # an option that this runtime has not: the other arms still count
+            rows[arm.name]["failed"] = brief(error)
+    return rows
+
+
+def on_cuda_as(arm: Arm, paths: dict[str, Path], pixels: Any, args: argparse.Namespace) -> dict[str, Any]:
+    row, form, base = {}, paths[arm.form], paths[arm.base]
+    for batch in args.batch_sizes:
+        some = np.ascontiguousarray(pixels[:batch])
+        pair = {"form": bound(form, some, arm.options), "base": bound(base, some, dict(arm.base_options))}
+        row[f"batch {batch}, bound"] = timed(pair, args)
+        if arm.name in FORMS:
+            opened = {key: open_session(each, "cuda") for key, each in (("form", form), ("base", base))}
+            calls = {key: partial(session.predict, some) for key, session in opened.items()}
+            row[f"batch {batch}, copied"] = timed(calls, args)
+    return row
+
+
+def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    rebuilt = rebuild(ticket)
+    subnetwork = rebuilt.subnetwork
+    paths, rows = written(made_of(rebuilt, ticket, images), args.forms, folder)
+    count = args.images or len(images.test_labels)
+    labels = images.test_labels[:count]
+    pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
+    expected = None
+    for name, path in list(paths.items()):
+        rows[name] |= (found := judged(path, args.provider, pixels, expected, labels))
+        logits = rows[name].pop("logits", None)
+        if "refused" in found:
+            del paths[name]
+        expected = logits if expected is None else expected
+    reference = torch_logits(rebuilt, pixels)
+    rows[DENSE]["max_difference_to_torch"] = float(np.abs(expected - reference).max())
+    rows[DENSE]["torch_top1"] = accuracy(reference, labels).top1
+    ort_name = PROVIDERS[args.provider].ort_name
+    for name, row in fresh_sessions(paths, DENSE, ort_name, args.threads[0], args.loads).items():
+        rows[name]["load"] = row
+    for name, row in (on_cuda if args.provider == "cuda" else on_cpu)(paths, pixels, args).items():
+        rows.setdefault(name, {})["latency"] = row
     for name, row in rows.items():
-        print(json.dumps({"form": name, **row}))
-    return {"ticket": ticket.name, "provider": provider, "threads": args.threads, "forms": rows}
+        print(json.dumps({"form": name, **row}), flush=True)
+    kept = f"{subnetwork.kept}/{subnetwork.size}"
+    return {"ticket": ticket.name, "arch": subnetwork.arch, "kept": kept, "provider": ort_name, "forms": rows}
 
 
 def main() -> None:
@@ -149,13 +204,17 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--provider", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1], help="on the CPU; 0: every core [1]")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="beside onnx [all]")
     parser.add_argument("--images", type=int, help="the first of the test split, for a trial")
-    parser.add_argument("--loads", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--loads", type=int, default=12, help="fresh processes for each form [12]")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of timing, for each pair [3]")
+    parser.add_argument("--rounds", type=int, default=32, help="of timing at least, for each pair [32]")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    args.forms = list(wanted_forms(tuple(args.forms)))
+    args.threads = [threads or usable_cores() for threads in args.threads]
     images = load(args.data, data_root=args.data_root)
     rows = []
     for ticket in args.tickets:

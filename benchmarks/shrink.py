@@ -73,7 +73,8 @@ def row_of(ticket: Path, args: argparse.Namespace) -> dict[str, Any]:
     subnetwork = rebuilt.subnetwork
     spec = InputSpec(subnetwork.channels, subnetwork.image_size, subnetwork.mean, subnetwork.std, False)
     model = to_onnx(fold_without_images(rebuilt).network, spec)
-    found = shrink(model)
+    merge = subnetwork.kind != "binary"  # as `export` does
+    found = shrink(model, merge)
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{name}.onnx" for name in ("whole", "shrunk", "same_shapes")}
         write_model(model, {}, paths["whole"])
@@ -82,7 +83,7 @@ def row_of(ticket: Path, args: argparse.Namespace) -> dict[str, Any]:
         if args.any_count:
             paths["any_count"] = Path(folder) / "any-count.onnx"
             plan.BLOCK, block = 1, plan.BLOCK
-            write_model(shrink(model).model, {}, paths["any_count"])
+            write_model(shrink(model, merge).model, {}, paths["any_count"])
             plan.BLOCK = block
         opened = {name: open_session(path, "cpu", args.threads) for name, path in paths.items()}
         images = load(args.data, data_root=args.data_root)

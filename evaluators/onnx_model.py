@@ -10,6 +10,8 @@ from recycle_pipeline.evaluators.arrays import Array
 from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief
 from recycle_pipeline.models.errors import RecycleError, UsageFault
 
+UNPACKS = "unpack "  # how the names of operators begin that give an unpacked weight
+
 DTYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
@@ -61,6 +63,18 @@ class OnnxModel:
                 f"{brief(error)}. If memory ran out, use a smaller batch."
             ) from error
         return np.asarray(logits)
+
+    @property
+    def unpacks_in_every_call(self) -> bool:
+        """Whether ONNX Runtime left operators in the graph that unpack weights: right, but slow.
+
+        It does where constant folding is off, or limited to less than the weights take. False where this
+        version cannot tell (before 1.24).
+        """
+        if not hasattr(self.session, "get_provider_graph_assignment_info"):
+            return False
+        parts = self.session.get_provider_graph_assignment_info()
+        return any(node.name.startswith(UNPACKS) for part in parts for node in part.get_nodes())
 
     def _require_input(self, images: Array) -> None:
         fits = images.ndim == len(self.input_shape) and all(

@@ -72,7 +72,14 @@ def why_not(name: str) -> str | None:
     return None
 
 
-def new_session(source: str | bytes, name: str, threads: int, *, strict: bool = True) -> Any:
+def new_session(
+    source: str | bytes,
+    name: str,
+    threads: int,
+    *,
+    strict: bool = True,
+    entries: Mapping[str, str] | None = None,
+) -> Any:
     """Create ORT's session of a model under one provider, without a line on stdout or stderr.
 
     Args:
@@ -81,6 +88,7 @@ def new_session(source: str | bytes, name: str, threads: int, *, strict: bool = 
         threads: threads within one operator.
         strict: refuse graphs of which any node would run on the CPU instead of the provider. ORT puts
             shape arithmetic there on purpose, so a refusal may be no fault; see `session.open_session`.
+        entries: more of the session's configuration.
 
     Raises:
         ORT_ERRORS: as ORT raises them.
@@ -90,7 +98,7 @@ def new_session(source: str | bytes, name: str, threads: int, *, strict: bool = 
     options.log_severity_level = FATAL  # every error comes back as an exception, whose text we pass on
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    for key, value in _config(name, strict).items():
+    for key, value in (_config(name, strict) | dict(entries or {})).items():
         options.add_session_config_entry(key, value)
     with _quiet():
         _preload(name)
@@ -113,11 +121,8 @@ def _config(name: str, strict: bool) -> dict[str, str]:
     # Idle threads of one session spin and take the cores from the next: two sessions of 2 threads, timed
     # in turns on 2 cores (EPYC, ORT 1.31.1, n = 350), took 1.69 ms each with an IQR of 50-218 %, and with
     # this entry 0.91 ms and 6 %; one session alone took 0.87 ms without it.
-    always = {"session.force_spinning_stop": "1"}
-    if name == "cpu":
-        return always
-    placement = "session.disable_cpu_ep_fallback" if strict else "session.record_ep_graph_assignment_info"
-    return always | {placement: "1"}
+    always = {"session.force_spinning_stop": "1", "session.record_ep_graph_assignment_info": "1"}
+    return always | ({"session.disable_cpu_ep_fallback": "1"} if strict and name != "cpu" else {})
 
 
 def _preload(name: str) -> None:

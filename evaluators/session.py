@@ -1,5 +1,6 @@
 """Open an ONNX file under the provider that was asked for, and under no other."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ SHAPE_OPS = frozenset(
 REEXPORT = "Export the model without these operators, or ask for the provider 'cpu'."
 
 
-def open_session(path: str | Path, provider: str, threads: int | None = None) -> OnnxModel:
+def open_session(
+    path: str | Path,
+    provider: str,
+    threads: int | None = None,
+    entries: Mapping[str, str] | None = None,
+) -> OnnxModel:
     """Open a model under a provider, or raise; never under another provider than the one asked for.
 
     For CUDA, ORT is first told to refuse any node on the CPU (`session.disable_cpu_ep_fallback`). That also
@@ -33,6 +39,7 @@ def open_session(path: str | Path, provider: str, threads: int | None = None) ->
         path: the ONNX file.
         provider: "cpu" or "cuda".
         threads: threads within one operator; None takes the cores that this process may use.
+        entries: more of ONNX Runtime's configuration of a session, by key.
 
     Raises:
         UsageFault: no such file or provider, fewer than one thread, or not one tensor in and one out.
@@ -44,7 +51,7 @@ def open_session(path: str | Path, provider: str, threads: int | None = None) ->
     if reason := why_not(provider):
         raise _unavailable(provider, f"it cannot run here: {reason}")
     try:
-        session = _create(file, provider, threads)
+        session = _create(file, provider, threads, entries)
     except ORT_ERRORS as error:
         raise _unreadable(file, error) from error
     if session.get_providers()[0] != PROVIDERS[provider].ort_name:
@@ -72,13 +79,14 @@ def best_provider(device: str) -> tuple[str, str | None]:
     return ("cuda", None) if reason is None else ("cpu", f"CUDA cannot run here: {reason}")
 
 
-def _create(file: Path, provider: str, threads: int) -> Any:
+def _create(file: Path, provider: str, threads: int, entries: Mapping[str, str] | None) -> Any:
     try:
-        return new_session(str(file), provider, threads)
+        return new_session(str(file), provider, threads, entries=entries)
     except ORT_ERRORS as refusal:
         if provider == "cpu":
             raise
-        session = new_session(str(file), provider, threads, strict=False)  # raises again if the file is bad
+        # Raises again if the file is bad.
+        session = new_session(str(file), provider, threads, strict=False, entries=entries)
         if (strays := _on_cpu(session)) is None or not strays <= SHAPE_OPS:
             found = ", ".join(sorted(strays - SHAPE_OPS)) if strays else brief(refusal)
             raise _unavailable(

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from recycle_pipeline.exporters.onnx.runtime import require_runs_on, versions_for
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.options import ArchOptions
@@ -81,6 +82,7 @@ class RunConfig:
     export: tuple[str, ...] = ("onnx",)
     embed_preprocessing: bool = False
     shrink: bool = True
+    ort_target: str | None = None
     provider: str = "auto"
     max_difference: float = 1e-4
     min_agreement: float | None = None
@@ -114,6 +116,9 @@ class RunConfig:
         for form in self.export:
             check_choice("export", form, (*FORMS, ALL))
         object.__setattr__(self, "export", wanted_forms(self.export))
+        versions_for(self.ort_target)
+        for form in self.export if len(self.export) < len(FORMS) else ():
+            require_runs_on(form, self.ort_target)
         if not DEVICE.fullmatch(self.device):
             raise UsageFault(f"{option('device')} {self.device!r}: expected auto, cpu, cuda or cuda:N")
         check_at_least("epochs", self.epochs, 1)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from recycle_pipeline.exporters.onnx.dense import (
     to_onnx,
     write_model,
 )
-from recycle_pipeline.exporters.onnx.forms import Dense, write_form
+from recycle_pipeline.exporters.onnx.forms import Dense, drawn_in, write_form
 from recycle_pipeline.exporters.onnx.int8 import Batch
+from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions, versions_for
+from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
@@ -84,6 +86,7 @@ def dense(
     *,
     embed_preprocessing: bool = False,
     shrink_on: NDArray[np.uint8] | None = None,
+    ort_target: str | None = None,
 ) -> tuple[Dense, Shrinking | None]:
     """What every form of a folded network's model is made of.
 
@@ -95,24 +98,29 @@ def dense(
         embed_preprocessing: whether the model takes uint8 pixels.
         shrink_on: images (N, C, S, S), real ones where there are, to compare the shrunk model with the
             whole one on; None keeps the whole one.
+        ort_target: the oldest onnxruntime that must run the forms, "X.Y"; None for any.
 
     Returns:
-        The models; and what shrinking did, None where it was not asked for.
+        The model and what its forms need; and what shrinking did, None where it was not asked for.
 
     Raises:
         RecycleError: it cannot be exported.
     """
     metadata = _metadata(subnetwork, ticket, embed_preprocessing)
-    whole = model = _whole(folded, subnetwork, embed_preprocessing)
+    whole = model = _whole(folded, subnetwork, embed_preprocessing, versions_for(ort_target))
     stamp(whole, metadata)
-    shrinking = None
+    shrinking: Shrinking | None = None
+    left: Mapping[str, Left] = {}
     if shrink_on is not None:
         fed = _as_fed(shrink_on, subnetwork, embed_preprocessing)
-        model, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork))
+        # Ternary weights stay so, which keeps every form small: of 50 tickets two models had more parameters
+        # for it, by 0.1 %, and one fewer (benchmarks/records/2026-11-28-shrink-without-merging.json).
+        merge = subnetwork.kind != "binary"
+        model, left, shrinking = shrunk_if_equal(whole, fed, _agreement(subnetwork), merge=merge)
         if shrinking.changed and model is not whole:
             stamp(model, metadata | {SHRUNK_FROM: json.dumps(dataclasses.asdict(shrinking.before))})
     keys = {f"{each.name}.weight": stream_key(subnetwork.seed, each.name) for each in subnetwork.tensors}
-    return Dense(model, whole, keys, batches), shrinking
+    return Dense(model, drawn_in(whole, keys, left), batches, ort_target), shrinking
 
 
 def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool) -> None:
@@ -126,10 +134,10 @@ def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool)
     write_dense_twin(path, path)
 
 
-def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool) -> Model:
+def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool, versions: Versions = USUAL) -> Model:
     mean, std = subnetwork.mean, subnetwork.std
     spec = InputSpec(subnetwork.channels, subnetwork.image_size, mean, std, embedded)
-    return to_onnx(folded.network, spec)
+    return to_onnx(folded.network, spec, versions)
 
 
 def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:

@@ -15,11 +15,8 @@ class Form:
         file: its name in the run folder's `onnx/`.
         about: what it is, for people.
         exact: it promises the very logits of `onnx`.
-        whole: it is made of the model before shrinking. Sums are in another order then, and of a model that
-            was shrunk it promises what `onnx` does.
         accuracy_drop: top-1 that it may lose against `onnx`, a fraction of the images; None where logits
             are judged.
-        runtime: the oldest onnxruntime that runs it.
         needs: anything else, or "".
     """
 
@@ -27,9 +24,7 @@ class Form:
     file: str
     about: str
     exact: bool = False
-    whole: bool = False
     accuracy_drop: float | None = None
-    runtime: str = "1.18"
     needs: str = ""
 
 
@@ -38,7 +33,7 @@ FORMS = {
     for form in (
         Form(DENSE, "model.onnx", "float32, every weight as it is"),
         Form("onnx-compact", "model-compact.onnx", "packed weights, unpacked at load", exact=True),
-        Form("onnx-seed", "model-seed.onnx", "packed masks, signs drawn at load", exact=True, whole=True),
+        Form("onnx-seed", "model-seed.onnx", "packed masks, signs drawn at load", exact=True),
         Form("onnx-int8", "model-int8.onnx", "8-bit weights and activations", accuracy_drop=0.005),
         Form("onnx-compact-int8", "model-compact-int8.onnx", "both", accuracy_drop=0.005),
         Form(
@@ -53,7 +48,6 @@ FORMS = {
             "onnx-int2",
             "model-int2.onnx",
             "2-bit weights, dequantized in every call",
-            runtime="1.26",
             needs="session.disable_quant_qdq = 1 for the logits of onnx to the bit",
         ),
     )

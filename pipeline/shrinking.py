@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.onnx.dense import Model, write_model
-from recycle_pipeline.exporters.onnx.shrink import Shrunk, Size, shrink
+from recycle_pipeline.exporters.onnx.shrink import Left, Shrunk, Size, shrink
 
 # Other kernels sum in another order: up to 3e-6 on logits of order 10.
 TOLERANCE, USUAL_LOGIT = 1e-5, 10.0
@@ -43,22 +43,23 @@ class Shrinking:
 
 
 def shrunk_if_equal(
-    model: Model, batches: Sequence[NDArray[Any]], agreement: float
-) -> tuple[Model, Shrinking]:
-    """The shrunk model where it is the equal of `model`, else `model`.
+    model: Model, batches: Sequence[NDArray[Any]], agreement: float, *, merge: bool
+) -> tuple[Model, Mapping[str, Left], Shrinking]:
+    """The shrunk model where it is the equal of `model`, else `model`; and what is left of which weights.
 
     Args:
         model: as exported, weights inside.
         batches: of real images, as the model takes them.
         agreement: fraction of the images whose logits must be the same within `TOLERANCE` (in proportion,
             where logits are larger than usual), the top-1 class included. Below 1 for networks of signs.
+        merge: see `shrink`; without it, ternary weights stay ternary.
 
     Raises:
         RecycleError: ONNX Runtime cannot run one of them.
     """
-    found = shrink(model)
+    found = shrink(model, merge)
     if not found.changed:
-        return model, Shrinking(found.before, found.after)
+        return model, {}, Shrinking(found.before, found.after)
     whole, smaller = _logits(found, model, batches)
     differences = np.abs(whole - smaller).max(1)  # (N,)
     same = differences <= TOLERANCE * max(1.0, float(np.abs(whole).max()) / USUAL_LOGIT)
@@ -66,8 +67,8 @@ def shrunk_if_equal(
     largest = float(differences.max())
     if not same.mean() >= agreement:
         note = f"it would change logits by {largest:.3g}"
-        return model, Shrinking(found.before, found.before, largest, len(same), note)
-    return found.model, Shrinking(found.before, found.after, largest, len(same))
+        return model, {}, Shrinking(found.before, found.before, largest, len(same), note)
+    return found.model, found.left, Shrinking(found.before, found.after, largest, len(same))
 
 
 def _logits(found: Shrunk, model: Model, batches: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

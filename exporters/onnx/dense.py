@@ -8,18 +8,18 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor, nn
 
 from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.exporters.onnx.fault import layer_at_fault
+from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
-# Opset 20 is the exporter's default. IR 10 was introduced with opset 21; every onnxruntime since
-# 1.18 accepts it, while onnx itself would write a newer one than released runtimes read.
-OPSET = 20
-IR_VERSION = 10
+LARGEST_FILE = 1_900_000_000  # bytes of weights
 INPUT = "images"
 OUTPUT = "logits"
 
@@ -79,10 +79,11 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
     """Stamps a model in place, checks it and writes it as one file, atomically.
 
     Raises:
-        RecycleError: it fails ONNX's checker.
+        RecycleError: it is too large for one file, or fails ONNX's checker.
         OSError: the file cannot be written.
     """
     stamp(model, metadata)
+    require_one_file(model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -91,27 +92,53 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
         onnx.save(model, str(temporary))
 
 
-def to_onnx(network: nn.Module, spec: InputSpec) -> onnx.ModelProto:
+def require_one_file(model: onnx.ModelProto) -> None:
+    """Refuses a model whose weights one file cannot hold: protobuf ends at 2 GB.
+
+    Raises:
+        RecycleError: it is one.
+    """
+    size = sum(len(item.raw_data) for item in model.graph.initializer)
+    if size > LARGEST_FILE:
+        raise RecycleError(
+            f"the model's weights take {size / 1e9:.2f} GB, and one ONNX file holds {LARGEST_FILE / 1e9:g}: "
+            "expected a smaller network, such as one of less --width"
+        )
+
+
+def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:
     """The network as a model with input `images` of dynamic batch and output `logits`."""
     whole = WithPreprocessing(network, spec).eval() if spec.embed_preprocessing else network
+
+    def export(module: nn.Module, given: tuple[Tensor, ...]) -> Any:
+        return _exported(module, given, versions.opset)
+
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                whole,
-                (spec.example(),),
-                dynamo=True,
-                external_data=False,
-                opset_version=OPSET,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
-                verbose=False,
-            )
+        program = export(whole, (spec.example(),))
     except Exception as error:  # the exporter has no single error class
-        raise RecycleError(f"torch cannot export this network to ONNX: {_first_line(error)}") from error
+        where = layer_at_fault(whole, spec.example(), export)
+        what = f"this network to ONNX{where}"
+        raise RecycleError(f"torch cannot export {what}: {_first_line(error)}") from error
     if program is None:
         raise RecycleError("torch.onnx.export gave no model; expected an ONNXProgram from torch >= 2.11")
-    return program.model_proto
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = versions.ir_version
+    return model
+
+
+def _exported(module: nn.Module, given: tuple[Tensor, ...], opset: int) -> Any:
+    with _quiet():
+        return torch.onnx.export(
+            module,
+            given,
+            dynamo=True,
+            external_data=False,
+            opset_version=opset,
+            dynamic_shapes=tuple({0: torch.export.Dim("batch")} for _ in given),
+            input_names=[INPUT] if len(given) == 1 else None,
+            output_names=[OUTPUT] if len(given) == 1 else None,
+            verbose=False,
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -122,14 +149,19 @@ def _first_line(error: Exception) -> str:
 
 
 def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Sets IR version, producer and metadata; drops the exporter's per-node notes with local paths."""
-    model.ir_version = IR_VERSION
+    """Sets producer and metadata; drops the exporter's per-node notes with local paths."""
     model.producer_name = "recycle-pipeline"
     model.ClearField("producer_version")  # torch's
     model.ClearField("doc_string")
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, {"opset": str(OPSET), "ir_version": str(IR_VERSION), **metadata})
+    onnx.helper.set_model_props(model, versions_of(model) | dict(metadata))
     _drop_notes(model.graph)
+
+
+def versions_of(model: onnx.ModelProto) -> dict[str, str]:
+    """Opset and IR version, as the metadata have them."""
+    opset = next(each.version for each in model.opset_import if not each.domain)
+    return {"opset": str(opset), "ir_version": str(model.ir_version)}
 
 
 def _drop_notes(graph: onnx.GraphProto) -> None:

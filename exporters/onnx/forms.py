@@ -1,5 +1,6 @@
 """Every form of a network's ONNX model, from its dense-equivalent one."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,13 @@ import onnx
 
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.compact.convert import compact
+from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
+from recycle_pipeline.exporters.onnx.dense import require_one_file, versions_of
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
+from recycle_pipeline.exporters.onnx.runtime import oldest_for, require_runs_on, versions_for
+from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.sparse import sparse
 from recycle_pipeline.models.errors import RecycleError
 
@@ -22,19 +27,36 @@ class Dense:
 
     Attributes:
         model: dense-equivalent, float32, with its metadata.
-        whole: the same with every weight in the shape and the order in which it was drawn.
-        keys: of the streams that its signs were drawn from, by the weight's name.
+        drawn: where the signs of its weights were drawn, by their names.
         batches: images of the training split as the model takes them.
+        target: the oldest onnxruntime that must run its forms, "X.Y"; None for any.
     """
 
     model: onnx.ModelProto
-    whole: onnx.ModelProto
-    keys: Mapping[str, int]
+    drawn: Mapping[str, Drawn]
     batches: Callable[[], Iterable[Batch]]
+    target: str | None = None
 
     @cached_property
     def int8(self) -> onnx.ModelProto:
         return quantized(self.model, self.batches())
+
+
+def drawn_in(whole: onnx.ModelProto, keys: Mapping[str, int], left: Mapping[str, Left]) -> dict[str, Drawn]:
+    """Where the signs of a model's weights were drawn.
+
+    Args:
+        whole: the model with every weight in the shape and the order in which it was drawn.
+        keys: of the streams, by the weight's name in it.
+        left: weights of the shrunk model by name, and what they are of those.
+    """
+    shapes = {item.name: tuple(item.dims) for item in whole.graph.initializer}
+    found = {name: Drawn(key, shapes[name]) for name, key in keys.items() if name in shapes}
+    return found | {
+        name: dataclasses.replace(found[part.name], rows=part.rows, columns=part.columns)
+        for name, part in left.items()
+        if part.name in found
+    }
 
 
 def write_form(name: str, dense: Dense, path: Path) -> None:
@@ -46,11 +68,15 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
         path: where.
 
     Raises:
-        RecycleError: this network has no such form, or it does not pass ONNX's checker.
+        RecycleError: this network has no such form, it does not run on the target, or it does not pass ONNX's
+            checker.
         OSError: the file cannot be written.
     """
+    require_runs_on(name, dense.target)
     model = BUILDERS[name](dense)
-    _say(model, {"form": name, "opset": str(_opset(model)), "ir_version": str(model.ir_version)})
+    oldest = oldest_for(name, versions_for(dense.target))
+    _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
+    require_one_file(model)
     try:
         # The full check infers types, and knows no operator that takes sparse weights.
         onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)
@@ -70,7 +96,7 @@ def _compact(dense: Dense) -> onnx.ModelProto:
 
 
 def _seed(dense: Dense) -> onnx.ModelProto:
-    compact(found := _copy(dense.whole), dense.keys)
+    compact(found := _copy(dense.model), dense.drawn)
     return found
 
 
@@ -113,10 +139,6 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     found = onnx.ModelProto()
     found.CopyFrom(model)
     return found
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next(int(each.version) for each in model.opset_import if not each.domain)
 
 
 def _say(model: onnx.ModelProto, said: Mapping[str, str]) -> None:

@@ -252,6 +252,12 @@ EXPORT = section(
         help="The model takes uint8 pixels and normalises inside the graph.",
     ),
     click.option(
+        "--ort-target",
+        metavar="X.Y",
+        help="Oldest onnxruntime that must run the forms, 1.15 or later: below 1.18 they have an older opset "
+        "and IR version; those that need a newer one are refused, or left out of all. [what each needs]",
+    ),
+    click.option(
         "--shrink/--no-shrink",
         **FLAG,
         help="Remove filters and channels that the mask has made dead, exactly; --no-shrink keeps shapes. "

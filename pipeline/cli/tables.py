@@ -146,8 +146,13 @@ def _form(found: dict[str, Any]) -> str:
         return ", REJECTED"
     exact = "the same logits" if not found["max_difference"] else f"{found['top1']:.2%}"
     ratio = found["latency_ratio"]
-    text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {found['speed']} "
-    return text + f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f})"
+    speed = "size only, slower" if found["speed"] == "slower" else found["speed"]
+    text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {speed} "
+    text += f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f})"
+    needs = [f"onnxruntime {found['runtime']}"] if found.get("runtime") else []
+    needs += [found["needs"]] if found.get("needs") else []
+    text += f"\nneeds {'; '.join(needs)}" if needs else ""
+    return text + (f"\nnote: {found['note']}" if "note" in found else "")
 
 
 def _published(preset: dict[str, Any]) -> str:

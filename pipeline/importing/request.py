@@ -13,7 +13,7 @@ from recycle_pipeline.pipeline.importing.method import Method, Search
 # Of `RunConfig`, what holds for a ticket that no search of this tool found.
 KEYS = (
     *("arch", "width", "activations", "batch_norm", "seed", "data", "data_root", "download", "image_size"),
-    *("export", "embed_preprocessing", "shrink", "provider", "output_dir"),
+    *("export", "embed_preprocessing", "shrink", "ort_target", "provider", "output_dir"),
     *("max_difference", "min_agreement", "max_accuracy_drop"),
 )
 HEADING = "# Packed from a file; see manifest.json for which and how.\n"

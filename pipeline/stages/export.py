@@ -54,6 +54,7 @@ def _work(context: Context) -> dict[str, Any]:
         partial(_calibration, context, rebuilt.subnetwork),
         embed_preprocessing=config.embed_preprocessing,
         shrink_on=np.asarray(_some_images(context)) if config.shrink else None,
+        ort_target=config.ort_target,
     )
     if shrinking and shrinking.note:
         context.reporter.stage("export", f"note: not shrunk: {shrinking.note}")
@@ -117,9 +118,9 @@ def _some_images(context: Context) -> Any:
 
 EXPORT = Stage(
     "export",
-    schema=2,
-    config_keys=("export", "embed_preprocessing", "shrink"),
-    unsaid={"shrink": True},
+    schema=3,
+    config_keys=("export", "embed_preprocessing", "shrink", "ort_target"),
+    unsaid={"shrink": True, "ort_target": None},
     inputs=_inputs,
     outputs=_outputs,
     work=_work,

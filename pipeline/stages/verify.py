@@ -107,10 +107,11 @@ def _work(context: Context) -> dict[str, Any]:
     forms, verdicts = verify_forms(
         folder,
         _forms(context),
-        Against(reference, model, shrunk, timed, fed, images.test_labels, limits, LATENCY_SECONDS),
+        Against(reference, model, timed, fed, images.test_labels, limits, LATENCY_SECONDS),
         partial(_opened, provider),
         BATCH_SIZE,
         lambda name: context.reporter.stage("verify", f"{folder.relative(folder.model(name))} against onnx"),
+        lambda text: context.reporter.stage("verify", f"note: {text}"),
     )
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
     content |= {"forms": forms}

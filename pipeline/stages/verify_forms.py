@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
 
+# Matrices that are computed are not multiplied by the routine for constant ones: sums in another order.
+UNFOLDED = (
+    "this onnxruntime does not fold its unpacking away, as its constant folding is off or limited: it "
+    "unpacks weights in every call, which is right to rounding, but slow"
+)
 SAME_SPEED = 0.02  # difference of latencies that is not worth a word
 Open = Callable[[Path, int | None], "OnnxModel"]
 
@@ -30,7 +35,6 @@ class Against:
     Attributes:
         torch_logits: (N, K), of the rebuilt network.
         dense: `onnx`, as opened for logits.
-        shrunk: whether it was.
         timed: the same, as opened for timing.
         images: as the models take them.
         labels: (N,) classes.
@@ -40,7 +44,6 @@ class Against:
 
     torch_logits: "NDArray[np.float32]"
     dense: "OnnxModel"
-    shrunk: bool
     timed: "OnnxModel"
     images: "Split"
     labels: "NDArray[np.int64]"
@@ -55,6 +58,7 @@ def verify_forms(
     open_: Open,
     batch_size: int,
     begins: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> tuple[dict[str, Any], list["Verdict"]]:
     """Judges forms, and moves those that break their promise to `rejected/`, with the reason beside them.
 
@@ -65,6 +69,7 @@ def verify_forms(
         open_: a model for logits, or with that many threads for timing.
         batch_size: images per call.
         begins: told the name of each form before its turn.
+        warn: told what a user should know of a form.
 
     Returns:
         What was found of each form, plain types; and the verdicts of all, each with its form's name.
@@ -78,9 +83,14 @@ def verify_forms(
     found, verdicts = {}, list["Verdict"]()
     for name in others:
         begins(name)
-        report = _report(FORMS[name], folder.model(name), against, dense_logits, open_, batch_size)
+        model = open_(folder.model(name), None)
+        exact = FORMS[name].exact and not model.unpacks_in_every_call
+        report = _report(FORMS[name], model, against, dense_logits, open_, batch_size, exact=exact)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
-        found[name] = _entry(FORMS[name], folder, report, exact=_exact(FORMS[name], against))
+        found[name] = _entry(FORMS[name], folder, report, exact=exact)
+        if model.unpacks_in_every_call:
+            found[name]["note"] = UNFOLDED
+            warn(f"{name}: {UNFOLDED}")
         verdicts += judged
         if not report.passed:
             found[name]["rejected"] = _reject(folder, name, judged)
@@ -89,16 +99,18 @@ def verify_forms(
 
 def _report(
     form: Form,
-    path: Path,
+    model: "OnnxModel",
     against: Against,
     dense_logits: "NDArray[np.float32]",
     open_: Open,
     batch_size: int,
+    *,
+    exact: bool,
 ) -> "VerifyReport":
     from recycle_pipeline.evaluators.gates import Limits
     from recycle_pipeline.evaluators.verify import LatencySettings, verify
 
-    if _exact(form, against):
+    if exact:
         limits, reference = Limits(max_difference=0.0), dense_logits
     elif form.accuracy_drop is not None:
         limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
@@ -108,21 +120,16 @@ def _report(
         limits = Limits(max_difference=onnx.max_difference, min_agreement=onnx.min_agreement)
         reference = against.torch_logits
     return verify(
-        open_(path, None),
+        model,
         reference,
         against.images,
         against.labels,
         batch_size=batch_size,
-        timed=open_(path, against.timed.threads),
+        timed=open_(model.path, against.timed.threads),
         baseline=against.timed,
         latency=LatencySettings(seconds=against.seconds),
         limits=limits,
     )
-
-
-def _exact(form: Form, against: Against) -> bool:
-    """Whether it promises the very logits of `onnx` as that is here."""
-    return form.exact and not (form.whole and against.shrunk)
 
 
 def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool) -> dict[str, Any]:
@@ -142,7 +149,7 @@ def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool
         "dense_ms": latency.baseline.median,
         "latency_ratio": dataclasses.asdict(latency.ratio),
         "speed": _speed(latency.ratio.low, latency.ratio.high),
-        "runtime": form.runtime,
+        "runtime": report.metadata.get("onnxruntime", ""),
         "needs": form.needs,
         "verdicts": [dataclasses.asdict(verdict) for verdict in report.verdicts],
     }

@@ -60,6 +60,7 @@ FIELDS = {
     "export": st.just(("onnx",)),
     "embed_preprocessing": st.booleans(),
     "shrink": st.booleans(),
+    "ort_target": st.none() | st.sampled_from(("1.26", "1.31")),
     "provider": st.sampled_from(settings.PROVIDERS),
     "max_difference": AMOUNT,
     "min_agreement": st.none() | st.floats(0, 1),

@@ -85,8 +85,8 @@ def test_the_twin_of_a_shrunk_model_has_the_shapes_of_the_whole(whole, finished,
 def test_a_shrunk_model_that_says_something_else_is_not_written(command, run_copy, whole, monkeypatch):
     """As if a rule were wrong: its last weight is."""
 
-    def wrong(model):
-        found = shrink(model)
+    def wrong(model, merge):
+        found = shrink(model, merge)
         broken = onnx.ModelProto()
         broken.CopyFrom(found.model)
         last = max(broken.graph.initializer, key=lambda i: len(i.raw_data))

@@ -1,25 +1,25 @@
-"""A dense-equivalent model to a compact one: each weight packed in the smallest way, or left as it is."""
+"""A dense-equivalent model to a compact one: weights packed in the smallest ways, or left as they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from recycle_pipeline.exporters.onnx.compact import gaps, trits
-from recycle_pipeline.exporters.onnx.compact.decoder import Shared
-from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight, levels_of
-from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder, flips_among, seeded
+from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Member
+from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
+from recycle_pipeline.exporters.onnx.compact.levels import levels_of
+from recycle_pipeline.exporters.onnx.compact.operators import Shared
+from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of
+from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder
 
 # Operators, and which input is a weight; what is dequantized may be one of int8.
 WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "DequantizeLinear": 0}
 TYPES = (TensorProto.FLOAT, TensorProto.INT8)
-DECODER_BYTES = 1700  # that the operators of one weight take in a file
-DRAWING_BYTES = 1300  # that those take besides which draw signs
-NO_KEYS: Mapping[str, int] = {}
-MOST_PLACES = 2**31 - 1  # of one weight: places are int32 when unpacked
+NOWHERE: Mapping[str, Drawn] = {}
+# Weights that one decoder gives: what lies between stays in memory until all is unpacked.
+TOGETHER = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Packed:
     Attributes:
         name: of it.
         size, kept: of how many weights, and how many of them are not 0.
-        way: trits, gaps, seeded or values, with the bits of a code; or plain.
-        bytes: of its numbers in the file; the operators take about `DECODER_BYTES` more.
+        way: trits, gaps, seed or values, with the bits of a gap; or plain.
+        bytes: of its numbers in the file.
     """
 
     name: str
@@ -40,14 +40,7 @@ class Packed:
     bytes: int
 
 
-@dataclass(frozen=True)
-class _Way:
-    name: str
-    bytes: int
-    build: Callable[[SeededDecoder], None]
-
-
-def compact(model: onnx.ModelProto, keys: Mapping[str, int] = NO_KEYS) -> list[Packed]:
+def compact(model: onnx.ModelProto, drawn: Mapping[str, Drawn] = NOWHERE) -> list[Packed]:
     """Packs the weights of a model in place.
 
     The unpacked weights are equal to the bit, but that a -0 becomes +0. Weights that several operators read
@@ -56,32 +49,26 @@ def compact(model: onnx.ModelProto, keys: Mapping[str, int] = NO_KEYS) -> list[P
 
     Args:
         model: of opset 18 or later, its weights inside.
-        keys: of the streams that signs were drawn from, by the weight's name; with one, a weight of one
-            magnitude for each index may have its signs drawn at load.
+        drawn: where signs were drawn, by the weight's name; such a weight, if it has one magnitude for each
+            index, may have its signs drawn at load.
 
     Returns:
         Of every weight of these types in the order of the graph.
     """
     graph = model.graph
-    shared, found, unpacking = Shared(graph), list[Packed](), list[onnx.NodeProto]()
-    for item in _weights(graph):
-        weight = numpy_helper.to_array(item)
-        way = _best(weight, keys.get(item.name))
-        found.append(Packed(item.name, weight.size, int(np.count_nonzero(weight)), way.name, way.bytes))
-        if way.name == "plain":
-            continue
-        name, shape = item.name, weight.shape
-        graph.initializer.remove(item)
-        decoder = SeededDecoder(name, f"w{len(found)}", shape, shared)
-        way.build(decoder)
-        last = decoder.nodes[-1]
-        last.name = f"unpack {name}"
-        last.doc_string = f"{found[-1].kept} of {weight.size} weights kept, as {way.name}"
-        unpacking += decoder.nodes
-    rest = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(unpacking + rest)
+    members = [_member(item, drawn.get(item.name)) for item in _weights(graph)]
+    costs, plain = [costs_of(member) for member in members], [member.weight.nbytes for member in members]
+    ways = chosen(costs, plain)
+    found = [
+        Packed(member.name, member.weight.size, int(np.count_nonzero(member.weight)), *said)
+        for member, said in zip(members, map(_said, ways, costs, plain), strict=True)
+    ]
+    _replace(graph, _groups(members, ways))
     return found
+
+
+def _said(way: Packing | None, costs: Mapping[Packing, int], plain: int) -> tuple[str, int]:
+    return ("plain", plain) if way is None else (str(way), costs[way])
 
 
 def _weights(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
@@ -98,55 +85,54 @@ def _weights(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
     ]
 
 
-def _best(weight: Weight, key: int | None) -> _Way:
-    plain = _Way("plain", weight.nbytes, lambda decoder: None)
-    if not 0 < weight.size <= MOST_PLACES or not np.isfinite(weight).all():
-        return plain
-    places = np.flatnonzero(weight)
-    levels = levels_of(weight)
-    ways = [_values(weight, places)]
-    if levels is not None:
-        ways += [_gaps(levels, places), _trits(levels)]
-        if key is not None:
-            ways.append(_seeded(levels, places, key))
-    best = min(ways, key=lambda way: way.bytes)
-    return best if best.bytes + DECODER_BYTES < plain.bytes else plain
+def _member(item: onnx.TensorProto, drawn: Drawn | None) -> Member:
+    weight = numpy_helper.to_array(item)
+    levels = levels_of(weight) if weight.size and np.isfinite(weight).all() else None
+    return Member(item.name, weight, levels, drawn)
 
 
-def _trits(levels: Levels) -> _Way:
-    count = -(-levels.signs.size // trits.EACH) + levels.scale.nbytes
-    return _Way("trits", count, lambda decoder: decoder.from_trits(levels))
+def _groups(
+    members: Sequence[Member], ways: Sequence[Packing | None]
+) -> Iterator[tuple[Packing, list[Member]]]:
+    """Weights that are unpacked together."""
+    for way in sorted({way for way in ways if way is not None}):
+        group, places = list[Member](), 0
+        for member, its in zip(members, ways, strict=True):
+            if its != way:
+                continue
+            size = member.drawn.size if member.drawn and way.kind == "seed" else member.weight.size
+            if group and places + size > TOGETHER:
+                yield way, group
+                group, places = [], 0
+            group.append(member)
+            places += size
+        yield way, group
 
 
-def _gaps(levels: Levels, places: NDArray[np.intp]) -> _Way:
-    width, count = _narrowest(places, 1)
-    count += levels.scale.nbytes
-    entries = gaps.entries_of(places, width)
-    return _Way(f"gaps of {width} bits", count, lambda decoder: decoder.from_gaps(levels, entries, width))
+def _replace(graph: onnx.GraphProto, groups: Iterator[tuple[Packing, list[Member]]]) -> None:
+    """Puts decoders in the place of weights, in front of all that reads them."""
+    shared, unpacking, gone = Shared(graph), list[onnx.NodeProto](), set[str]()
+    for number, (way, members) in enumerate(groups, 1):
+        unpacking += _unpacking(way, members, f"u{number}", shared)
+        gone |= {member.name for member in members}
+    stays = [item for item in graph.initializer if item.name not in gone]
+    del graph.initializer[:]
+    graph.initializer.extend(stays)
+    rest = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(unpacking + rest)
 
 
-def _seeded(levels: Levels, places: NDArray[np.intp], key: int) -> _Way:
-    width, count = _narrowest(places, 0)
-    found, entries = seeded(levels, key), gaps.entries_of(places, width)
-    flip_width, of_flips = _narrowest(flips_among(entries, found.flipped), 0)
-    count += of_flips + found.scale.nbytes + DRAWING_BYTES
-    return _Way(
-        f"seed, gaps of {width} bits",
-        count,
-        lambda decoder: decoder.from_seed(found, entries, width, flip_width),
-    )
-
-
-def _values(weight: Weight, places: NDArray[np.intp]) -> _Way:
-    width, count = _narrowest(places, 8 * weight.itemsize)
-    entries = gaps.entries_of(places, width)
-    return _Way(
-        f"values, gaps of {width} bits", count, lambda decoder: decoder.from_values(weight, entries, width)
-    )
-
-
-def _narrowest(places: NDArray[np.intp], beside: int) -> tuple[int, int]:
-    """The width of gaps for the fewest bytes, and those, with so many bits beside each."""
-    counts = {width: -(-gaps.count_of(places, width) * (width + beside) // 8) for width in gaps.WIDTHS}
-    best = min(counts, key=lambda width: counts[width])
-    return best, counts[best]
+def _unpacking(way: Packing, members: Sequence[Member], prefix: str, shared: Shared) -> list[onnx.NodeProto]:
+    if way.kind == "seed":
+        seeded = SeededDecoder(members, prefix, shared, str(way))
+        seeded.from_seed(way.width)
+        return seeded.ops.nodes
+    decoder = Decoder(members, prefix, shared, str(way))
+    if way.kind == "trits":
+        decoder.from_trits()
+    elif way.kind == "gaps":
+        decoder.from_gaps(way.width)
+    else:
+        decoder.from_values(way.width)
+    return decoder.ops.nodes

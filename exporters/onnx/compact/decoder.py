@@ -1,157 +1,197 @@
-"""Operators that unpack a weight at load: standard ones, on integers until the last two at most."""
+"""Operators that unpack weights at load: standard ones, on integers until the last two at most.
 
-from typing import Any
+A decoder unpacks several weights at once, laid end to end, and cuts them apart at the end: a runtime takes
+about as long for an operator as for a hundred thousand numbers. Numbers stay in bytes as long as they can:
+what an operator gives stays in memory until all is unpacked, and touching a megabyte takes about a
+millisecond. Older versions of onnxruntime (1.20) have no arithmetic on bytes, so it is done by bits, signs
+and choices.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from recycle_pipeline.exporters.onnx.compact import gaps, trits
+from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.gaps import Entries
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight
+from recycle_pipeline.exporters.onnx.compact.operators import Operators, Shared
 
-Array = NDArray[Any]
 
+@dataclass(frozen=True)
+class Member:
+    """A weight that a decoder gives.
 
-class Shared:
-    """Small constants that decoders of several weights read, by name."""
+    Attributes:
+        name: of it in the graph.
+        weight: what it is.
+        levels: the same as signs and magnitudes, where it is of that kind.
+        drawn: where its signs were drawn, if that is known.
+    """
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
-        self._graph = graph
-        self._taken = {item.name for item in graph.initializer}
-        self._made: dict[tuple[str, bytes, tuple[int, ...]], str] = {}
+    name: str
+    weight: Weight
+    levels: Levels | None
+    drawn: Drawn | None = None
 
-    def of(self, value: Array) -> str:
-        """The name of a constant that holds it."""
-        key = value.dtype.str, value.tobytes(), value.shape
-        if key not in self._made:
-            self._made[key] = self.new(f"unpack/constant{len(self._made)}", value)
-        return self._made[key]
+    @property
+    def signs(self) -> NDArray[np.int8]:
+        """(n,), of a weight with levels."""
+        assert self.levels is not None
+        return self.levels.signs.reshape(-1)
 
-    def new(self, name: str, value: Array) -> str:
-        """Adds an initializer; its name is changed where another has it."""
-        while name in self._taken:
-            name += "_"
-        self._taken.add(name)
-        self._graph.initializer.append(numpy_helper.from_array(value, name))
-        return name
+    @property
+    def bits_up(self) -> int:
+        """Of int8 with levels: how many bits signs are moved up to be the weight; else 0."""
+        if self.levels is None or self.weight.dtype != np.int8:
+            return 0
+        return max(0, int(self.levels.scale.max()).bit_length() - 1)
+
+    @property
+    def ternary(self) -> bool:
+        """Whether it is packed as signs: with levels, and of int8 those of one magnitude, a power of two."""
+        if self.levels is None or self.weight.dtype != np.int8:
+            return self.levels is not None
+        scale = self.levels.scale
+        return scale.size == 1 and int(scale.max()) in (0, 1 << self.bits_up)
 
 
 class Decoder:
-    """The operators of one weight.
+    """The operators that give some weights.
 
     Args:
-        name: of the weight, which the last operator gives.
-        prefix: of the names of what lies between; short, for a file has each several times.
-        shape: the weight's.
+        members: the weights, all of one type.
+        prefix: of the names of what lies between.
         shared: where constants go.
-
-    Attributes:
-        nodes: in order.
+        way: how they are packed, for people who look at the graph.
     """
 
-    def __init__(self, name: str, prefix: str, shape: tuple[int, ...], shared: Shared) -> None:
-        self._name, self._prefix, self._shape, self._shared = name, prefix, shape, shared
-        self._size = int(np.prod(shape))
-        self.nodes: list[onnx.NodeProto] = []
+    def __init__(self, members: Sequence[Member], prefix: str, shared: Shared, way: str) -> None:
+        self.members, self.way = members, way
+        self.ops = Operators(prefix, shared)
 
-    def from_trits(self, levels: Levels) -> None:
-        """signs, five to a byte, times the scale."""
-        rows = self._op("Cast", "rows", self._own("trits", trits.packed(levels.signs)), to=TensorProto.INT32)
-        signs = self._flat(self._op("Gather", "fives", self._shared.of(trits.table()), rows), "all")
-        if self._size % trits.EACH:
-            signs = self._first(signs, self._size, "signs")
-        self._scaled(self._shaped(signs), levels.scale)
+    def from_trits(self) -> None:
+        """Signs, five to a byte, times the scales."""
+        signs = np.concatenate([np.zeros(1, np.int8), *(member.signs for member in self.members)])
+        packed = self.ops.own("trits", trits.packed(signs))
+        table = self.ops.shared.of(trits.table() << np.int8(self.bits_up()))
+        fives = self.ops.op("Gather", "fives", table, self.ops.cast("rows", packed, TensorProto.INT32))
+        self.cut(self.flat(fives, "signs"), signs.size - 1 + -signs.size % trits.EACH, self.scales())
 
-    def from_gaps(self, levels: Levels, entries: Entries, width: int) -> None:
-        """A sign beside each gap; scattered over zeros, times the scale."""
-        kept = levels.signs.reshape(-1)
-        positive = np.zeros(len(entries.gaps), np.uint8)
-        positive[entries.kept] = kept[kept != 0] > 0
-        codes = self._codes(entries.gaps | positive << np.uint8(width), width + 1)
-        gap = self._op("BitwiseAnd", "gap", codes, self._small((1 << width) - 1))
-        weight = self._is_weight(gap, width)
-        above = self._op("Less", "negative", codes, self._small(1 << width))
-        negative = self._op("Cast", "negative8", above, to=TensorProto.INT8)
-        one = self._op("Cast", "weight8", weight, to=TensorProto.INT8)
-        # 1 where positive, -1 where negative, 0 where no weight, whatever its sign.
-        twice = self._op("Add", "twice", negative, negative)
-        signs = self._op("Sub", "signs", one, self._op("Mul", "minus", twice, one))
-        self._scaled(self._scattered(self._places(gap, weight), signs, np.int8), levels.scale)
+    def from_gaps(self, width: int) -> None:
+        """A sign beside each gap; scattered over zeros, times the scales."""
+        ops, signs = self.ops, np.concatenate([member.signs for member in self.members])
+        entries = gaps.entries_of(np.flatnonzero(signs), width).filled(width)
+        negative = np.zeros(len(entries.gaps), np.uint8)
+        negative[entries.kept] = signs[signs != 0] < 0
+        code = self.codes(entries.ahead | negative << np.uint8(width), width + 1)
+        ahead = ops.op("BitwiseAnd", "ahead", code, ops.small((1 << width) - 1))
+        weight = ops.cast("weight", ahead, TensorProto.BOOL)
+        ends = self.ends(ahead, weight, width)
+        below = ops.shifted("negative", code, ops.small(width), "RIGHT")
+        drawn = self.drawn_signs(below, ops.cast("weight8", weight, TensorProto.UINT8))
+        size = max(signs.size, entries.reach)
+        self.cut(self.scattered(ends, drawn, np.int8, size), size, self.scales())
 
-    def from_values(self, weight: Weight, entries: Entries, width: int) -> None:
+    def from_values(self, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
-        values = np.zeros(len(entries.gaps), weight.dtype)
-        flat = weight.reshape(-1)
+        flat = np.concatenate([member.weight.reshape(-1) for member in self.members])
+        entries = gaps.entries_of(np.flatnonzero(flat), width).filled(width)
+        values = np.zeros(len(entries.gaps), flat.dtype)
         values[entries.kept] = flat[flat != 0]
-        gap = self._codes(entries.gaps, width)
-        places = self._places(gap, self._is_weight(gap, width))
-        self._scattered(places, self._own("values", values), weight.dtype.type)
-        self.nodes[-1].output[0] = self._name
+        ends, size = self.gaps(entries, width)[0], max(flat.size, entries.reach)
+        self.cut(self.scattered(ends, self.ops.own("values", values), flat.dtype.type, size), size, None)
 
-    def _codes(self, codes: NDArray[np.uint8], bits: int) -> str:
+    def gaps(self, entries: Entries, width: int) -> tuple[str, str]:
+        """The places that gaps lead to, counted from 1, int32; and whether entries are a weight, bool."""
+        ahead = self.codes(entries.ahead, width)
+        weight = self.ops.cast("weight", ahead, TensorProto.BOOL)
+        return self.ends(ahead, weight, width), weight
+
+    def codes(self, codes: NDArray[np.uint8], bits: int) -> str:
         """The codes, (n,) uint8, put together from their planes."""
-        whole, at = "", 0
+        if bits == 8:
+            return self.ops.own("packed8", codes)
+        ops, whole, at = self.ops, "", 0
         for width, plane in zip(gaps.plane_widths(bits), gaps.planes_of(codes, bits), strict=True):
-            part = self._plane(plane, width, len(codes))
+            packed, shifts = ops.own(f"packed{width}", plane), ops.shared.of(gaps.SHIFTS[width])
+            part = ops.shifted(f"shifted{width}", packed, shifts, "RIGHT")
+            part = ops.op("BitwiseAnd", f"part{width}", part, ops.small((1 << width) - 1))
             if at:
-                lifted = self._op("BitShift", f"lifted{at}", part, self._small(at), direction="LEFT")
-                part = self._op("BitwiseOr", f"codes{at}", whole, lifted)
+                lifted = ops.shifted(f"lifted{at}", part, ops.small(at), "LEFT")
+                part = ops.op("BitwiseOr", f"codes{at}", whole, lifted)
             whole, at = part, at + width
-        return whole
+        return self.flat(whole, "codes")
 
-    def _plane(self, plane: NDArray[np.uint8], width: int, count: int) -> str:
-        each = 8 // width
-        if each == 1:
-            return self._own("packed8", plane)
-        packed = self._own(f"packed{width}", plane[:, None])
-        shifts = self._shared.of(np.arange(each, dtype=np.uint8) * np.uint8(width))
-        shifted = self._op("BitShift", f"shifted{width}", packed, shifts, direction="RIGHT")
-        part = self._op("BitwiseAnd", f"part{width}", shifted, self._small((1 << width) - 1))
-        part = self._flat(part, f"plane{width}")
-        return self._first(part, count, f"entries{width}") if count % each else part
+    def ends(self, ahead: str, weight: str, width: int) -> str:
+        """The places, counted from 1, of entries so far ahead; those of no weight lead the furthest."""
+        steps = self.ops.op("Where", "steps", weight, ahead, self.ops.small((1 << width) - 1))
+        steps = self.ops.cast("steps32", steps, TensorProto.INT32)
+        return self.ops.op("CumSum", "ends", steps, self.ops.shared.of(np.array(0, np.int32)))
 
-    def _is_weight(self, gap: str, width: int) -> str:
-        return self._op("Less", "weight", gap, self._small((1 << width) - 1))
-
-    def _places(self, gap: str, weight: str) -> str:
-        """The places that gaps lead to, (entries,) int32."""
-        steps = self._op("Cast", "steps", weight, to=TensorProto.INT32)
-        ahead = self._op("Add", "ahead", self._op("Cast", "gap32", gap, to=TensorProto.INT32), steps)
-        ends = self._op("CumSum", "ends", ahead, self._shared.of(np.array(0, np.int32)))
-        return self._op("Sub", "places", ends, self._shared.of(np.array(1, np.int32)))
-
-    def _scattered(self, places: str, values: str, kind: type) -> str:
-        """Values at their places, zeros elsewhere, in the weight's shape."""
-        size = self._shared.of(np.array([self._size], np.int64))
+    def scattered(self, ends: str, values: str, kind: type, size: int) -> str:
+        """Values at their places, counted from 1, zeros elsewhere: (1 + size,)."""
         zero = numpy_helper.from_array(np.zeros(1, kind))
-        zeros = self._op("ConstantOfShape", "zeros", size, value=zero)
-        return self._shaped(self._op("ScatterElements", "scattered", zeros, places, values, axis=0))
+        zeros = self.ops.op("ConstantOfShape", "zeros", self.ops.lengths([1 + size]), value=zero)
+        return self.ops.op("ScatterElements", "scattered", zeros, ends, values, axis=0)
 
-    def _scaled(self, signs: str, scale: Weight) -> None:
-        if scale.dtype != np.int8:
-            signs = self._op("Cast", "signs32", signs, to=TensorProto.FLOAT)
-        self._op("Mul", "", signs, self._own("scale", scale) if scale.size > 1 else self._shared.of(scale))
+    def cut(self, flat: str, size: int, scales: Sequence[Weight] | None) -> None:
+        """The members, one after the other behind the first of (1 + size,); what is left over is nobody's."""
+        sizes = {str(number): self.laid_out(member) for number, member in enumerate(self.members)}
+        rest = size - sum(sizes.values())
+        _, *parts = self.ops.split(flat, {"none": 1} | sizes | ({"rest": rest} if rest else {}))
+        for number, member in enumerate(self.members):
+            if scales is None:
+                self.give(member, "Reshape", parts[number], self.ops.lengths(list(member.weight.shape)))
+            else:
+                signs = self.shaped(member, parts[number], number)
+                self.give(member, "Mul", *self.factors(signs, scales[number], number))
 
-    def _shaped(self, flat: str) -> str:
-        return self._op("Reshape", "shaped", flat, self._shared.of(np.array(self._shape, np.int64)))
+    def laid_out(self, member: Member) -> int:
+        """How many places a member takes."""
+        return member.weight.size
 
-    def _flat(self, rows: str, name: str) -> str:
-        return self._op("Reshape", name, rows, self._shared.of(np.array([-1], np.int64)))
+    def shaped(self, member: Member, part: str, number: int) -> str:
+        """A member's signs in its shape, of what it takes."""
+        return self.ops.op("Reshape", f"{number}/shaped", part, self.ops.lengths(list(member.weight.shape)))
 
-    def _first(self, values: str, count: int, name: str) -> str:
-        start, end = (self._shared.of(np.array([place], np.int64)) for place in (0, count))
-        return self._op("Slice", name, values, start, end)
+    def factors(self, signs: str, scale: Weight, number: int) -> tuple[str, str]:
+        shared = self.ops.shared
+        size = self.ops.own(f"{number}/scale", scale) if scale.size > 1 else shared.of(scale)
+        return self.ops.cast(f"{number}/signs", signs, TensorProto.FLOAT), size
 
-    def _small(self, value: int) -> str:
-        return self._shared.of(np.array(value, np.uint8))
+    def scales(self) -> list[Weight] | None:
+        """What signs are multiplied by; None for int8, whose signs are moved up."""
+        if self.members[0].weight.dtype == np.int8:
+            return None
+        return [member.levels.scale for member in self.members if member.levels is not None]
 
-    def _own(self, name: str, value: Array) -> str:
-        return self._shared.new(f"{self._prefix}/{name}", value)
+    def bits_up(self) -> int:
+        """How many bits signs are moved up: 0 but for int8, of a magnitude that is a power of two."""
+        return self.members[0].bits_up
 
-    def _op(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
-        """Adds an operator; without a name, the one that gives the weight."""
-        output = f"{self._prefix}/{name}" if name else self._name
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
-        return output
+    def drawn_signs(self, negative: str, weight: str) -> str:
+        """-1, 0 or 1, moved up, of bytes that are 1 or 0: negative weights, and weights; int8.
+
+        In two's complement -1 | 1 is -1. No byte overflows, so that runtimes that compute in wider numbers
+        are right too.
+        """
+        ops, bits = self.ops, self.bits_up()
+        if bits:
+            negative = ops.shifted("negative/up", negative, ops.small(bits), "LEFT")
+            weight = ops.shifted("weight/up", weight, ops.small(bits), "LEFT")
+        below = ops.op("Neg", "below", ops.cast("negative8", negative, TensorProto.INT8))
+        return ops.op("BitwiseOr", "signs", below, ops.cast("one", weight, TensorProto.INT8))
+
+    def give(self, member: Member, kind: str, *inputs: str) -> None:
+        """The operator that gives a weight."""
+        node = helper.make_node(kind, list(inputs), [member.name], name=f"unpack {member.name}")
+        kept = np.count_nonzero(member.weight)
+        node.doc_string = f"{kept} of {member.weight.size} weights kept, as {self.way}"
+        self.ops.nodes.append(node)
+
+    def flat(self, rows: str, name: str) -> str:
+        return self.ops.op("Reshape", name, rows, self.ops.lengths([-1]))

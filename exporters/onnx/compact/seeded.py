@@ -1,7 +1,8 @@
 """Signs that the seed gives: drawn within the graph by the project's own generator, but for flipped ones.
 
 The generator is `models.draws`': a 64-bit hash of a key and a weight's place, whose highest bit is the sign.
-It takes multiplications, additions, shifts and exclusive ors of uint64, all of which ONNX has.
+It takes multiplications, additions, shifts and exclusive ors of uint64, all of which ONNX has. Weights are
+unpacked in the shape in which they were drawn; of one that was shrunk, Gather takes what is left.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from recycle_pipeline.exporters.onnx.compact import gaps
-from recycle_pipeline.exporters.onnx.compact.decoder import Decoder
+from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Member
+from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.gaps import Entries
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight
 from recycle_pipeline.models.draws import GOLDEN, MIX_1, MIX_2, signs_at
 
 WRAP = (1 << 64) - 1
+GOLDEN_INVERSE = pow(GOLDEN, -1, 1 << 64)
 
 
 @dataclass(frozen=True)
@@ -25,29 +28,30 @@ class Seeded:
     """How a weight's signs follow from a stream.
 
     Attributes:
-        key: of the stream.
+        places: (kept,), where they were drawn.
         flipped: (kept,) bool, whose sign is another than the stream's, times that of the scale.
         scale: as `Levels.scale`, negative where most signs along the axis are the other way round: a batch
             norm with a negative gamma was folded in.
     """
 
-    key: int
+    places: NDArray[np.intp]
     flipped: NDArray[np.bool_]
     scale: Weight
 
 
-def seeded(levels: Levels, key: int) -> Seeded:
-    """The signs of kept weights against those of a stream at their places."""
-    places = np.flatnonzero(levels.signs)
-    flipped = (levels.signs.reshape(-1)[places] < 0) ^ signs_at(key, places)
+def seeded(levels: Levels, drawn: Drawn) -> Seeded:
+    """The signs of kept weights against those of a stream at the places where they were drawn."""
+    places = np.flatnonzero(drawn.laid_out(levels.signs))
+    signs = levels.signs.reshape(-1)
+    kept = np.flatnonzero(signs)  # in the same order: rows and columns rise
+    flipped = (signs[kept] < 0) ^ signs_at(drawn.key, places)
     # The number in `scale` that each kept weight is multiplied by.
     along = np.broadcast_to(np.arange(levels.scale.size).reshape(levels.scale.shape), levels.signs.shape)
-    group = along.reshape(-1)[places]
+    group = along.reshape(-1)[kept]
     others = np.bincount(group, flipped, levels.scale.size) > np.bincount(group, None, levels.scale.size) / 2
     turn = np.where(others, -1, 1).reshape(levels.scale.shape)
-    return Seeded(
-        key, flipped ^ others[group], cast(Weight, (levels.scale * turn).astype(levels.scale.dtype))
-    )
+    scale = cast(Weight, (levels.scale * turn).astype(levels.scale.dtype))
+    return Seeded(places, flipped ^ others[group], scale)
 
 
 def flips_among(entries: Entries, flipped: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -58,54 +62,95 @@ def flips_among(entries: Entries, flipped: NDArray[np.bool_]) -> NDArray[np.intp
 class SeededDecoder(Decoder):
     """A decoder whose signs are drawn."""
 
-    def from_seed(self, found: Seeded, entries: Entries, width: int, flip_width: int) -> None:
-        """Gaps alone; of flips gaps too, over the entries.
+    def from_seed(self, width: int) -> None:
+        """Gaps of so many bits alone; of flipped signs gaps too, over the entries."""
+        ops, found = self.ops, [seeded(*_known(member)) for member in self.members]
+        starts = np.cumsum([0, *(self.laid_out(member) for member in self.members)])
+        places = np.concatenate([each.places + start for each, start in zip(found, starts, strict=False)])
+        entries = gaps.entries_of(places, width).filled(width)
+        ends, weight = self.gaps(entries, width)
+        last = np.flatnonzero(entries.kept)[np.cumsum([len(each.places) for each in found]) - 1] + 1
+        lengths = np.diff([0, *last[:-1], len(entries.gaps)])
+        negative = self._drawn(ends, starts, lengths)
+        flips = flips_among(entries, np.concatenate([each.flipped for each in found]))
+        if len(flips):
+            negative = ops.op("BitwiseXor", "turned", negative, self._marks(flips, len(entries.gaps)))
+        one = ops.cast("weight8", weight, TensorProto.UINT8)
+        signs = self.drawn_signs(ops.op("BitwiseAnd", "negative", negative, one), one)
+        size = max(int(starts[-1]), entries.reach)
+        self.cut(self.scattered(ends, signs, np.int8, size), size, [each.scale for each in found])
+
+    def _marks(self, flips: NDArray[np.intp], count: int) -> str:
+        """1 for these entries, else 0; (count,) uint8."""
+        inner = Decoder((), f"{self.ops.prefix}/f", self.ops.shared, "")
+        width, _ = gaps.narrowest(flips)
+        entries = gaps.entries_of(flips, width).filled(width)
+        ends, weight = inner.gaps(entries, width)
+        one = inner.ops.cast("one", weight, TensorProto.UINT8)
+        size = max(count, entries.reach)
+        marks = inner.scattered(ends, one, np.uint8, size)
+        rest = {"rest": size - count} if size > count else {}
+        _, found, *_ = inner.ops.split(marks, {"none": 1, "marks": count} | rest)
+        self.ops.nodes += inner.ops.nodes
+        return found
+
+    def _drawn(self, ends: str, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> str:
+        """1 where the streams' numbers are negative at the places, else 0; uint8.
 
         Args:
-            found: the signs.
-            entries: of the kept weights.
-            width: of their gaps.
-            flip_width: of those of the flips.
+            ends: the places counted from 1, over all members laid end to end.
+            starts: (members + 1,), where each begins.
+            lengths: of the members, in entries.
         """
-        gap = self._codes(entries.gaps, width)
-        weight = self._is_weight(gap, width)
-        places = self._places(gap, weight)
-        one = self._op("Cast", "weight8", weight, to=TensorProto.INT8)
-        signs = self._op("Mul", "signs", self._signs(self._drawn(places, found.key)), one)
-        flips = flips_among(entries, found.flipped)
-        if len(flips):
-            inner = SeededDecoder(
-                f"{self._prefix}/flips", f"{self._prefix}f", entries.gaps.shape, self._shared
-            )
-            inner._marks(gaps.entries_of(flips, flip_width), flip_width)
-            self.nodes += inner.nodes
-            signs = self._op("Mul", "flipped", signs, self._signs(f"{self._prefix}/flips", "turned"))
-        self._scaled(self._scattered(places, signs, np.int8), found.scale)
-
-    def _marks(self, entries: Entries, width: int) -> None:
-        """1 where there is an entry, else 0; int8."""
-        gap = self._codes(entries.gaps, width)
-        weight = self._is_weight(gap, width)
-        marks = self._op("Cast", "marks", weight, to=TensorProto.INT8)
-        self._scattered(self._places(gap, weight), marks, np.int8)
-        self.nodes[-1].output[0] = self._name
-
-    def _signs(self, negative: str, name: str = "drawn") -> str:
-        """-1 for 1 and 1 for 0, int8."""
-        twice = self._op("Add", f"{name}2", negative, negative)
-        return self._op("Sub", name, self._shared.of(np.array(1, np.int8)), twice)
-
-    def _drawn(self, places: str, key: int) -> str:
-        """1 where the stream's number is negative at a place, else 0; int8."""
-        z = self._op("Cast", "places64", places, to=TensorProto.UINT64)
-        z = self._op("Mul", "counted", z, self._word(GOLDEN))
-        z = self._op("Add", "keyed", z, self._own("key", np.array(key + GOLDEN & WRAP, np.uint64)))
+        ops = self.ops
+        z = ops.op("Mul", "keyed", self._counted(ends, starts, lengths), self._word(GOLDEN))
         for shift, factor in ((30, MIX_1), (27, MIX_2)):
-            shifted = self._op("BitShift", f"shift{shift}", z, self._word(shift), direction="RIGHT")
-            mixed = self._op("BitwiseXor", f"xor{shift}", z, shifted)
-            z = self._op("Mul", f"mix{shift}", mixed, self._word(factor))
-        highest = self._op("BitShift", "highest", z, self._word(63), direction="RIGHT")
-        return self._op("Cast", "negative", highest, to=TensorProto.INT8)
+            shifted = ops.shifted(f"shift{shift}", z, self._word(shift), "RIGHT")
+            mixed = ops.op("BitwiseXor", f"xor{shift}", z, shifted)
+            z = ops.op("Mul", f"mix{shift}", mixed, self._word(factor))
+        return ops.cast("drawn", ops.shifted("highest", z, self._word(63), "RIGHT"), TensorProto.UINT8)
+
+    def _counted(self, ends: str, starts: NDArray[np.intp], lengths: NDArray[np.intp]) -> str:
+        """What times `GOLDEN` is the key of a member's stream plus the place in it, from 1, times `GOLDEN`.
+
+        So the key is added divided by `GOLDEN`, modulo 2**64: this way members are cut apart in 32 bits.
+        """
+        ops = self.ops
+        keys = [
+            np.array(_known(member)[1].key * GOLDEN_INVERSE - int(start) & WRAP, np.uint64)
+            for member, start in zip(self.members, starts, strict=False)
+        ]
+        parts = [ends]
+        if len(keys) > 1:
+            parts = ops.split(ends, {f"ends{number}": int(each) for number, each in enumerate(lengths)})
+        counted = [
+            ops.op(
+                "Add",
+                f"counted{number}",
+                ops.cast(f"long{number}", part, TensorProto.UINT64),
+                ops.own(f"key{number}", key),
+            )
+            for number, (part, key) in enumerate(zip(parts, keys, strict=True))
+        ]
+        return ops.op("Concat", "counted", *counted, axis=0) if len(keys) > 1 else counted[0]
+
+    def shaped(self, member: Member, part: str, number: int) -> str:
+        drawn = _known(member)[1]
+        signs = self.ops.op("Reshape", f"{number}/drawn", part, self.ops.lengths(list(drawn.shape)))
+        for axis, left in enumerate((drawn.rows, drawn.columns)):
+            if left is not None:
+                signs = self.ops.op(
+                    "Gather", f"{number}/left{axis}", signs, self.ops.shared.of(left), axis=axis
+                )
+        return signs
+
+    def laid_out(self, member: Member) -> int:
+        return _known(member)[1].size
 
     def _word(self, value: int) -> str:
-        return self._shared.of(np.array(value, np.uint64))
+        return self.ops.shared.of(np.array(value, np.uint64))
+
+
+def _known(member: Member) -> tuple[Levels, Drawn]:
+    assert member.levels is not None and member.drawn is not None
+    return member.levels, member.drawn

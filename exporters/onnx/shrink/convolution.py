@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from recycle_pipeline.exporters.onnx.shrink.graph import Array, Graph, set_attribute
+from recycle_pipeline.exporters.onnx.shrink.graph import Array, Graph, Left, set_attribute
 from recycle_pipeline.exporters.onnx.shrink.graph import attribute as attribute_of
 from recycle_pipeline.exporters.onnx.shrink.known import Known, Layout, Mask, Values
 from recycle_pipeline.exporters.onnx.shrink.steps import Keep, Refused
@@ -112,6 +112,9 @@ class Conv(Weighted):
         self.node.input[1] = self.graph.constant(np.concatenate(parts), self.name)
         if len(groups) != self.groups:
             set_attribute(self.node, "group", len(groups))
+        if self.groups == 1:
+            left = Left.of(self.name, keep[self.result], keep[self.source])
+            self.graph.left[self.node.input[1]] = left
 
     def _groups(self, keep: Keep) -> list[int]:
         """Those of which anything stays."""

@@ -1,5 +1,6 @@
 """An ONNX graph by names: arrays, shapes, attributes, and the few edits that shrinking makes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,39 @@ Array = NDArray[Any]
 Shape = tuple[int | None, ...]
 
 
+@dataclass(frozen=True)
+class Left:
+    """Of a weight that became smaller: what is left of which.
+
+    Attributes:
+        name: of the weight that it was.
+        rows, columns: which indices of its first and second axis stay, rising; None for all of them.
+    """
+
+    name: str
+    rows: NDArray[np.int32] | None
+    columns: NDArray[np.int32] | None
+
+    @classmethod
+    def of(cls, name: str, rows: NDArray[np.bool_], columns: NDArray[np.bool_]) -> "Left":
+        """From masks of what stays."""
+        found = (None if mask.all() else np.flatnonzero(mask).astype(np.int32) for mask in (rows, columns))
+        return cls(name, *found)
+
+
 class Graph:
     """A model's main graph, edited in place.
 
     Attributes:
         model: the model.
+        left: by name, weights of which something went, but of grouped convolutions.
         shapes: of every tensor that shape inference knows, by name; None where a size is dynamic.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self.proto = model.graph
+        self.left: dict[str, Left] = {}
         self.nodes = list(model.graph.node)
         self.shapes, self._types = _inferred(model)
         self._initializers = {i.name: i for i in self.proto.initializer}

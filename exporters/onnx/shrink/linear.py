@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx
 
-from recycle_pipeline.exporters.onnx.shrink.graph import Array, Graph, attribute, set_attribute
+from recycle_pipeline.exporters.onnx.shrink.graph import Array, Graph, Left, attribute, set_attribute
 from recycle_pipeline.exporters.onnx.shrink.known import Known, Layout, Mask, Values
 from recycle_pipeline.exporters.onnx.shrink.steps import Keep, Refused
 from recycle_pipeline.exporters.onnx.shrink.weighted import Weighted
@@ -57,6 +57,8 @@ class Linear(Weighted):
             self.node.input[1] = self.graph.constant(
                 rows if self.transposed else np.ascontiguousarray(rows.T), self.name
             )
+            axes = (outputs, np.repeat(inputs, self.before.each))
+            self.graph.left[self.node.input[1]] = Left.of(self.name, *axes[:: 1 if self.transposed else -1])
         self.write_bias(fold.bias, outputs)
 
     def write_bias(self, extra: Values, outputs: Mask) -> None:

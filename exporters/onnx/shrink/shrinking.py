@@ -1,12 +1,13 @@
 """The pass: removes from an ONNX model what the mask has made dead, and changes nothing that it returns."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import onnx
 
 from recycle_pipeline.exporters.onnx.shrink.constants import cut_off_a_branch
 from recycle_pipeline.exporters.onnx.shrink.counting import Size, size_of
-from recycle_pipeline.exporters.onnx.shrink.graph import Graph
+from recycle_pipeline.exporters.onnx.shrink.graph import Graph, Left
 from recycle_pipeline.exporters.onnx.shrink.network import Network
 from recycle_pipeline.exporters.onnx.shrink.plan import channels_that_stay
 
@@ -18,11 +19,13 @@ class Shrunk:
     Attributes:
         model: the shrunk one, or the very one that was given where there was nothing to remove.
         before, after: sizes.
+        left: of weights that became smaller, by their new names, what is left of which.
     """
 
     model: onnx.ModelProto
     before: Size
     after: Size
+    left: Mapping[str, Left] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -60,4 +63,4 @@ def shrink(model: onnx.ModelProto, merge: bool = True) -> Shrunk:
     gained = after.parameters < before.parameters or after.multiply_adds < before.multiply_adds
     if not gained or after.parameters > before.parameters:
         return Shrunk(model, before, before)
-    return Shrunk(smaller, before, after)
+    return Shrunk(smaller, before, after, graph.left)

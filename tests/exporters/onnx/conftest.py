@@ -68,7 +68,7 @@ def pruned() -> Callable[[nn.Module, tuple[int, int, int]], nn.Module]:
 
 
 @pytest.fixture(scope="session")
-def ternary_model() -> onnx.ModelProto:
+def ternary_network() -> nn.Module:
     """ResNet-20 for 3 x 16 x 16, 70 % of it zeros, one magnitude for each channel; not to be changed."""
     torch.manual_seed(0)
     network = prune_and_fold(build("resnet20", classes=10, channels=3, image_size=16), (3, 16, 16))
@@ -77,7 +77,13 @@ def ternary_model() -> onnx.ModelProto:
             if isinstance(module, nn.Conv2d | nn.Linear):
                 rows = module.weight.flatten(1)
                 rows.copy_(rows.sign() * rows.abs().mean(1, keepdim=True))
-    model = to_onnx(network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
+    return network
+
+
+@pytest.fixture(scope="session")
+def ternary_model(ternary_network: nn.Module) -> onnx.ModelProto:
+    """The same exported; not to be changed."""
+    model = to_onnx(ternary_network, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False))
     stamp(model, {"arch": "resnet20"})
     return model
 

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
+from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
 from recycle_pipeline.exporters.onnx.int8 import quantized
 from recycle_pipeline.models.errors import RecycleError
@@ -63,6 +64,17 @@ def test_onnxruntime_fuses_every_convolution(int8_model, images, tmp_path):
     logits(int8_model, images, tmp_path / "optimized.onnx")
     found = collections.Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
     assert found["QLinearConv"] == 21 and found["Conv"] == 0
+
+
+def test_packed_8_bit_weights_give_the_same_logits_and_are_fused_as_well(int8_model, images, tmp_path):
+    packed = onnx.ModelProto()
+    packed.CopyFrom(int8_model)
+    compact(packed)
+    onnx.checker.check_model(packed, full_check=True)
+    assert packed.ByteSize() < 0.6 * int8_model.ByteSize()
+    assert np.array_equal(logits(packed, images, tmp_path / "optimized.onnx"), logits(int8_model, images))
+    found = collections.Counter(node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node)
+    assert found["QLinearConv"] == 21 and found["Conv"] == 0 and found["ScatterElements"] == 0
 
 
 def test_the_file_is_valid_small_and_says_what_the_ternary_model_says(ternary_model, int8_model):

@@ -46,7 +46,7 @@ def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
         assert entry["share_of_dense"] < 0.6
         assert entry["latency_ratio"]["low"] <= entry["latency_ratio"]["high"]
         assert {verdict["outcome"] for verdict in entry["verdicts"]} <= {"passed", "not-asked"}
-        if FORMS[name].exact and name != "onnx-seed":  # made of the whole model, and this one is shrunk
+        if FORMS[name].exact:
             assert entry["exact"]
             assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
     assert not folder.rejected.exists()
@@ -70,6 +70,8 @@ def test_the_table_shows_each_form_and_what_it_buys(command, all_forms):
     for name in FORMS:
         assert f"\n{name} " in out
     assert "of onnx; the same logits; " in out
+    assert "needs onnxruntime >=1.18\n" in out and "needs onnxruntime >=1.21\n" in out
+    assert "needs onnxruntime >=1.26; session.disable_quant_qdq = 1" in out
 
 
 def test_a_form_that_is_no_longer_asked_for_is_removed(command, all_forms, run_copy):
@@ -119,8 +121,9 @@ def test_a_form_that_the_network_has_not_is_refused_alone_and_left_out_of_all(co
     assert command("export", "mine").err == "export  unchanged, skipped\n"
 
 
-def test_without_shrinking_drawn_signs_give_the_same_logits_too(command, run_copy):
-    assert command("export", "mine", "--export", "onnx-seed", "--no-shrink").code == 0
+@pytest.mark.parametrize("shrink", ("--shrink", "--no-shrink"))
+def test_drawn_signs_give_the_same_logits_whether_shrunk_or_not(command, run_copy, shrink):
+    assert command("export", "mine", "--export", "onnx-seed", shrink).code == 0
     entry = json.loads(command("verify", "mine", "--json").out)["stages"]["verify"]["forms"]["onnx-seed"]
     assert entry["exact"] and entry["max_difference"] == 0.0
 
@@ -145,3 +148,18 @@ def test_networks_of_signs_have_forms_that_promise_what_onnx_promises_them(comma
 def test_onnx_is_always_among_them_and_all_stands_for_every_form():
     assert wanted_forms(("onnx-int8",)) == ("onnx", "onnx-int8")
     assert wanted_forms(("all",)) == wanted_forms(("onnx", "all")) == tuple(FORMS)
+
+
+def test_forms_for_an_older_runtime_are_written_in_what_it_reads_and_others_left_out(command, run_copy):
+    refused = command("export", "mine", "--export", "onnx-seed", "--ort-target", "1.20")
+    assert refused.code == 2 and "onnx-seed needs onnxruntime 1.21 and --ort-target is 1.20" in refused.err
+    found = command("export", "mine", "--export", "all", "--ort-target", "1.15")
+    assert found.code == 0
+    assert "note: no onnx-seed: " in found.err and "note: no onnx-int2: " in found.err
+    folder = RunFolder(run_copy)
+    assert {name for name in FORMS if folder.model(name).exists()} == set(FORMS) - {"onnx-seed", "onnx-int2"}
+    for name in ("onnx", "onnx-compact"):
+        model = onnx.load(folder.model(name))
+        said = {entry.key: entry.value for entry in model.metadata_props}
+        assert (said["opset"], said["ir_version"], said["onnxruntime"]) == ("18", "8", ">=1.15")
+    assert command("verify", "mine").code == 0

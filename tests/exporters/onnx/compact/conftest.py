@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from recycle_pipeline.exporters.onnx.dense import IR_VERSION, OPSET
+from recycle_pipeline.exporters.onnx.runtime import USUAL
 
 
 def weight_of(shape, density, kind, seed=0):
@@ -38,8 +38,8 @@ def model_with(*weights, kind=TensorProto.FLOAT):
         outputs.append(helper.make_tensor_value_info(f"y{number}", kind, result))
         items.append(numpy_helper.from_array(weight, name))
     graph = helper.make_graph(nodes, "test", inputs, outputs, items)
-    opset = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+    opset = [helper.make_opsetid("", USUAL.opset)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=USUAL.ir_version)
 
 
 def unpacked(model, count):

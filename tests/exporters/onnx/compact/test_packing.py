@@ -38,16 +38,30 @@ def test_gaps_of_two_bits(places, expected):
     assert gaps.entries_of(np.array(places, np.intp), 2).gaps.tolist() == expected
 
 
-@given(st.integers(1, 8), st.data())
-def test_planes_hold_the_codes(bits, data):
-    codes = np.array(data.draw(st.lists(st.integers(0, 2**bits - 1))), np.uint8)
+@given(st.integers(1, 7), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_planes_hold_the_codes(bits, eighths, seed):
+    codes = np.random.default_rng(seed).integers(0, 2**bits, gaps.WHOLE * eighths, dtype=np.uint8)
     at, found = 0, np.zeros(len(codes), np.uint8)
     for width, plane in zip(gaps.plane_widths(bits), gaps.planes_of(codes, bits), strict=True):
-        assert len(plane) == -(-len(codes) * width // 8)
-        single = np.unpackbits(plane, bitorder="little").reshape(-1, width)[: len(codes)]
-        found |= (single << np.arange(width)).sum(1).astype(np.uint8) << at
+        assert plane.size == len(codes) * width // 8
+        parts = plane >> gaps.SHIFTS[width] & 2**width - 1
+        assert parts.shape == (2, 4, eighths)
+        found |= parts.reshape(-1) << np.uint8(at)
         at += width
     assert at == bits and (found == codes).all()
+
+
+@given(PLACES, WIDTH)
+def test_filled_entries_lead_to_the_same_places_and_are_whole_bytes(places, width):
+    entries = gaps.entries_of(places, width)
+    filled = entries.filled(width)
+    assert len(filled.gaps) % gaps.WHOLE == 0 and len(filled.gaps) > 0
+    assert not filled.kept[len(entries.kept) :].any()
+    assert (filled.gaps[: len(entries.gaps)] == entries.gaps).all()
+    ends = np.cumsum(np.where(filled.kept, filled.ahead, 2**width - 1).astype(np.intp))
+    assert (ends[filled.kept] - 1).tolist() == places.tolist()
+    assert filled.reach == ends[-1] and len(np.unique(ends)) == len(ends)
+    assert (filled.ahead > 0).tolist() == filled.kept.tolist()
 
 
 @given(SIGNS)

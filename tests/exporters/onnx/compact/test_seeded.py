@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recycle_pipeline.exporters.onnx.compact import convert, packings
 from recycle_pipeline.exporters.onnx.compact.convert import compact
+from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.levels import levels_of
 from recycle_pipeline.exporters.onnx.compact.seeded import seeded
 from recycle_pipeline.models.draws import MAX_SEED, signs_at, stream_key
@@ -32,7 +34,7 @@ def test_weights_are_equal_to_the_bit(made, density, flipped):
     key = stream_key(11, "layer0")
     weight = drawn(key, (400, 90, 3, 3), density, flipped)
     model = made.model(weight)
-    [packed] = compact(model, {NAME: key})
+    [packed] = compact(model, {NAME: Drawn(key, weight.shape)})
     onnx.checker.check_model(model, full_check=True)
     assert packed.way.startswith("seed") == (flipped < 0.5 and density > 0.01)
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
@@ -50,7 +52,7 @@ def test_any_stream_is_drawn_to_the_bit(made, seed, layer, rows, density, flippe
     key = stream_key(seed, layer)
     weight = drawn(key, (rows, 400_000 // rows), density, flipped, seed=rows)
     model = made.model(weight)
-    [packed] = compact(model, {NAME: key})
+    [packed] = compact(model, {NAME: Drawn(key, weight.shape)})
     assert packed.way.startswith("seed")
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
@@ -60,7 +62,7 @@ def test_places_beyond_the_reach_of_16_and_24_bits_are_drawn_right(made):
     weight = drawn(key, (4200, 4100), 0.02, 0.01)
     assert weight.size > 2**24
     model = made.model(weight)
-    [packed] = compact(model, {NAME: key})
+    [packed] = compact(model, {NAME: Drawn(key, weight.shape)})
     assert packed.way == "seed, gaps of 7 bits"
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
@@ -72,7 +74,7 @@ def test_rows_that_a_negative_gamma_turned_round_cost_nothing(made):
     sizes = []
     for weight in (straight, turned):
         model = made.model(weight)
-        [packed] = compact(model, {NAME: key})
+        [packed] = compact(model, {NAME: Drawn(key, weight.shape)})
         assert packed.way.startswith("seed")
         assert np.array_equal(made.unpacked(model, 1)[0], weight)
         sizes.append(packed.bytes)
@@ -82,7 +84,7 @@ def test_rows_that_a_negative_gamma_turned_round_cost_nothing(made):
 def test_flips_are_those_that_differ_from_the_stream():
     key = stream_key(0, "layer0")
     weight = drawn(key, (10, 500), 0.3, 0.05)
-    found = seeded(levels_of(weight), key)
+    found = seeded(levels_of(weight), Drawn(key, weight.shape))
     places = np.flatnonzero(weight)
     expected = (weight.reshape(-1)[places] < 0) ^ signs_at(key, places)
     assert np.array_equal(found.flipped, expected) and (found.scale > 0).all()
@@ -91,7 +93,7 @@ def test_flips_are_those_that_differ_from_the_stream():
 def test_weights_of_another_stream_are_packed_without_it(made):
     weight = drawn(stream_key(0, "layer0"), (400, 810), 0.2)
     model = made.model(weight)
-    [packed] = compact(model, {NAME: stream_key(1, "layer0")})
+    [packed] = compact(model, {NAME: Drawn(stream_key(1, "layer0"), weight.shape)})
     assert packed.way == "gaps of 3 bits"
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
@@ -102,6 +104,59 @@ def test_one_magnitude_for_the_whole_weight_and_other_values_work_with_a_key_too
     other = made.weight((400, 810), 0.2, "values")
     for weight, way in ((one, "seed"), (other, "values")):
         model = made.model(weight)
-        [packed] = compact(model, {NAME: key})
+        [packed] = compact(model, {NAME: Drawn(key, weight.shape)})
         assert packed.way.startswith(way)
         assert np.array_equal(made.unpacked(model, 1)[0], weight)
+
+
+def several():
+    """Weights of streams of their own, some signs flipped, and where each was drawn."""
+    shapes = [(40, 90, 3, 3), (64, 300), (120, 64, 1, 1), (50, 90, 3, 3)]
+    keys = [stream_key(7, f"layer{number}") for number in range(len(shapes))]
+    pairs = list(zip(keys, shapes, strict=True))
+    weights = [drawn(key, shape, 0.2, 0.02, seed) for seed, (key, shape) in enumerate(pairs)]
+    where = {f"layer{number}.weight": Drawn(key, shape) for number, (key, shape) in enumerate(pairs)}
+    return weights, where
+
+
+@pytest.mark.parametrize("together", (1, 40_000, 1 << 26))
+def test_weights_of_several_streams_are_drawn_together(made, together, monkeypatch):
+    monkeypatch.setattr(convert, "TOGETHER", together)
+    monkeypatch.setattr(packings, "DRAWING_BYTES", 0)
+    weights, where = several()
+    model = made.model(*weights)
+    found = compact(model, where)
+    onnx.checker.check_model(model, full_check=True)
+    assert all(packed.way.startswith("seed") for packed in found)
+    for weight, got in zip(weights, made.unpacked(model, len(weights)), strict=True):
+        assert np.array_equal(got, weight)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(None, [0, 3, 4, 80, 89]), ([1, 2, 39, 70], None), (range(5, 397), range(3, 90))]
+)
+def test_what_is_left_of_a_shrunk_weight_is_drawn_where_it_was(made, rows, columns, monkeypatch):
+    monkeypatch.setattr(packings, "DRAWING_BYTES", 0)
+    monkeypatch.setattr(packings, "DECODER_BYTES", 0)
+    monkeypatch.setattr(packings, "MEMBER_BYTES", 0)
+    key = stream_key(0, "layer0")
+    whole = drawn(key, (400, 90, 3, 3), 0.3)
+    left = [None if each is None else np.array(each, np.int32) for each in (rows, columns)]
+    weight = whole if rows is None else whole[left[0]]
+    weight = np.ascontiguousarray(weight if columns is None else weight[:, left[1]])
+    # Everything else of the drawn weight was dead.
+    found = seeded(levels_of(weight), Drawn(key, whole.shape, *left))
+    assert not found.flipped.any()
+    model = made.model(weight)
+    [packed] = compact(model, {NAME: Drawn(key, whole.shape, *left)})
+    onnx.checker.check_model(model, full_check=True)
+    assert packed.way.startswith("seed") or columns != range(3, 90)
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
+
+
+def test_a_weight_that_does_not_fit_where_it_was_drawn_is_packed_without_it(made):
+    key = stream_key(0, "layer0")
+    weight = drawn(key, (400, 810), 0.2)
+    model = made.model(weight)
+    [packed] = compact(model, {NAME: Drawn(key, (400, 900))})
+    assert packed.way == "gaps of 3 bits"

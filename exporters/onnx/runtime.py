@@ -1,0 +1,83 @@
+"""Which versions of onnxruntime read a model: by opset, IR version and the operators of a form.
+
+Seen with each of these versions from 1.15 to 1.31 in turn (tests/exporters/onnx/test_runtimes.py).
+"""
+
+import re
+from dataclasses import dataclass
+
+from recycle_pipeline.models.errors import UsageFault
+
+OPTION = "--ort-target"
+VERSION = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})")
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What a model is written in.
+
+    Attributes:
+        opset: of ONNX's own operators.
+        ir_version: of the file.
+        runtime: the oldest onnxruntime that reads both.
+    """
+
+    opset: int
+    ir_version: int
+    runtime: str
+
+
+# The exporter's default opset. IR 10 came with opset 21; onnx itself would write a newer one than released
+# runtimes read.
+USUAL = Versions(20, 10, "1.18")
+EARLIER = Versions(18, 8, "1.15")
+
+# Forms whose operators came later: arithmetic on uint64, and 2-bit integers.
+NEWER = {"onnx-seed": "1.21", "onnx-int2": "1.26"}
+
+
+def versions_for(target: str | None) -> Versions:
+    """What a model is written in so that a version of onnxruntime reads it.
+
+    Args:
+        target: "X.Y"; None for the usual.
+
+    Raises:
+        UsageFault: no version, or older than any form reaches back.
+    """
+    if target is None or parsed(target) >= parsed(USUAL.runtime):
+        return USUAL
+    if parsed(target) < parsed(EARLIER.runtime):
+        raise UsageFault(f"{OPTION} {target}: expected {EARLIER.runtime} or later, which run some forms")
+    return EARLIER
+
+
+def oldest_for(form: str, versions: Versions = USUAL) -> str:
+    """The oldest onnxruntime that runs a form written in these versions."""
+    return max(versions.runtime, NEWER.get(form, versions.runtime), key=parsed)
+
+
+def require_runs_on(form: str, target: str | None) -> None:
+    """Refuses a form that needs a newer onnxruntime than the target.
+
+    Raises:
+        UsageFault: it does, or the target is none.
+    """
+    needed = oldest_for(form, versions_for(target))
+    if target is not None and parsed(needed) > parsed(target):
+        raise UsageFault(
+            f"{form} needs onnxruntime {needed} and {OPTION} is {target}: expected another form, a newer "
+            f"{OPTION}, or --export all, which leaves out what does not run there"
+        )
+
+
+def parsed(version: str) -> tuple[int, int]:
+    """(major, minor) of "X.Y".
+
+    Raises:
+        UsageFault: it is not of that kind.
+    """
+    found = VERSION.fullmatch(version)
+    if not found:
+        raise UsageFault(f"{OPTION} {version!r}: expected a version X.Y of onnxruntime, such as 1.18")
+    return int(found[1]), int(found[2])
