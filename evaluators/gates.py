@@ -4,20 +4,23 @@ Each gate is a pure function; a limit of None means that nobody asked. A value t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from recycle_pipeline.evaluators.samples import RatioInterval
+from recycle_pipeline.evaluators.slowdown import Judgement
 from recycle_pipeline.models.errors import (
     AccuracyFailure,
     Inconclusive,
     LatencyRegression,
     ParityFailure,
     RecycleError,
+    ResourceRegression,
     UsageFault,
 )
 
 Outcome = Literal["passed", "failed", "inconclusive", "not-asked"]
+Policy = Literal["report", "pass", "fail"]  # what "inconclusive" is to be taken as
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,9 @@ FAILURES: dict[str, tuple[type[RecycleError], str]] = {
     "max_accuracy_drop": (AccuracyFailure, "Prune less, search longer, or raise the limit."),
     "min_top1": (AccuracyFailure, "Prune less, search longer, or lower the limit."),
     "max_slowdown": (LatencyRegression, "Export another form, or raise the limit."),
+    "max_load_increase": (ResourceRegression, "Export another form, or raise the limit."),
+    "max_size_increase": (ResourceRegression, "Prune more, export another form, or raise the limit."),
+    "max_memory_increase": (ResourceRegression, "Export another form, or raise the limit."),
 }
 UNSURE = "Measure longer, on an idle machine with fixed threads, or move the limit out of the interval."
 
@@ -156,6 +162,32 @@ def max_slowdown(ratio: RatioInterval | None, limit: float | None) -> Verdict:
         f"(n = {ratio.n}); the limit is {limit:.3f}"
     )
     return Verdict("max_slowdown", outcome, ratio.ratio, limit, sentence)
+
+
+def max_increase(name: str, found: Judgement) -> Verdict:
+    """Gate on what was measured block by block: latency or load time, candidate over baseline."""
+    outcome: Outcome = {"pass": "passed", "regression": "failed"}.get(found.outcome, "inconclusive")
+    low, high = ("none" if end is None else f"{end:.4f}" for end in (found.low, found.high))
+    floor = "not known" if found.noise_floor is None else f"{found.noise_floor:.2%}"
+    sentence = (
+        f"{found.ratio:.4f} of the baseline's, {1 - found.alpha:.3g} interval {low} to {high}, 95 % bootstrap "
+        f"{found.bootstrap_low:.4f} to {found.bootstrap_high:.4f} (n = {found.n} blocks), noise floor {floor}; "
+        f"the limit is {found.limit:.4f}: {found.reason}"
+    )
+    return Verdict(name, outcome, found.ratio, found.limit, sentence)
+
+
+def under(policy: Policy, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """Verdicts as a policy takes those that could not be reached."""
+    if policy == "report":
+        return tuple(verdicts)
+    outcome, word = {"pass": ("passed", "pass"), "fail": ("failed", "failure")}[policy]
+    return tuple(
+        replace(v, outcome=outcome, sentence=f"{v.sentence}; inconclusive, which was asked to be a {word}")
+        if v.outcome == "inconclusive"
+        else v
+        for v in verdicts
+    )
 
 
 def raise_for(verdicts: Sequence[Verdict]) -> None:

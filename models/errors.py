@@ -39,6 +39,12 @@ class LatencyRegression(MissedGate):
     exit_code = 5
 
 
+class ResourceRegression(MissedGate):
+    """The candidate is larger, loads more slowly or takes more memory than the gate allows. Exit code 5."""
+
+    exit_code = 5
+
+
 class CorruptArtefact(RecycleError):
     """A stored file is damaged, truncated or not what it claims to be. Exit code 6."""
 

@@ -9,6 +9,7 @@ import click
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.cli.compare import compare
 from recycle_pipeline.pipeline.cli.doctor import doctor
+from recycle_pipeline.pipeline.cli.gate import gate
 from recycle_pipeline.pipeline.cli.pack import pack
 from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.report import report
@@ -49,7 +50,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, pack, reconstruct, export, verify, report, inspect, compare, presets, doctor):
+for _command in (run, search, pack, reconstruct, export, verify, gate, inspect, compare, presets, doctor):
     cli.add_command(_command)
 
 

@@ -1,0 +1,105 @@
+"""Starting processes that time models, and telling them what to do."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from recycle_pipeline.evaluators.setting import Setting
+from recycle_pipeline.models import errors
+from recycle_pipeline.models.errors import RecycleError
+
+MODULE = "recycle_pipeline.evaluators.timing_worker"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What opening a model cost: seconds of session creation, bytes by which peak memory grew with a call."""
+
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Rounds that were run to warm up, whether times had settled, and what a round took, in s."""
+
+    rounds: int
+    settled: bool
+    round_s: float
+
+
+class Worker:
+    """A fresh process that opens models and times them. A context: the process ends with it.
+
+    Raises:
+        RecycleError: as the process met it, or the process died.
+    """
+
+    def __init__(self, core: int | None = None) -> None:
+        """Starts it.
+
+        Args:
+            core: the one core that it may use; None leaves that to the system.
+        """
+        # -P: a numpy.py in the folder one happens to be in is not ours to import.
+        command = [sys.executable, "-P", "-m", MODULE]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+        if core is not None:
+            os.sched_setaffinity(self._process.pid, {core})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin and self._process.stdout
+        if error is not None:
+            self._process.kill()
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has died, and said so
+        self._process.stdout.close()
+        self._process.wait()
+
+    def open(self, path: Path, setting: Setting) -> Opened:
+        """Opens a model; the next of this worker's numbers, from 0 on, is its."""
+        answer = self._ask({"do": "open", "path": str(path), **asdict(setting)})
+        return Opened(answer["seconds"], answer["growth"])
+
+    def warm_up(self, seconds: float) -> WarmUp:
+        """Runs all models in turns until their times settle, for `seconds` at the most."""
+        answer = self._ask({"do": "warm_up", "seconds": seconds})
+        return WarmUp(answer["rounds"], answer["settled"], answer["round_ns"] / 1e9)
+
+    def run(self, order: Sequence[int]) -> list[int]:
+        """Runs models by number, in this order; ns of each."""
+        times: list[int] = self._ask({"do": "run", "order": list(map(int, order))})["ns"]
+        return times
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin and self._process.stdout
+        try:
+            print(json.dumps(request), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            code = self._process.wait()
+            raise RecycleError(
+                f"the process that times {request.get('path', 'models')} ended with code {code}; its last words "
+                "are above. If memory ran out (code -9), use a smaller batch."
+            )
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise getattr(errors, answer["error"])(answer["message"])
+        return answer
