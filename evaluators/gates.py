@@ -83,6 +83,11 @@ FAILURES: dict[str, tuple[type[RecycleError], str]] = {
     "max_size_increase": (ResourceRegression, "Prune more, export another form, or raise the limit."),
     "max_memory_increase": (ResourceRegression, "Export another form, or raise the limit."),
 }
+INCREASE_OUTCOMES: dict[str, Outcome] = {
+    "pass": "passed",
+    "regression": "failed",
+    "inconclusive": "inconclusive",
+}
 UNSURE = "Measure longer, on an idle machine with fixed threads, or move the limit out of the interval."
 
 
@@ -166,13 +171,13 @@ def max_slowdown(ratio: RatioInterval | None, limit: float | None) -> Verdict:
 
 def max_increase(name: str, found: Judgement) -> Verdict:
     """Gate on what was measured block by block: latency or load time, candidate over baseline."""
-    outcome: Outcome = {"pass": "passed", "regression": "failed"}.get(found.outcome, "inconclusive")
+    outcome = INCREASE_OUTCOMES[found.outcome]
     low, high = ("none" if end is None else f"{end:.4f}" for end in (found.low, found.high))
     floor = "not known" if found.noise_floor is None else f"{found.noise_floor:.2%}"
     sentence = (
-        f"{found.ratio:.4f} of the baseline's, {1 - found.alpha:.3g} interval {low} to {high}, 95 % bootstrap "
-        f"{found.bootstrap_low:.4f} to {found.bootstrap_high:.4f} (n = {found.n} blocks), noise floor {floor}; "
-        f"the limit is {found.limit:.4f}: {found.reason}"
+        f"{found.ratio:.4f} of the baseline's, {100 * (1 - found.alpha):.4g} % interval {low} to {high}, "
+        f"95 % bootstrap interval {found.bootstrap_low:.4f} to {found.bootstrap_high:.4f} (n = {found.n} blocks), "
+        f"noise floor {floor}; the limit is {found.limit:.4f}: {found.reason}"
     )
     return Verdict(name, outcome, found.ratio, found.limit, sentence)
 
@@ -181,7 +186,8 @@ def under(policy: Policy, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Verdicts as a policy takes those that could not be reached."""
     if policy == "report":
         return tuple(verdicts)
-    outcome, word = {"pass": ("passed", "pass"), "fail": ("failed", "failure")}[policy]
+    outcome: Outcome = "passed" if policy == "pass" else "failed"
+    word = "pass" if policy == "pass" else "failure"
     return tuple(
         replace(v, outcome=outcome, sentence=f"{v.sentence}; inconclusive, which was asked to be a {word}")
         if v.outcome == "inconclusive"

@@ -20,12 +20,12 @@ def random_images(model: OnnxModel, batch: int, seed: int = 0) -> Array:
     fixed, *rest = model.input_shape
     if batch < 1 or fixed not in (None, batch):
         raise UsageFault(
-            f"{model.path} takes {fixed or 'any number of'} images a call, and a batch of {batch} was asked for."
+            f"a batch of {batch} was asked for, and {model.path} takes {fixed or 'one or more'} images a call."
         )
     if None in rest:
         raise UsageFault(
-            f"{model.path} leaves its input's shape open beyond the batch: {model.input_shape}; export it with "
-            "fixed sizes to time it."
+            f"{model.path} leaves its input's shape open beyond the batch: {model.input_shape}; export it "
+            "with fixed sizes to time it."
         )
     generator, shape = np.random.default_rng(seed), (batch, *(int(size or 1) for size in rest))
     if np.issubdtype(model.input_dtype, np.integer):

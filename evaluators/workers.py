@@ -1,5 +1,6 @@
 """Starting processes that time models, and telling them what to do."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -64,10 +65,8 @@ class Worker:
         assert self._process.stdin and self._process.stdout
         if error is not None:
             self._process.kill()
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has died, and said so
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has died, and said so
         self._process.stdout.close()
         self._process.wait()
 
@@ -96,8 +95,8 @@ class Worker:
         if not line:
             code = self._process.wait()
             raise RecycleError(
-                f"the process that times {request.get('path', 'models')} ended with code {code}; its last words "
-                "are above. If memory ran out (code -9), use a smaller batch."
+                f"the process that times {request.get('path', 'models')} ended with code {code}; its last "
+                "words are above. If memory ran out (code -9), use a smaller batch."
             )
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:

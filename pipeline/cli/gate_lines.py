@@ -3,6 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.text import Text
 
 from recycle_pipeline.pipeline.cli.tables import console
@@ -44,10 +45,8 @@ def show_gate(report: "GateReport") -> None:
 def gate_rows(report: "GateReport") -> list[tuple[str, str]]:
     """The rows, as plain text."""
     setting, latency = report.plan.setting, report.measured.judgements["latency"]
-    medians = [
-        sum(block.medians[side : side + 2].mean() for block in report.measured.blocks) for side in (0, 2)
-    ]
-    baseline, candidate = (total / latency.n for total in medians)
+    medians = np.array([block.medians for block in report.measured.blocks])  # (blocks, 4) ms
+    baseline, candidate = (float(np.median(medians[:, side : side + 2])) for side in (0, 2))
     rounds = sum(block.ns.shape[1] for block in report.measured.blocks)
     return [
         (WORDS[report.outcome], f"{report.candidate} against {report.baseline}"),

@@ -6,7 +6,7 @@ import click
 
 
 class Percent(click.ParamType[float]):
-    """A fraction, given as `5%` or `0.05`. A bare 5 is refused: it is meant as 5 % more often than as 500 %."""
+    """A fraction, given as `5%` or `0.05`. A bare 5 is refused: it is seldom meant as 500 %."""
 
     name = "percent"
 
