@@ -173,11 +173,12 @@ def max_increase(name: str, found: Judgement) -> Verdict:
     """Gate on what was measured block by block: latency or load time, candidate over baseline."""
     outcome = INCREASE_OUTCOMES[found.outcome]
     low, high = ("none" if end is None else f"{end:.4f}" for end in (found.low, found.high))
+    sure = 100 * (1 - found.alpha)
     floor = "not known" if found.noise_floor is None else f"{found.noise_floor:.2%}"
     sentence = (
-        f"{found.ratio:.4f} of the baseline's, {100 * (1 - found.alpha):.4g} % interval {low} to {high}, "
-        f"95 % bootstrap interval {found.bootstrap_low:.4f} to {found.bootstrap_high:.4f} (n = {found.n} blocks), "
-        f"noise floor {floor}; the limit is {found.limit:.4f}: {found.reason}"
+        f"{found.ratio:.4f} of the baseline's, {sure:.4g} % interval {low} to {high}, "
+        f"95 % bootstrap interval {found.bootstrap_low:.4f} to {found.bootstrap_high:.4f}, "
+        f"n = {found.n} blocks, noise floor {floor}; the limit is {found.limit:.4f}: {found.reason}"
     )
     return Verdict(name, outcome, found.ratio, found.limit, sentence)
 

@@ -20,7 +20,7 @@ def random_images(model: OnnxModel, batch: int, seed: int = 0) -> Array:
     fixed, *rest = model.input_shape
     if batch < 1 or fixed not in (None, batch):
         raise UsageFault(
-            f"a batch of {batch} was asked for, and {model.path} takes {fixed or 'one or more'} images a call."
+            f"a batch of {batch} was asked for, and {model.path} takes {fixed or 'any number of'} images."
         )
     if None in rest:
         raise UsageFault(
