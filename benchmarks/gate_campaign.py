@@ -10,7 +10,7 @@ then measured in `--verify` blocks and written to the record, as `effect` rows, 
 judge with the defaults of `recycle-pipeline gate`: limit 5 %, at most 60 s, 1 % errors.
 
 Beside each gate runs the naive one: both models opened once in one process, 5 calls to warm up, the mean of
-20 calls each, one model after the other; a regression where the ratio is above 1.05. Both meet the same noise.
+20 calls each, one model after the other; a regression where the ratio is above 1.05.
 
 Under `load`, a process of the script's own computes in bursts of 0.05 to 2 s with pauses of 0 to 1 s on top
 of what else the machine does. Gates are appended to the record as they end: the same command goes on with

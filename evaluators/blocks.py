@@ -13,7 +13,7 @@ Because the order of creation and of each round is random, `between` is symmetri
 both models are disturbed alike, which is what `sequential` needs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ import numpy.typing as npt
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.evaluators.workers import WarmUp, Worker
 
-SIDES = (0, 0, 1, 1)  # baseline, baseline, candidate, candidate
 BLOCK_S, WARM_UP_S = 0.5, 1.0
 FEWEST_ROUNDS, MOST_ROUNDS = 16, 250
 
@@ -38,9 +37,9 @@ class Block:
     """Times of one block.
 
     Attributes:
-        ns: (4, rounds), of the two sessions of the baseline, then of the candidate's.
-        load_s: (4,) seconds that opening each took.
-        created: the order in which the four were opened, as indices into `ns`.
+        ns: (sessions, rounds); the same column is the same round.
+        load_s: (sessions,) seconds that opening each took.
+        created: the order in which they were opened, as indices into `ns`.
         settled: whether times had settled when the rounds began.
     """
 
@@ -51,7 +50,7 @@ class Block:
 
     @property
     def medians(self) -> npt.NDArray[np.float64]:
-        """(4,) ms."""
+        """(sessions,) ms."""
         return np.asarray(np.median(self.ns, axis=1) / 1e6)
 
 
@@ -69,11 +68,16 @@ def contrast(values: npt.NDArray[np.float64]) -> Contrast:
     return Contrast(between=float((c + d - a - b) / 2), within=float((a - b + c - d) / 2))
 
 
+def twice(baseline: Path, candidate: Path) -> tuple[Path, ...]:
+    """The sessions of a block that `contrast` can be asked about."""
+    return baseline, baseline, candidate, candidate
+
+
 class Blocks:
-    """Makes blocks of two models.
+    """Makes blocks of some models.
 
     Args:
-        baseline, candidate: ONNX files.
+        paths: ONNX files, one for each session.
         setting: how to run them.
         isolation: a fresh process for each block, or for each session (rounds then cross processes).
         rng: of all orders.
@@ -82,14 +86,13 @@ class Blocks:
 
     def __init__(
         self,
-        baseline: Path,
-        candidate: Path,
+        paths: Sequence[Path],
         setting: Setting,
         rng: Rng,
         isolation: Isolation = "block",
         core: int | None = None,
     ) -> None:
-        self._paths, self._setting, self._rng = (baseline, candidate), setting, rng
+        self._paths, self._setting, self._rng = tuple(paths), setting, rng
         self._isolation, self._core = isolation, core
 
     def measure(self) -> Block:
@@ -98,15 +101,16 @@ class Blocks:
         Raises:
             RecycleError: a model that cannot be opened or run.
         """
-        created = tuple(int(i) for i in self._rng.permutation(4))
-        slots = np.argsort(created)  # the number that each of `SIDES` was opened as
+        count = len(self._paths)
+        created = tuple(int(i) for i in self._rng.permutation(count))
+        numbers = np.argsort(created)  # that the session of each path was opened as
         with self._opened(created) as (load_s, warm_up, run):
             state = warm_up(WARM_UP_S)
             rounds = int(np.clip(BLOCK_S / max(state.round_s, 1e-9), FEWEST_ROUNDS, MOST_ROUNDS))
-            order = np.concatenate([self._rng.permutation(4) for _ in range(rounds)])  # (4 rounds,)
+            order = np.concatenate([self._rng.permutation(count) for _ in range(rounds)])  # (rounds * count,)
             times = np.asarray(run(order), np.int64)
-        ns = np.stack([times[order == place] for place in range(4)])  # (4, rounds), by order of creation
-        return Block(ns[slots], np.asarray(load_s)[slots], created, state.settled)
+        ns = np.stack([times[order == number] for number in numbers])  # (paths, rounds)
+        return Block(ns, np.asarray(load_s)[numbers], created, state.settled)
 
     @contextmanager
     def _opened(self, created: tuple[int, ...]) -> Iterator[tuple[list[float], "_WarmUp", "_Run"]]:
@@ -115,8 +119,8 @@ class Blocks:
             count = len(created) if self._isolation == "session" else 1
             workers = [stack.enter_context(Worker(self._core)) for _ in range(count)]
             load_s = [
-                workers[number % count].open(self._paths[SIDES[slot]], self._setting).seconds
-                for number, slot in enumerate(created)
+                workers[number % count].open(self._paths[which], self._setting).seconds
+                for number, which in enumerate(created)
             ]
             yield load_s, *(_apart(workers) if count > 1 else (workers[0].warm_up, workers[0].run))
 

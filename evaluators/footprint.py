@@ -1,4 +1,4 @@
-"""What a model takes besides time: bytes of its files, and memory."""
+"""Peak memory of a model, beside its baseline's."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,3 @@ def measure_memory(baseline: Path, candidate: Path, setting: Setting, rng: np.ra
             with Worker() as worker:
                 grown[which].append(worker.open(paths[which], setting).memory)
     return Memory(tuple(grown[0]), tuple(grown[1]))
-
-
-def file_bytes(path: Path) -> int:
-    """Bytes of an ONNX file, and of the weights that lie beside it as `NAME.data`, where they do."""
-    beside = path.with_name(path.name + ".data")
-    return path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)

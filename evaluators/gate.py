@@ -1,6 +1,5 @@
 """The gate: a candidate against its baseline, timed in one job, with size, load time, memory and accuracy."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,8 +9,10 @@ import numpy as np
 
 from recycle_pipeline.evaluators import gates, machine
 from recycle_pipeline.evaluators.ab import Measured, Quantity, Say, compare
-from recycle_pipeline.evaluators.blocks import Blocks, Isolation
-from recycle_pipeline.evaluators.footprint import Memory, file_bytes, measure_memory
+from recycle_pipeline.evaluators.blocks import Blocks, Isolation, twice
+from recycle_pipeline.evaluators.conditions import conditions
+from recycle_pipeline.evaluators.files import described, file_bytes
+from recycle_pipeline.evaluators.footprint import Memory, measure_memory
 from recycle_pipeline.evaluators.gates import Verdict
 from recycle_pipeline.evaluators.setting import TRANSFERS, Setting
 from recycle_pipeline.models.errors import UsageFault
@@ -85,8 +86,8 @@ class GateReport:
             "schema": SCHEMA,
             "kind": "gate",
             "outcome": self.outcome,
-            "baseline": _file(self.baseline),
-            "candidate": _file(self.candidate),
+            "baseline": described(self.baseline),
+            "candidate": described(self.candidate),
             "plan": asdict(self.plan) | {"times": TRANSFERS[self.plan.setting.transfers]},
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
             "judgements": {
@@ -97,6 +98,7 @@ class GateReport:
             "seconds": self.measured.seconds,
             "notes": list(self.notes),
             "machine": asdict(machine.describe()),
+            "conditions": asdict(conditions()),
             "blocks": [
                 {
                     "created": block.created,
@@ -139,7 +141,7 @@ def gate(
     if increases.load is not None:
         limits["load"] = 1 + increases.load
     rng = np.random.default_rng(plan.seed)
-    blocks = Blocks(baseline, candidate, plan.setting, rng, plan.isolation, plan.core)
+    blocks = Blocks(twice(baseline, candidate), plan.setting, rng, plan.isolation, plan.core)
     begins("latency")
     measured = compare(blocks, limits, alpha=plan.alpha, seconds=plan.seconds, say=say)
     memory = None
@@ -163,9 +165,3 @@ def _size(baseline: Path, candidate: Path, limit: float | None) -> list[Verdict]
     sentence = f"{sizes[0]:,} bytes, {ratio:.4f} of the baseline's {sizes[1]:,}; the limit is {1 + limit:.4f}"
     passed = sizes[0] <= sizes[1] * (1 + limit)
     return [Verdict("max_size_increase", "passed" if passed else "failed", ratio, 1 + limit, sentence)]
-
-
-def _file(path: Path) -> dict[str, Any]:
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {"path": str(path), "bytes": file_bytes(path), "sha256": digest}

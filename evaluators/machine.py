@@ -47,16 +47,16 @@ def usable_cores() -> int:
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The processor's name from `cpuinfo`; the architecture where the file does not tell (Arm, macOS)."""
-    return _value_of("model name", cpuinfo) or platform.processor() or platform.machine() or "unknown"
+    return value_of("model name", cpuinfo) or platform.processor() or platform.machine() or "unknown"
 
 
 def gpu_models(folder: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
     """Names of the NVIDIA GPUs whose driver is loaded, in bus order; empty where there is none."""
-    names = (_value_of("Model", file) for file in sorted(folder.glob("*/information")))
+    names = (value_of("Model", file) for file in sorted(folder.glob("*/information")))
     return tuple(name for name in names if name)
 
 
-def _value_of(key: str, file: Path) -> str | None:
+def value_of(key: str, file: Path) -> str | None:
     """First value of `key` in a file of `key : value` lines; None if the file or the key is missing."""
     try:
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from recycle_pipeline.evaluators.blocks import Block, Blocks, contrast
+from recycle_pipeline.evaluators.blocks import Block, Blocks, contrast, twice
 from recycle_pipeline.evaluators.sequential import interval
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.evaluators.slowdown import centre
@@ -40,7 +40,7 @@ def write_slowed(source: Path, target: Path, hidden: int) -> int:
 
 
 def contrasts(baseline: Path, candidate: Path, count: int, seed: int) -> list[Block]:
-    blocks = Blocks(baseline, candidate, Setting(), np.random.default_rng(seed))
+    blocks = Blocks(twice(baseline, candidate), Setting(), np.random.default_rng(seed))
     return [blocks.measure() for _ in range(count)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.pipeline.cli.bench import bench
 from recycle_pipeline.pipeline.cli.compare import compare
 from recycle_pipeline.pipeline.cli.doctor import doctor
 from recycle_pipeline.pipeline.cli.gate import gate
@@ -50,7 +51,20 @@ def cli() -> None:
     """
 
 
-for _command in (run, search, pack, reconstruct, export, verify, gate, inspect, compare, presets, doctor):
+for _command in (
+    run,
+    search,
+    pack,
+    reconstruct,
+    export,
+    verify,
+    bench,
+    gate,
+    inspect,
+    compare,
+    presets,
+    doctor,
+):
     cli.add_command(_command)
 
 

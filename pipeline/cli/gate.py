@@ -8,6 +8,7 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.percent import PERCENT
+from recycle_pipeline.pipeline.cli.timing_options import HOW
 
 if TYPE_CHECKING:
     pass
@@ -42,28 +43,13 @@ TIMING = opt.section(
         default=0.01,
         help="Chance of a wrong verdict, however often it looks before it stops. [1%]",
     ),
-    click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", help="[cpu]"),
     click.option("--threads", type=int, default=1, help="Within an operator. [1]"),
     click.option("--batch", type=int, default=1, help="Images a call. [1]"),
-    click.option(
-        "--transfers",
-        type=click.Choice(["included", "excluded"]),
-        default="included",
-        help="Whether copies to the device and back are timed. [included]",
-    ),
-    click.option(
-        "--isolation",
-        type=click.Choice(["block", "session"]),
-        default="block",
-        help="A fresh process for each block of four sessions, or for each session. [block]",
-    ),
-    click.option("--core", type=int, help="Bind all timing to this core. [any]"),
-    click.option("--seed", type=int, default=0, help="Of the random orders. [0]"),
 )
 
 
 @click.command(cls=opt.Sectioned, short_help="Fail if a model is slower than its baseline, and only then.")
-@opt.options(MODELS, LIMITS, TIMING, opt.OUTPUT)
+@opt.options(MODELS, LIMITS, TIMING, HOW, opt.OUTPUT)
 def gate(**given: Any) -> None:
     """Time CANDIDATE beside BASELINE, interleaved in fresh processes, until the answer is clear.
 
