@@ -1,18 +1,18 @@
-"""Measure a candidate beside its baseline until the answer is clear, or the time is over."""
+"""Measure blocks until the answer is clear, or the time is over."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from recycle_pipeline.evaluators.blocks import Block, Blocks, contrast
-from recycle_pipeline.evaluators.slowdown import Judgement, judge
+from recycle_pipeline.evaluators.blocks import Block, Blocks, Contrast, contrast
+from recycle_pipeline.evaluators.slowdown import Judgement
 from recycle_pipeline.models.errors import UsageFault
 
 Quantity = Literal["latency", "load"]
-Say = Callable[[dict[Quantity, Judgement]], None]
+Judge = Callable[[list[Contrast]], Judgement]
+Judgements = dict[Quantity, Judgement]
+Say = Callable[[Judgements], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,25 +20,28 @@ class Measured:
     """All blocks, what they say of each quantity, and the seconds that it took."""
 
     blocks: tuple[Block, ...]
-    judgements: dict[Quantity, Judgement]
+    judgements: Judgements
     seconds: float
 
+    @property
+    def contrasts(self) -> dict[Quantity, list[Contrast]]:
+        """Of each block."""
+        return {"latency": latencies(self.blocks), "load": loads(self.blocks)}
 
-def compare(
-    blocks: Blocks, limits: dict[Quantity, float], *, alpha: float, seconds: float, say: Say = lambda _: None
+
+def measure_until_clear(
+    blocks: Blocks, judges: Mapping[Quantity, Judge], *, seconds: float, say: Say = lambda _: None
 ) -> Measured:
-    """Measures blocks, and judges after each.
+    """Measures blocks, and judges after each until no judgement is inconclusive.
 
     Args:
-        blocks: of the pair of models.
-        limits: the largest ratio of each quantity that is judged; latency and load times come from the same
-            blocks.
-        alpha: chance of a wrong verdict about one quantity.
+        blocks: of sessions as `blocks.twice` orders them.
+        judges: of each quantity; latency and load times come from the same blocks.
         seconds: time budget. A block that would not end within it is not begun, but for the first.
         say: told what the blocks say so far.
 
     Raises:
-        UsageFault: a budget that is no time, or limits and chances as `judge` refuses them.
+        UsageFault: a budget that is no time, or limits and chances as the judges refuse them.
         RecycleError: a model that cannot be opened or run.
     """
     if not 0 < seconds < float("inf"):
@@ -47,7 +50,8 @@ def compare(
     started = time.perf_counter()
     while True:
         done.append(blocks.measure())
-        found = _judged(done, limits, alpha)
+        values = {"latency": latencies(done), "load": loads(done)}
+        found = {name: judge(values[name]) for name, judge in judges.items()}
         say(found)
         spent = time.perf_counter() - started
         clear = all(each.outcome != "inconclusive" for each in found.values())
@@ -55,10 +59,11 @@ def compare(
             return Measured(tuple(done), found, spent)
 
 
-def _judged(
-    blocks: Sequence[Block], limits: dict[Quantity, float], alpha: float
-) -> dict[Quantity, Judgement]:
-    values = {"latency": [b.medians for b in blocks], "load": [np.asarray(b.load_s) for b in blocks]}
-    return {
-        name: judge([contrast(each) for each in values[name]], limit, alpha) for name, limit in limits.items()
-    }
+def latencies(blocks: Sequence[Block]) -> list[Contrast]:
+    """Contrasts of the blocks' median times."""
+    return [contrast(block.medians) for block in blocks]
+
+
+def loads(blocks: Sequence[Block]) -> list[Contrast]:
+    """Contrasts of the times to open a session."""
+    return [contrast(block.load_s) for block in blocks]

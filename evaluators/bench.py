@@ -107,7 +107,7 @@ def bench(
 
 
 def settings_of(
-    batches: Sequence[int], threads: Sequence[int], provider: str, transfers: str
+    batches: Sequence[int], threads: Sequence[int], provider: str, transfers: Transfers
 ) -> list[Setting]:
     """Every combination, threads within batches.
 

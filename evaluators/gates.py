@@ -183,6 +183,13 @@ def max_increase(name: str, found: Judgement) -> Verdict:
     return Verdict(name, outcome, found.ratio, found.limit, sentence)
 
 
+def max_size_increase(baseline: int, candidate: int, increase: float) -> Verdict:
+    """Gate on bytes: the candidate's are at most 1 + `increase` times the baseline's."""
+    ratio, limit = candidate / max(baseline, 1), 1 + increase
+    sentence = f"{candidate:,} bytes, {ratio:.4f} of the baseline's {baseline:,}; the limit is {limit:.4f}"
+    return Verdict("max_size_increase", _outcome(candidate <= limit * baseline), ratio, limit, sentence)
+
+
 def under(policy: Policy, verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Verdicts as a policy takes those that could not be reached."""
     if policy == "report":

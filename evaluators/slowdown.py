@@ -93,11 +93,11 @@ def judge(contrasts: Sequence[Contrast], limit: float, alpha: float) -> Judgemen
         outcome = "regression"
     return Judgement(
         outcome=outcome,
-        reason=_reason(outcome, len(between), fewest(alpha), told, floor),
+        reason=reason(outcome, len(between), fewest(alpha), told, floor),
         limit=limit,
         ratio=float(np.exp(centre(between))),
-        low=_ratio(found.low),
-        high=_ratio(found.high),
+        low=as_ratio(found.low),
+        high=as_ratio(found.high),
         bootstrap_low=float(np.exp(low)),
         bootstrap_high=float(np.exp(high)),
         p_slower=p_slower,
@@ -132,7 +132,8 @@ def rank_test(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     return float(greater), float(less)
 
 
-def _reason(outcome: Outcome, n: int, least: int, told: bool, floor: float) -> str:
+def reason(outcome: Outcome, n: int, least: int, told: bool, floor: float) -> str:
+    """Why an outcome is what it is; `least` blocks are needed, `told` is a limit beyond the floor."""
     if outcome == "pass":
         return "the interval lies below the limit"
     if outcome == "regression":
@@ -144,5 +145,6 @@ def _reason(outcome: Outcome, n: int, least: int, told: bool, floor: float) -> s
     return "the limit lies within the interval"
 
 
-def _ratio(log: float) -> float | None:
+def as_ratio(log: float) -> float | None:
+    """Of a logarithm; None where it is infinite, for nothing bounds it yet."""
     return None if np.isinf(log) else float(np.exp(log))

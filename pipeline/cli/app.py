@@ -15,8 +15,9 @@ from recycle_pipeline.pipeline.cli.pack import pack
 from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.report import report
 from recycle_pipeline.pipeline.cli.run import run, search
-from recycle_pipeline.pipeline.cli.stages import export, verify
+from recycle_pipeline.pipeline.cli.stages import export
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
+from recycle_pipeline.pipeline.cli.verify import verify
 from recycle_pipeline.pipeline.processes import leave, several, speaks
 from recycle_pipeline.pipeline.version import VERSION
 

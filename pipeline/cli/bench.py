@@ -34,7 +34,7 @@ WHAT = opt.section(
 
 
 @click.command(cls=opt.Sectioned, short_help="Time models beside one another.")
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("models", nargs=-1, required=True, type=opt.PATH)
 @opt.options(WHAT, HOW, opt.OUTPUT)
 def bench(models: tuple[Path, ...], **given: Any) -> None:
     """Time ONNX MODELS in turns, in fresh sessions again and again; ratios are to the first.

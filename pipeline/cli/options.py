@@ -1,6 +1,7 @@
 """The options that commands share. All default to None: not given, so the file or `RunConfig` decides."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -24,6 +25,7 @@ from recycle_pipeline.pipeline.forms import FORMS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
+PATH = click.Path(path_type=Path)
 FLAG: dict[str, Any] = {"is_flag": True, "default": None}
 
 

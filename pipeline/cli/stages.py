@@ -1,4 +1,4 @@
-"""`export` and `verify`: one stage of an existing run folder; `pack` of one uses the same."""
+"""`export`: one stage of an existing run folder; `pack` and `verify` of one use the same."""
 
 from pathlib import Path
 from typing import Any
@@ -25,19 +25,6 @@ def export(folder: str, **given: Any) -> None:
       recycle-pipeline export runs/mine --export onnx --embed-preprocessing
     """
     run_one_stage("export", folder, given)
-
-
-@click.command(short_help="Compare the exported model with torch, labels and its twin.")
-@FOLDER
-@opt.options(opt.VERIFY, CUSTOM, FORCE, opt.OUTPUT)
-def verify(folder: str, **given: Any) -> None:
-    """Verify the exported model of run FOLDER under ONNX Runtime: parity, accuracy, latency, gates.
-
-    \b
-    Example:
-      recycle-pipeline verify runs/mine --provider cpu --min-top1 0.98
-    """
-    run_one_stage("verify", folder, given)
 
 
 def run_one_stage(stage: str, folder: str, given: dict[str, Any]) -> None:

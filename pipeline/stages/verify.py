@@ -80,7 +80,7 @@ def _work(context: Context) -> dict[str, Any]:
     check_data(context, rebuilt.subnetwork)
     statistics = rebuilt.subnetwork.mean, rebuilt.subnetwork.std
     pixels = Prepared(images.test_images, lambda part: normalised(part, *statistics))
-    reference = _torch_logits(rebuilt.network, pixels)
+    reference = torch_logits(rebuilt.network, pixels)
     fed = Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels
     limits = Limits(
         max_difference=config.max_difference,
@@ -196,7 +196,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}
 
 
-def _torch_logits(network: "nn.Module", pixels: Prepared) -> NDArray[np.float32]:
+def torch_logits(network: "nn.Module", pixels: Prepared) -> NDArray[np.float32]:
     """Logits of the rebuilt network, batch norm not folded, on the CPU: (N, K)."""
     import torch
 
