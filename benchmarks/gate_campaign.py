@@ -14,7 +14,7 @@ Beside each gate runs the naive one: both models opened once in one process, 5 c
 
 Under `load`, a process of the script's own computes in bursts of 0.05 to 2 s with pauses of 0 to 1 s on top
 of what else the machine does. Gates are appended to the record as they end: the same command goes on with
-what is missing, and cells grow in proportion. Whoever stops it keeps what is there.
+what is missing, and cells grow side by side. Whoever stops it keeps what is there.
 """
 
 import argparse
@@ -39,6 +39,7 @@ from recycle_pipeline.pipeline.environment import describe_environment
 
 GATES = {0.0: 200, 0.025: 40, 0.05: 50, 0.075: 40, 0.10: 100, 0.20: 20}  # by effect, per load
 GRID = (400, 1200, 2400, 4800, 9600)
+SOONER = {0.0: 8, 0.10: 4}  # how many times as fast as the others these fill
 LOADS = ("none", "load")
 NAIVE_RUNS, NAIVE_WARM_UP, LIMIT = 20, 5, 0.05
 Row = dict[str, Any]
@@ -138,9 +139,8 @@ def trial(args: argparse.Namespace, candidate: Path, seed: int) -> Row:
 def next_cell(rows: list[Row], loads: list[str]) -> tuple[str, float] | None:
     """The cell that is furthest behind, None when all are full."""
     done = Counter((row["load"], row["effect"]) for row in rows if row["kind"] == "gate")
-    shares = {(load, effect): done[load, effect] / GATES[effect] for load in loads for effect in GATES}
-    cell = min(shares, key=lambda key: shares[key])
-    return None if shares[cell] >= 1 else cell
+    missing = [(load, e) for load in loads for e in GATES if done[load, e] < GATES[e]]
+    return min(missing, key=lambda cell: done[cell] / GATES[cell[1]] / SOONER.get(cell[1], 1), default=None)
 
 
 def campaign(args: argparse.Namespace) -> None:

@@ -5,9 +5,9 @@
     PYTHONPATH=.dev python benchmarks/latency_cross_check.py --polygraphy /tmp/polygraphy MODEL.onnx ...
 
 In turns, in random order: a block of `bench` (a fresh process, warm-up, 250 rounds at the most), and a fresh
-process in which polygraphy's `OnnxrtRunner` runs the model as often on the same kind of input and says how long
-each took. Both sessions have one thread and the same options. A pair gives the ratio of the two medians; the
-interval is Student's over the pairs.
+process in which polygraphy's `OnnxrtRunner` runs the model as often on the same kind of input and says how
+long each took. Both sessions have one thread and the same options. A pair gives the ratio of the two medians;
+the interval is Student's over the pairs.
 """
 
 import argparse

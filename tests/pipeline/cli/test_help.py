@@ -13,7 +13,7 @@ from recycle_pipeline.pipeline.data import KNOWN
 from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.runner import STAGES
 
-COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "report"]
+COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "bench", "gate", "report"]
 COMMANDS += ["inspect", "compare", "presets", "doctor"]
 
 
