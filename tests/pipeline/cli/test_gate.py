@@ -55,11 +55,11 @@ def test_accuracy_is_gated_where_data_are_given(command, model):
     assert "max_difference       passed: " in done.out
 
 
-def test_a_stored_baseline_is_written_and_read(command, model, here):
-    assert (
-        command("gate", "--candidate", model, "--save", "b.json", "--time-budget", "1", "--quiet").code == 0
-    )
-    done = command("gate", "--baseline", "b.json", "--candidate", model, "--time-budget", "0.01", "--quiet")
+def test_a_stored_baseline_is_written_and_read(command, model):
+    saved = command("gate", "--candidate", model, "--save", "b.json", "--time-budget", "1", "--quiet")
+    assert saved.code == 0
+    against = "--baseline", "b.json", "--candidate", model, "--time-budget", "0.01", "--quiet"
+    done = command("gate", *against)
     assert done.code == 7
     assert "the baseline is stored" in done.out
     refused = command("gate", *against, "--max-accuracy-drop", "1%", "--data", "digits")
