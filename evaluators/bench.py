@@ -11,25 +11,14 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from recycle_pipeline.evaluators.blocks import Block, Blocks, Isolation
-from recycle_pipeline.evaluators.samples import LatencySamples
+from recycle_pipeline.evaluators.samples import LatencySamples, Spread, spread
 from recycle_pipeline.evaluators.setting import Setting, Transfers
 from recycle_pipeline.evaluators.workers import Worker
 from recycle_pipeline.models.errors import UsageFault
 
 FEWEST_BLOCKS = 3  # for an interval that says anything
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A value and its 95 % interval over n blocks."""
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,17 +106,6 @@ def settings_of(
     if min(*batches, *threads, 1) < 1:
         raise UsageFault(f"batches {list(batches)} and threads {list(threads)} given; expected 1 or more.")
     return [Setting(provider, t, b, transfers) for b, t in product(batches, threads)]
-
-
-def spread(values: npt.NDArray[np.float64]) -> Spread:
-    """Geometric mean of (n,) positive values, and Student's 95 % interval on the scale of logarithms."""
-    from scipy.stats import t
-
-    logs, n = np.log(values), len(values)
-    half = float(t.ppf(0.975, n - 1) * logs.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
-    middle = float(logs.mean())
-    value, low, high = (float(np.exp(each)) for each in (middle, middle - half, middle + half))
-    return Spread(value, low, high, n)
 
 
 def _row(models: Sequence[Path], which: int, setting: Setting, blocks: Sequence[Block]) -> Row:

@@ -1,5 +1,6 @@
 """Statistics of latency samples: percentiles that their number supports, and a ratio with its interval."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,12 +66,62 @@ class LatencySamples:
 
 @dataclass(frozen=True)
 class RatioInterval:
-    """Candidate's median over the baseline's, its 95 % interval, and the n rounds behind it."""
+    """Candidate's median over the baseline's, its 95 % interval, and the n rounds behind it.
+
+    `sessions` is how often both were opened for them. Two sessions of one file differ for as long as they
+    live, which no number of rounds within a pair shows.
+    """
 
     ratio: float
     low: float
     high: float
     n: int
+    sessions: int = 1
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A value and its 95 % interval over n blocks or sessions."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def spread(values: npt.NDArray[np.float64]) -> Spread:
+    """Geometric mean of (n,) positive values, and Student's 95 % interval on the scale of logarithms."""
+    from scipy.stats import t  # here: it takes longer to load than all else in this module
+
+    logs, n = np.log(values), len(values)
+    half = float(t.ppf(0.975, n - 1) * logs.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+    middle = float(logs.mean())
+    value, low, high = (float(np.exp(each)) for each in (middle, middle - half, middle + half))
+    return Spread(value, low, high, n)
+
+
+def ratio_over_sessions(
+    candidate: Sequence[LatencySamples], baseline: Sequence[LatencySamples]
+) -> RatioInterval:
+    """Ratio of medians over pairs of sessions, each pair of one `measure`; Student's interval over pairs.
+
+    Raises:
+        UsageFault: fewer than two pairs, or not as many of each.
+    """
+    if len(candidate) != len(baseline) or len(candidate) < 2:
+        raise UsageFault(
+            f"{len(candidate)} sessions of the candidate and {len(baseline)} of the baseline given; expected "
+            "as many of each, at least 2."
+        )
+    pairs = zip(candidate, baseline, strict=True)
+    found = spread(np.array([one.median / other.median for one, other in pairs]))
+    return RatioInterval(found.value, found.low, found.high, sum(each.n for each in candidate), found.n)
+
+
+def together(parts: Sequence[LatencySamples]) -> LatencySamples:
+    """The samples of several sessions as one, in order."""
+    ms = tuple(each for part in parts for each in part.ms)
+    return LatencySamples(ms, sum(part.warm_up_rounds for part in parts), all(part.settled for part in parts))
 
 
 def ratio_of_medians(

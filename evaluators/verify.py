@@ -10,15 +10,25 @@ from recycle_pipeline.evaluators import gates, machine
 from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
 from recycle_pipeline.evaluators.arrays import Array, Predict, Split
 from recycle_pipeline.evaluators.gates import Limits, Verdict
-from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
+from recycle_pipeline.evaluators.latency import measure
 from recycle_pipeline.evaluators.onnx_model import OnnxModel
 from recycle_pipeline.evaluators.parity import Parity, compare
 from recycle_pipeline.evaluators.report import Latency, VerifyReport
-from recycle_pipeline.evaluators.samples import MIN_ROUNDS, P90_SAMPLES
+from recycle_pipeline.evaluators.samples import (
+    MIN_ROUNDS,
+    P90_SAMPLES,
+    LatencySamples,
+    ratio_over_sessions,
+    together,
+)
+from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.models.errors import UsageFault
 
 __all__ = ["LatencySettings", "Limits", "VerifyReport", "verify"]
 
+# Of two sessions of one file one is often faster for as long as both live (see `blocks`): with one pair, a
+# third of intervals over rounds called equal models different (benchmarks/session_effect.py).
+SESSIONS = 6
 ANY_DIFFERENCE = float(np.finfo(np.float64).max)
 
 
@@ -127,22 +137,37 @@ def _time(
     images: Split,
     settings: LatencySettings,
 ) -> Latency:
-    """Time the model, and the others if there are any, on the first images."""
+    """Time the model, and the others if there are any, on the first images, in `SESSIONS` sessions each."""
     batch = _fixed_batch(model) or 1
     some = np.ascontiguousarray(images[:batch])
     others = {"baseline": baseline, "same_shapes": same_shapes}
     models = {"model": model} | {name: other for name, other in others.items() if other}
-    samples = measure(
-        {name: partial(each.predict, some) for name, each in models.items()},
-        seconds=settings.seconds,
-        min_rounds=settings.min_rounds,
-        seed=settings.seed,
-    )
+    parts = [_time_once(models, some, settings, session) for session in range(SESSIONS)]
+    samples = {name: [part[name] for part in parts] for name in models}
     found: list[Any] = []
     for name in others:
-        other = samples.get(name)
-        found += [other, ratio_of_medians(samples["model"], other, settings.seed) if other else None]
-    return Latency(batch, model.threads, samples["model"], *found)
+        there = samples.get(name)
+        found += [together(there), ratio_over_sessions(samples["model"], there)] if there else [None, None]
+    return Latency(batch, model.threads, together(samples["model"]), *found)
+
+
+def _time_once(
+    models: dict[str, OnnxModel], some: Array, settings: LatencySettings, session: int
+) -> dict[str, LatencySamples]:
+    """Open all models anew, in random order, and time them for their part of the time."""
+    rng = np.random.default_rng([settings.seed, session])
+    names = [list(models)[i] for i in rng.permutation(len(models))]
+    opened = {name: _again(models[name]) for name in names}
+    return measure(
+        {name: partial(opened[name].predict, some) for name in models},
+        seconds=settings.seconds / SESSIONS,
+        min_rounds=-(-settings.min_rounds // SESSIONS),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _again(model: OnnxModel) -> OnnxModel:
+    return open_session(model.path, model.provider, model.threads)
 
 
 def _fixed_batch(model: OnnxModel) -> int | None:

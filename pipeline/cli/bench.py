@@ -11,7 +11,8 @@ from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.timing_options import HOW
 
 if TYPE_CHECKING:
-    from recycle_pipeline.evaluators.bench import Row, Spread
+    from recycle_pipeline.evaluators.bench import Row
+    from recycle_pipeline.evaluators.samples import Spread
 
 HEADINGS = (
     "median ms",

@@ -215,7 +215,7 @@ def _has_gpu() -> bool:
 
 VERIFY = Stage(
     "verify",
-    schema=2,
+    schema=3,
     config_keys=(
         "provider",
         "max_difference",

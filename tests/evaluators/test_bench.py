@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from recycle_pipeline.evaluators import blocks as module
-from recycle_pipeline.evaluators.bench import bench, settings_of, spread
+from recycle_pipeline.evaluators.bench import bench, settings_of
 from recycle_pipeline.evaluators.bench_report import bench_json
-from recycle_pipeline.evaluators.samples import LatencySamples
+from recycle_pipeline.evaluators.samples import LatencySamples, spread
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.models.errors import UsageFault
 

@@ -7,6 +7,7 @@ import pytest
 
 from recycle_pipeline.evaluators import latency, samples
 from recycle_pipeline.evaluators.latency import LatencySamples, measure, ratio_of_medians
+from recycle_pipeline.evaluators.samples import ratio_over_sessions
 from recycle_pipeline.models.errors import UsageFault
 
 
@@ -202,3 +203,37 @@ def test_models_of_the_same_speed_have_one_inside_the_interval():
 def test_samples_that_make_no_interval_are_refused(n, m, resamples):
     with pytest.raises(UsageFault, match=f"{n} candidate samples, {m} baseline samples"):
         ratio_of_medians(LatencySamples((1.0,) * n), LatencySamples((1.0,) * m), 0, resamples)
+
+
+def sessions_of(pairs):
+    return [[LatencySamples((ms,) * 10) for ms in side] for side in zip(*pairs, strict=True)]
+
+
+def test_the_interval_over_sessions_is_students_over_their_ratios():
+    found = ratio_over_sessions(*sessions_of([(np.e**0, 1.0), (np.e**1, 1.0), (np.e**2, 1.0)]))
+    half = 4.302652729749464 / np.sqrt(3)  # t of 0.975 with 2 degrees; deviation 1
+    assert found.ratio == pytest.approx(np.e)
+    assert np.log([found.low, found.high]) == pytest.approx([1 - half, 1 + half])
+    assert (found.n, found.sessions) == (30, 3)
+
+
+def test_sessions_that_differ_by_layout_do_not_pass_for_different_models():
+    """Each of one file, each faster or slower as long as it lives: what rounds within a pair cannot show."""
+    rng = np.random.default_rng(0)
+    alarms = by_rounds = 0
+    for seed in range(40):
+        layout = np.exp(0.01 * rng.standard_normal((6, 2)))
+        noisy = [[layout[i] * np.exp(0.002 * rng.standard_normal(2)) for _ in range(40)] for i in range(6)]
+        pairs = [[LatencySamples(tuple(np.array(one)[:, side].tolist())) for side in (0, 1)] for one in noisy]
+        found = ratio_over_sessions([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        alarms += not found.low <= 1 <= found.high
+        of_rounds = ratio_of_medians(*pairs[0], seed=seed, resamples=200)
+        by_rounds += not of_rounds.low <= 1 <= of_rounds.high
+    assert alarms <= 7 < 25 < by_rounds
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (2, 3)])
+def test_sessions_that_are_no_pairs_are_refused(counts):
+    one, other = ([LatencySamples((1.0,))] * count for count in counts)
+    with pytest.raises(UsageFault, match="as many of each"):
+        ratio_over_sessions(one, other)

@@ -109,6 +109,7 @@ def test_the_baseline_is_timed_in_the_same_rounds(model, write_linear, weights, 
     assert timing is not None and timing.baseline is not None and timing.ratio is not None
     assert (timing.batch, timing.threads) == (1, 1)
     assert timing.model.n == timing.baseline.n == timing.ratio.n == 12
+    assert timing.ratio.sessions == 6
     assert report.verdicts[3].outcome == "passed"
 
 
@@ -161,7 +162,7 @@ SCHEMA_1 = {
     "parity": "max_difference mean_difference agreement top1_agreement n tolerance passed",
     "latency": "batch threads model baseline ratio same_shapes same_shapes_ratio",
     "latency.model": "n median_ms p90_ms p99_ms spread warm_up_rounds settled samples_ms",
-    "latency.ratio": "ratio low high n",
+    "latency.ratio": "ratio low high n sessions",
     "verdicts.0": "name outcome value limit sentence",
     "machine": "cpu logical_cores usable_cores gpus platform python onnxruntime",
 }
