@@ -7,7 +7,12 @@ Import what you need from its module; importing this package alone does not load
     parity    how far two sets of logits are apart
     latency   interleaved timing, ratio of medians with its interval
     gates     numbers and limits to verdicts, verdicts to exit codes
-    verify    all of the above in one report
+    verify    all of the above in one report; verify_models of several files in one table
+    workers   fresh processes that time models: timing_worker is what runs in them
+    blocks    both models opened anew and run in turns: the unit of what follows
+    sequential, slowdown, ab   evidence that may be looked at after every block; verdicts; the loop
+    gate      candidate against baseline, or against a stored one, beside a reference
+    bench     models in turns over batch sizes and threads
     overlap   what two subnetworks share
     machine   what the numbers were measured on
 """
