@@ -25,7 +25,7 @@ import numpy.typing as npt
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.evaluators.workers import WarmUp, Worker
 
-BLOCK_S, WARM_UP_S = 0.5, 1.0
+BLOCK_S, WARM_UP_S = 1.0, 1.0
 FEWEST_ROUNDS, MOST_ROUNDS = 16, 250
 
 Isolation = Literal["block", "session"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recycle_pipeline.evaluators.gate_report import GateReport
 
 MARKER = "recycle_gate"
-LINES = pytest.StashKey[list[tuple[str, str]]]()
+PROPERTY = "recycle_gate"
 INCREASES = {
     "max_slowdown": "slowdown",
     "max_load_increase": "load",
@@ -60,7 +60,6 @@ def pytest_configure(config: pytest.Config) -> None:
         "max_load_increase=None, max_memory_increase=None, max_accuracy_drop=None, min_top1=None, data=None, "
         "...): what the fixture recycle_gate takes unless the call says otherwise",
     )
-    config.stash[LINES] = []
 
 
 @pytest.fixture
@@ -82,20 +81,27 @@ def recycle_gate(request: pytest.FixtureRequest) -> Gate:
         for name, value in {"latency_ratio": report.latency.ratio, **interval, "outcome": outcome}.items():
             request.node.user_properties.append((f"recycle_{name}", value))  # into --junitxml
         sentences = [f"{v.name} {v.outcome}: {v.sentence}" for v in report.verdicts]
-        request.config.stash[LINES].append((outcome, f"{request.node.name}: {'; '.join(sentences)}"))
+        request.node.user_properties.append((PROPERTY, f"{outcome}: {'; '.join(sentences)}"))
         _settle(outcome, "\n".join(sentences), request.config.getoption("--recycle-on-inconclusive"))
         return report
 
     return gate
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """A line for each gate, whether its test failed or not."""
-    lines = config.stash[LINES]
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """A line for each gate, whether its test failed or not; of other processes' tests too (pytest-xdist)."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    lines = [
+        f"{report.nodeid}: {text}"
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, text in report.user_properties
+        if name == PROPERTY
+    ]
     if lines:
         terminalreporter.section("recycle-pipeline gates")
-        for outcome, line in lines:
-            terminalreporter.line(f"{outcome.upper():13}{line}")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def _run(config: pytest.Config, asked: dict[str, Any]) -> "tuple[GateReport, str]":

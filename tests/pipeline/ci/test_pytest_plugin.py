@@ -51,7 +51,7 @@ def test_a_slower_model_fails_its_test_and_the_numbers_are_in_the_xml(pytest_run
     done = pytest_run(test, "--recycle-baseline", "small.onnx", "--junitxml", "j.xml")
     assert done.returncode == 1, done.stdout
     assert "max_slowdown failed: " in done.stdout
-    assert "FAILED       test_it: max_slowdown" in done.stdout
+    assert "test_it.py::test_it: failed: max_slowdown" in done.stdout
     properties = ElementTree.parse(tmp_path / "j.xml").iter("property")
     found = {each.get("name"): each.get("value") for each in properties}
     assert found["recycle_outcome"] == "failed"
@@ -75,7 +75,7 @@ def test_noise_does_to_a_test_what_was_asked(pytest_run, policy, code, word):
     done = pytest_run(CALL.format("'small.onnx'"), *options, "--recycle-on-inconclusive", policy)
     assert done.returncode == code, done.stdout
     assert f"{word} " in done.stdout
-    assert "INCONCLUSIVE test_it" in done.stdout
+    assert "test_it.py::test_it: inconclusive: max_slowdown" in done.stdout
 
 
 def test_without_a_baseline_the_test_is_skipped(pytest_run):
