@@ -171,7 +171,7 @@ def _require(*paths: Path) -> None:
 def _require_comparable(stored: Stored, reference: Path, plan: Plan) -> None:
     if plan.setting != stored.setting:
         raise UsageFault(
-            f"the baseline was stored under {stored.setting}, and {plan.setting} was asked for; expected the "
+            f"the baseline was stored with {stored.setting}, and {plan.setting} was asked for; expected the "
             "same."
         )
     if described(reference)["sha256"] != stored.reference["sha256"]:

@@ -19,3 +19,7 @@ class Setting:
     threads: int = 1
     batch: int = 1
     transfers: Transfers = "included"
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        return f"batch {self.batch}, {threads}, provider {self.provider}, transfers {self.transfers}"

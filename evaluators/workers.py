@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.models import errors
-from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.models.errors import RecycleError, UsageFault
 
 MODULE = "recycle_pipeline.evaluators.timing_worker"
 
@@ -47,7 +47,11 @@ class Worker:
 
         Args:
             core: the one core that it may use; None leaves that to the system.
+
+        Raises:
+            UsageFault: a core that this process may not use, or a system that binds none.
         """
+        _require_core(core)
         # -P: a numpy.py in the folder one happens to be in is not ours to import.
         command = [sys.executable, "-P", "-m", MODULE]
         self._process = subprocess.Popen(
@@ -102,3 +106,11 @@ class Worker:
         if "error" in answer:
             raise getattr(errors, answer["error"])(answer["message"])
         return answer
+
+
+def _require_core(core: int | None) -> None:
+    usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if core is not None and core not in usable:
+        raise UsageFault(
+            f"core {core} was asked for; this process may use {usable or 'any, and this system binds none'}."
+        )

@@ -25,7 +25,7 @@ def markdown(report: "GateReport", verdicts: "Sequence[Verdict]") -> str:
     """
     found = {verdict.outcome for verdict in verdicts}
     outcome = "failed" if "failed" in found else "inconclusive" if "inconclusive" in found else "passed"
-    setting, (candidate, beside) = report.plan.setting, report.median_ms
+    candidate, beside = report.median_ms
     lines = [
         f"### recycle-pipeline gate: {HEADINGS[outcome]}",
         "",
@@ -43,8 +43,7 @@ def markdown(report: "GateReport", verdicts: "Sequence[Verdict]") -> str:
         f"{_interval(report)}",
         "",
         f"{report.latency.n} blocks of fresh sessions, {report.rounds:,} rounds in "
-        f"{report.measured.seconds:.1f} s; batch {setting.batch}, {setting.threads} thread(s), provider "
-        f"{setting.provider}, transfers {setting.transfers}.",
+        f"{report.measured.seconds:.1f} s; {report.plan.setting}.",
         *(f"\n> {note}" for note in report.notes),
         "",
     ]

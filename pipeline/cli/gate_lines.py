@@ -57,7 +57,7 @@ def show_stored(stored: "Stored", target: Path, as_json: bool) -> None:
 
 def gate_rows(report: "GateReport") -> list[tuple[str, str]]:
     """The rows, as plain text."""
-    setting, (candidate, beside) = report.plan.setting, report.median_ms
+    candidate, beside = report.median_ms
     return [
         (WORDS[report.outcome], f"{report.candidate} against {report.baseline['path']}"),
         *((verdict.name, f"{verdict.outcome}: {verdict.sentence}") for verdict in report.verdicts),
@@ -65,9 +65,7 @@ def gate_rows(report: "GateReport") -> list[tuple[str, str]]:
         (
             "measured",
             f"{report.latency.n} blocks of 2 sessions each, {report.rounds:,} rounds, in "
-            f"{report.measured.seconds:.1f} s; batch {setting.batch}, {setting.threads} "
-            f"thread{'s' * (setting.threads != 1)}, provider {setting.provider}, transfers "
-            f"{setting.transfers}",
+            f"{report.measured.seconds:.1f} s; {report.plan.setting}",
         ),
         *(("note", note) for note in report.notes),
     ]

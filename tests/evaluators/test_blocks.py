@@ -92,6 +92,11 @@ def test_a_worker_may_be_bound_to_one_core(write_linear, weights):
         assert os.sched_getaffinity(worker._process.pid) == {core}
 
 
+def test_a_core_that_is_not_there_is_refused_before_a_process_starts():
+    with pytest.raises(UsageFault, match="core 4096 was asked for"):
+        Worker(4096)
+
+
 def test_memory_counts_the_weights(write_linear):
     large = write_linear(np.ones((48, 100_000)), name="large.onnx")  # 19 MB
     with Worker() as worker:

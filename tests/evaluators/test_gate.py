@@ -90,7 +90,7 @@ def test_a_stored_baseline_is_compared_through_its_reference(small, large, tmp_p
     assert "reference model timed beside each" in report.notes[0]
     with pytest.raises(UsageFault, match="is not what the baseline was timed beside"):
         gate_stored(again, small, small, Increases(), PLAN)
-    with pytest.raises(UsageFault, match="the baseline was stored under"):
+    with pytest.raises(UsageFault, match="the baseline was stored with batch 1, 1 thread, provider cpu"):
         gate_stored(again, large, small, Increases(), dataclasses.replace(PLAN, setting=Setting(threads=2)))
 
 
