@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.timing_options import HOW
@@ -87,7 +88,7 @@ def _show(rows: "list[Row]") -> None:
         for row in some:
             samples, load = row.samples, row.load_s
             table.add_row(
-                str(row.model),
+                Text(str(row.model)),
                 f"{row.median_ms.value:.4g}",
                 f"{row.median_ms.low:.4g} to {row.median_ms.high:.4g}",
                 *("-" if each is None else f"{each:.4g}" for each in (samples.p90, samples.p95, samples.p99)),
@@ -99,9 +100,9 @@ def _show(rows: "list[Row]") -> None:
             )
         first = some[0]
         out.print(
-            f"batch {setting.batch}, {setting.threads} thread{'s' * (setting.threads != 1)}, provider "
-            f"{setting.provider}, {TRANSFERS[setting.transfers]}; n = {first.samples.n:,} samples a model in "
-            f"{first.median_ms.n} blocks of fresh sessions, over which the intervals are",
+            f"{setting}: {TRANSFERS[setting.transfers]}. n = {first.samples.n:,} samples a model in "
+            f"{first.median_ms.n} blocks of fresh sessions, over which the intervals are; percentiles are of "
+            "all samples, memory is of one process",
             soft_wrap=True,
         )
         out.print(table)
