@@ -7,7 +7,6 @@ own because where a session's memory lies decides part of its speed, and a fresh
 import gc
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -29,7 +28,6 @@ def main() -> None:
     """Answers requests until stdin ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever a library prints is no answer
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this, and ends it
     calls: list[Call] = []
     gc.disable()  # as `timeit` does
     for line in sys.stdin:

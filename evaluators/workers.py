@@ -55,7 +55,12 @@ class Worker:
         # -P: a numpy.py in the folder one happens to be in is not ours to import.
         command = [sys.executable, "-P", "-m", MODULE]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            process_group=0,  # Ctrl-C is for this process, which ends the other; else so does the end of stdin
         )
         if core is not None:
             os.sched_setaffinity(self._process.pid, {core})
