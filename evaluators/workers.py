@@ -60,7 +60,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            process_group=0,  # Ctrl-C is for this process, which ends the other; else so does the end of stdin
+            process_group=0,  # Ctrl-C is for us, who end it; or the end of stdin does
         )
         if core is not None:
             os.sched_setaffinity(self._process.pid, {core})
