@@ -39,7 +39,7 @@ from recycle_pipeline.pipeline.environment import describe_environment
 
 GATES = {0.0: 200, 0.025: 40, 0.05: 50, 0.075: 40, 0.10: 100, 0.20: 20}  # by effect, per load
 GRID = (400, 1200, 2400, 4800, 9600)
-SOONER = {0.0: 8, 0.10: 4}  # how many times as fast as the others these fill
+SOONER = {0.05: 6, 0.0: 2, 0.10: 2}  # how many times as fast as the others these fill
 LOADS = ("none", "load")
 TIMES = (10, 15, 20, 30, 60)  # s, of the table
 NAIVE_RUNS, NAIVE_WARM_UP, LIMIT = 20, 5, 0.05
