@@ -52,20 +52,9 @@ def cli() -> None:
     """
 
 
-for _command in (
-    run,
-    search,
-    pack,
-    reconstruct,
-    export,
-    verify,
-    bench,
-    gate,
-    inspect,
-    compare,
-    presets,
-    doctor,
-):
+for _command in (run, search, pack, reconstruct, export):
+    cli.add_command(_command)
+for _command in (verify, bench, gate, report, inspect, compare, presets, doctor):
     cli.add_command(_command)
 
 

@@ -77,7 +77,8 @@ def bench(models: tuple[Path, ...], **given: Any) -> None:
 
 def _show(rows: "list[Row]") -> None:
     from recycle_pipeline.evaluators.setting import TRANSFERS
-    from recycle_pipeline.pipeline.cli.tables import console, size
+    from recycle_pipeline.pipeline.cli.tables import console
+    from recycle_pipeline.pipeline.wording import size
 
     out = console()
     for setting in dict.fromkeys(row.setting for row in rows):
