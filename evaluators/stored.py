@@ -17,7 +17,15 @@ import numpy.typing as npt
 from recycle_pipeline.evaluators.blocks import Contrast
 from recycle_pipeline.evaluators.sequential import fewest, interval
 from recycle_pipeline.evaluators.setting import Setting
-from recycle_pipeline.evaluators.slowdown import RESAMPLES, Judgement, Outcome, as_ratio, centre, reason
+from recycle_pipeline.evaluators.slowdown import (
+    RESAMPLES,
+    Judgement,
+    Outcome,
+    as_ratio,
+    centre,
+    passing_below,
+    reason,
+)
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 
 SCHEMA, KIND = 1, "gate-baseline"
@@ -110,7 +118,7 @@ def judge_apart(stored: list[Contrast], here: list[Contrast], limit: float, alph
     bottom, top = _bootstrap(old, new)
     told = abs(wanted) >= floor
     outcome: Outcome = "inconclusive"
-    if high < wanted and top < wanted and p_faster <= alpha / 2 and told:
+    if high < passing_below(limit) and top < passing_below(limit) and p_faster <= alpha / 2 and told:
         outcome = "pass"
     elif low > wanted and bottom > wanted and p_slower <= alpha / 2 and (told or low > floor):
         outcome = "regression"

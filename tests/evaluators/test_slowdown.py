@@ -32,6 +32,13 @@ def test_a_ratio_on_either_side_of_the_limit_is_told(ratio, outcome):
     assert judge(blocks(ratio, 20), 1.05, 0.01).outcome == outcome
 
 
+def test_what_is_just_below_the_limit_is_no_pass():
+    """A tenth of the allowed 5 % must be left, however sharp the interval."""
+    found = [judge(blocks(ratio, 60, noise=0.002), 1.05, 0.01) for ratio in (1.042, 1.048)]
+    assert [each.outcome for each in found] == ["pass", "inconclusive"]
+    assert found[1].high < 1.05
+
+
 def test_eight_blocks_are_the_fewest_for_a_verdict():
     found = [judge(blocks(2.0, n), 1.05, 0.01) for n in (7, 8)]
     assert [each.outcome for each in found] == ["inconclusive", "regression"]
