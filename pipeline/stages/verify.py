@@ -116,7 +116,7 @@ def _work(context: Context) -> dict[str, Any]:
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
     content |= {"forms": forms}
     if (bits := statistics_bits(rebuilt.subnetwork)) and folder.searched.is_file():
-        lossless = _torch_logits(rebuild(folder.searched, arch=custom).network, pixels)
+        lossless = torch_logits(rebuild(folder.searched, arch=custom).network, pixels)
         content["statistics"], verdict = statistics_effect(
             bits, lossless, reference, images.test_labels, limits.max_accuracy_drop
         )
