@@ -104,7 +104,7 @@ def _points(number: int, run: RunFacts) -> Iterator[Point]:
     assert run.verified is not None, "a run without points"
     latency, times = run.verified.latency, dict[str, Estimate]()
     if latency:
-        times = {row.form: Estimate(row.median_ms, row.ratio.n, "rounds") for row in latency.ratios}
+        times = {row.form: Estimate(row.median_ms, row.ratio.n, row.ratio.of) for row in latency.ratios}
         times |= {model.name: model.median for model in latency.models}
     for form in run.verified.forms:
         found = run.size(form.form)

@@ -16,7 +16,7 @@ class Estimate:
     Attributes:
         value: in the unit that the owner's name says; fractions from 0 to 1.
         n: observations behind it.
-        of: what they are, in the plural: "test images", "rounds", "runs".
+        of: what they are, in the plural: "test images", "rounds", "pairs of sessions", "runs".
         low, high: limits of the 95 % interval; both None where there is none.
     """
 
@@ -41,14 +41,16 @@ def proportion(top1: float, n: int, of: str = "test images") -> Estimate:
 
 
 def ratio(found: Mapping[str, Any]) -> Estimate:
-    """A ratio of medians as verify.json has it, bootstrapped there.
+    """A ratio of medians as verify.json has it, with the interval it has there.
+
+    What the interval is over: pairs of sessions, or in files of before the rounds of the only pair.
 
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
-    return Estimate(
-        float(found["ratio"]), int(found["n"]), "rounds", float(found["low"]), float(found["high"])
-    )
+    pairs = int(found.get("sessions", 1))
+    n, of = (pairs, "pairs of sessions") if pairs > 1 else (int(found["n"]), "rounds")
+    return Estimate(float(found["ratio"]), n, of, float(found["low"]), float(found["high"]))
 
 
 def quantile(samples: Sequence[float], fraction: float, of: str = "rounds") -> Estimate:

@@ -18,7 +18,7 @@ FORM_HEADINGS = (
 )
 SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
 TIMED_HEADINGS = ("model", "rounds", "median", "p90", "p95", "p99")
-RATIO_HEADINGS = ("pair", "ratio", "95% interval", "rounds", "said")
+RATIO_HEADINGS = ("pair", "ratio", "95% interval", "n", "said")
 NONE = "\u2013"  # a cell that has nothing to say
 
 
@@ -120,7 +120,7 @@ def ratio_rows(facts: RunFacts) -> Rows:
             f"{row.form} / {row.baseline}",
             factor(row.ratio.value),
             interval(row.ratio, factor),
-            f"{row.ratio.n:,}",
+            f"{row.ratio.n:,} {row.ratio.of}",
             speed_by(row.ratio),
         )
         for row in (latency.ratios if latency else ())

@@ -37,8 +37,8 @@ def _run(number: int, run: RunFacts) -> tuple[str, ...]:
         f"{accuracy.n:,}" if accuracy else NONE,
         percent(run.network.density) if run.network else NONE,
         size(ticket.bytes) if ticket else NONE,
-        f"{factor(first.ratio.value)} ({interval(first.ratio, factor)}, n = {first.ratio.n:,}), "
-        f"{speed_by(first.ratio)}"
+        f"{factor(first.ratio.value)} ({interval(first.ratio, factor)}, n = {first.ratio.n:,} "
+        f"{first.ratio.of}), {speed_by(first.ratio)}"
         if first
         else NONE,
     )

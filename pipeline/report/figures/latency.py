@@ -113,9 +113,9 @@ def ratios_chart(ratios: Sequence[Ratio]) -> Figure | None:
         "Latency beside another model",
         drawn("ratios", rows_height(len(ratios)) + 6, draw),
         f"Dot chart. {listed}.",
-        "Each pair was timed in the same rounds; below 1 the first takes less time. Bars: 95% bootstrap "
-        "interval over the rounds. The interval is of one measurement in one process: another process, or "
-        "another hour, may differ by more.",
+        "Each pair was timed in the same rounds; below 1 the first takes less time. Bars: 95% interval "
+        "over pairs of sessions that were opened in turn. It is of one measurement in one process: another "
+        "process, or another hour, may differ by more.",
     )
 
 

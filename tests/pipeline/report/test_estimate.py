@@ -72,6 +72,7 @@ def test_an_interval_of_many_values_is_not_narrower_than_it_should_be():
     assert (high - low) / 2 >= half
 
 
-def test_a_ratio_keeps_what_was_bootstrapped():
-    found = ratio({"ratio": 1.0, "low": 0.9, "high": 1.2, "n": 70})
-    assert (found.value, found.interval, found.n, found.of) == (1.0, (0.9, 1.2), 70, "rounds")
+@pytest.mark.parametrize(("more", "n", "of"), [({}, 70, "rounds"), ({"sessions": 6}, 6, "pairs of sessions")])
+def test_a_ratio_keeps_its_interval_and_says_what_that_is_over(more, n, of):
+    found = ratio({"ratio": 1.0, "low": 0.9, "high": 1.2, "n": 70} | more)
+    assert (found.value, found.interval, found.n, found.of) == (1.0, (0.9, 1.2), n, of)
