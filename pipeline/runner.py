@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
-from recycle_pipeline.models.errors import MissedGate, UsageFault
+from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
@@ -142,13 +142,13 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         try:
             entries = {name: _run(name, plan) for name in plan.stages}
         except MissedGate:
-            _report(context.folder, wanted=reported)
+            _report(context, wanted=reported)
             raise
         if searches and context.config.tensorboard:
             write_missing(context.folder)
         if not searches and {"pack", "export"} & set(plan.stages):
             _keep_config(context)  # what the ticket and model.onnx now are; gates are not kept
-        _report(context.folder, wanted=reported)
+        _report(context, wanted=reported)
     return entries
 
 
@@ -160,12 +160,19 @@ def _clear_unfinished(folder: RunFolder) -> None:
             left.unlink(missing_ok=True)
 
 
-def _report(folder: RunFolder, *, wanted: bool) -> None:
-    """Writes the report after a whole run; after a single stage only where there was one."""
+def _report(context: Context, *, wanted: bool) -> None:
+    """Writes the report after a whole run; after a single stage only where there was one.
+
+    A damaged file that the stage itself does not read is no fault of the stage: then there is no report.
+    """
     from recycle_pipeline.pipeline.report.write import refresh_report
 
     if wanted:
-        refresh_report(folder)
+        try:
+            refresh_report(context.folder)
+        except CorruptArtefact as fault:
+            context.folder.report.unlink(missing_ok=True)
+            context.reporter.stage("report", f"none is written: {fault}")
 
 
 def _run(name: str, plan: Plan) -> StageEntry:

@@ -27,6 +27,7 @@ def test_run_returns_what_the_command_prints(command, run_copy, same_run):
         "manifest": "mine/manifest.json",
         "metrics": "mine/metrics.jsonl",
         "card": "mine/README.md",
+        "report": "mine/report.html",
         "onnx": "mine/onnx/model.onnx",
     }
     assert printed["stages"]["search"]["kept"] == 36_770

@@ -168,21 +168,21 @@ print(json.dumps({"killed": killed, "again": [child(f"killed{n + 1}", 0) for n i
 def test_killed_at_any_rename_nothing_unfinished_is_claimed_and_the_same_commands_finish(
     start, here, write_photos
 ):
-    """config, checkpoint, search, metrics, manifest; ticket, manifest, card: eight renames."""
+    """config, checkpoint, search, metrics, manifest; ticket, manifest, card, config: nine renames."""
     line = ("--arch", "conv2", "--width", "0.25", "--epochs", "2")
     line += ("--data", f"folder:{write_photos(each=6)}")
     out, err = start(*line, script=KILLED_AT_RENAMES).communicate(timeout=DEADLINE)
     result = json.loads(out)
-    assert result["killed"] == 8
-    for number in range(1, 9):
+    assert result["killed"] == 9
+    for number in range(1, 10):
         left = RunFolder(here / f"left{number}")
         for entry in read_manifest(left.manifest).stages.values():
             for name, digest in entry.outputs.items():
                 assert file_digest(left.root / name) == digest
-    assert result["again"] == [0] * 8, err
-    tickets = {(here / f"killed{n}" / "ticket.safetensors").read_bytes() for n in range(1, 10)}
-    assert len(tickets) == 1  # the ninth was not disturbed
-    assert len({(here / f"killed{n}" / "README.md").read_bytes() for n in range(1, 10)}) == 1
+    assert result["again"] == [0] * 9, err
+    tickets = {(here / f"killed{n}" / "ticket.safetensors").read_bytes() for n in range(1, 11)}
+    assert len(tickets) == 1  # the tenth was not disturbed
+    assert len({(here / f"killed{n}" / "README.md").read_bytes() for n in range(1, 11)}) == 1
 
 
 def test_another_run_that_was_being_replaced_does_not_pass_for_the_new_one(

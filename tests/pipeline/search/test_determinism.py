@@ -68,7 +68,7 @@ def test_the_largest_seed_is_searched_and_stored(search):
         ("--warmup", "2"),
         ("--init", "signed_constant"),
         ("--scope", "global"),
-        ("--allocation", "root"),
+        ("--allocation", "uniform"),
         ("--batch-size", "8"),
         ("--subnetwork", "continuous"),
     ],
