@@ -11,6 +11,7 @@ CODES = {
     "ParityFailure": 3,
     "AccuracyFailure": 4,
     "LatencyRegression": 5,
+    "ResourceRegression": 5,
     "CorruptArtefact": 6,
     "Inconclusive": 7,
     "ProviderUnavailable": 8,

@@ -147,7 +147,7 @@ TYPED = [
     ("run --scores abs", ["--scores", "'abs' is not one of 'magnitude', 'signed'"]),
     ("run --epoch 3", ["No such option", "--epoch", "--epochs"]),
     ("run digits", ["Got unexpected extra argument (digits)"]),
-    ("verify", ["Missing argument 'FOLDER'"]),
+    ("verify", ["Missing argument 'FOLDER | MODEL...'"]),
     ("train", ["No such command 'train'"]),
 ]
 
