@@ -98,8 +98,8 @@ class Campaign:
         started = time.perf_counter()
         outcome = outcome_of(content)
         seconds = time.perf_counter() - started
-        if not measured and seconds > found["slowest_seconds"]:
-            seconds = min(seconds, _cost(content))  # others may have held the core
+        if seconds > self._seconds or (not measured and seconds > found["slowest_seconds"]):
+            seconds = min(seconds, _cost(content))  # others may have held the core, or stopped this process
         if measured:
             for what, taken in (
                 ("largest_megabytes", tracemalloc.get_traced_memory()[1]),
