@@ -170,10 +170,12 @@ def _published(preset: dict[str, Any]) -> str:
 def _latency(verify: dict[str, Any]) -> str:
     ratio = verify["latency_ratio"]
     threads = f"{verify['threads']} thread{'s' if verify['threads'] != 1 else ''}"
+    pairs = ratio.get("sessions", 1)  # what the interval is over; older runs had one, and its rounds
+    n = f"{verify['latency_n']} rounds" + (f" in {pairs} pairs of sessions" if pairs > 1 else "")
     return (
         f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms; ratio "
         f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
-        f"batch 1, {threads}, provider {verify['provider']}, {verify['latency_n']} rounds{_shapes(verify)}"
+        f"batch 1, {threads}, provider {verify['provider']}, {n}{_shapes(verify)}"
     )
 
 
