@@ -139,9 +139,7 @@ def _request(path: Path, given: dict[str, Any]) -> "FileRequest":
         name for name in given if name in RunConfig.__dataclass_fields__ and name not in ("prune", "scope")
     ]
     settings = {name: given[name] for name in names}
-    settings["batch_norm"] = (
-        settings["batch_norm"] or "fixed"
-    )  # as published: what searches do here says nothing
+    settings["batch_norm"] = settings["batch_norm"] or "fixed"  # of a file, whatever searches do by default
     config = config_from(settings).resolve()
     return FileRequest(
         path,
