@@ -68,8 +68,8 @@ for number, (name, options) in enumerate(methods.items()):
             break
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        lines = Path(name + "-cut", "metrics.jsonl.partial")
-        done = len(lines.read_text().splitlines()) if lines.exists() else 0
+        lines = [*Path(name + "-cut").glob("metrics.jsonl*")]  # .partial until its last epoch is over
+        done = len(lines[0].read_text().splitlines()) if lines else 0
         kills.append([Path(name + "-cut.err").read_text(), done])
     else:
         assert ended(child(name + "-cut", options), 200)
