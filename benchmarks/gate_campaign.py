@@ -37,7 +37,7 @@ from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.evaluators.workers import Worker
 from recycle_pipeline.pipeline.environment import describe_environment
 
-GATES = {0.0: 200, 0.025: 40, 0.05: 20, 0.075: 40, 0.10: 100, 0.20: 20}  # by effect, per load
+GATES = {0.0: 200, 0.025: 20, 0.05: 20, 0.075: 20, 0.10: 60, 0.20: 20}  # by effect, per load
 GRID = (400, 1200, 2400, 4800, 9600)
 SOONER = {0.05: 6, 0.0: 2, 0.10: 2}  # how many times as fast as the others these fill
 LOADS = ("none", "load")
