@@ -9,6 +9,7 @@ and choices.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ class Decoder:
     def __init__(self, members: Sequence[Member], prefix: str, shared: Shared, way: str) -> None:
         self.members, self.way = members, way
         self.ops = Operators(prefix, shared)
+        self.zeros: dict[int, str] = {}  # by how many
 
     def from_trits(self) -> None:
         """Signs, five to a byte, times the scales."""
@@ -83,27 +85,87 @@ class Decoder:
 
     def from_gaps(self, width: int) -> None:
         """A sign beside each gap; scattered over zeros, times the scales."""
-        ops, signs = self.ops, np.concatenate([member.signs for member in self.members])
-        entries = gaps.entries_of(np.flatnonzero(signs), width).filled(width)
+        ops, backwards = self.ops, [member.signs[::-1] for member in self.members]
+        entries, counts = self.entries(backwards, width)
+        signs = np.concatenate(backwards)
         negative = np.zeros(len(entries.gaps), np.uint8)
         negative[entries.kept] = signs[signs != 0] < 0
-        code = self.codes(entries.ahead | negative << np.uint8(width), width + 1)
-        ahead = ops.op("BitwiseAnd", "ahead", code, ops.small((1 << width) - 1))
+        ahead, below = self.ahead_and_sign(entries.ahead, negative, width)
         weight = ops.cast("weight", ahead, TensorProto.BOOL)
-        ends = self.ends(ahead, weight, width)
-        below = ops.shifted("negative", code, ops.small(width), "RIGHT")
-        drawn = self.drawn_signs(below, ops.cast("weight8", weight, TensorProto.UINT8))
-        size = max(signs.size, entries.reach)
-        self.cut(self.scattered(ends, drawn, np.int8, size), size, self.scales())
+        steps = self.cut_steps(ahead, weight, width, counts)
+        values = self.parts("sign", self.drawn_signs(below, weight), counts)
+        scales = self.scales()
+        for number, member in enumerate(self.members):
+            flat = self.placed(steps[number], values[number], np.int8, member.weight.size, number)
+            if scales is None:
+                self.give(member, "Reshape", flat, ops.lengths(list(member.weight.shape)))
+            else:
+                signs_of = self.shaped(member, flat, number)
+                self.give(member, "Mul", *self.factors(signs_of, scales[number], number))
 
     def from_values(self, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
-        flat = np.concatenate([member.weight.reshape(-1) for member in self.members])
-        entries = gaps.entries_of(np.flatnonzero(flat), width).filled(width)
+        backwards = [member.weight.reshape(-1)[::-1] for member in self.members]
+        entries, counts = self.entries(backwards, width)
+        flat = np.concatenate(backwards)
         values = np.zeros(len(entries.gaps), flat.dtype)
         values[entries.kept] = flat[flat != 0]
-        ends, size = self.gaps(entries, width)[0], max(flat.size, entries.reach)
-        self.cut(self.scattered(ends, self.ops.own("values", values), flat.dtype.type, size), size, None)
+        ahead = self.codes(entries.ahead, width)
+        weight = self.ops.cast("weight", ahead, TensorProto.BOOL)
+        steps = self.cut_steps(ahead, weight, width, counts)
+        parts = self.parts("values", self.ops.own("value", values), counts)
+        for number, member in enumerate(self.members):
+            placed = self.placed(steps[number], parts[number], flat.dtype.type, member.weight.size, number)
+            self.give(member, "Reshape", placed, self.ops.lengths(list(member.weight.shape)))
+
+    def entries(self, backwards: Sequence[NDArray[Any]], width: int) -> tuple[Entries, list[int]]:
+        """Of all members, each from its last weight to its first; and how many of each, then of nobody."""
+        found = [gaps.entries_of(np.flatnonzero(flat), width) for flat in backwards]
+        counts = [len(each.gaps) for each in found]
+        joined = Entries(
+            *(np.concatenate(each) for each in zip(*((e.gaps, e.kept) for e in found), strict=True))
+        )
+        filled = joined.filled(width)
+        return filled, [*counts, len(filled.gaps) - sum(counts)]
+
+    def parts(self, name: str, whole: str, counts: Sequence[int]) -> list[str]:
+        """What each member's entries have."""
+        named = {f"{number}/{name}": count for number, count in enumerate(counts[:-1])}
+        return self.ops.split(whole, named | ({f"{name}/rest": counts[-1]} if counts[-1] else {}))
+
+    def cut_steps(self, ahead: str, weight: str, width: int, counts: Sequence[int]) -> list[str]:
+        """How far each entry lies before the one before it, below 0, int8; by member."""
+        ops = self.ops
+        steps = ops.op("Where", "steps", weight, ahead, ops.small((1 << width) - 1))
+        return self.parts("back", ops.op("Neg", "back", ops.cast("steps8", steps, TensorProto.INT8)), counts)
+
+    def placed(self, steps: str, values: str, kind: type, size: int, number: int) -> str:
+        """A member's values at their places, zeros elsewhere: (size,).
+
+        Places are counted from the end, -1 being the last: so a sum of steps is a place as it is.
+        """
+        ops, dtype = self.ops, np.dtype(kind)
+        far = ops.cast(f"{number}/back32", steps, TensorProto.INT32)
+        ends = ops.op("CumSum", f"{number}/ends", far, ops.shared.of(np.array(0, np.int32)))
+        if size not in self.zeros:
+            zero = numpy_helper.from_array(np.zeros(1, dtype))
+            shape = ops.lengths([size])
+            self.zeros[size] = ops.op("ConstantOfShape", f"zeros{size}", shape, value=zero)
+        return ops.op("ScatterElements", f"{number}/flat", self.zeros[size], ends, values, axis=0)
+
+    def ahead_and_sign(
+        self, ahead: NDArray[np.uint8], negative: NDArray[np.uint8], width: int
+    ) -> tuple[str, str]:
+        """How far entries are ahead, and 1 for negative ones, both uint8; packed as codes of one bit more."""
+        ops, bits = self.ops, width + 1
+        if width % 2 == 0:  # the sign is a plane of its own
+            *planes, sign = self.planes(ahead | negative << np.uint8(width), bits)
+            return self.flat(self.whole(planes, gaps.plane_widths(width)), "ahead"), self.flat(
+                sign, "negative"
+            )
+        code = self.codes(ahead | negative << np.uint8(width), bits)
+        below = ops.shifted("negative", code, ops.small(width), "RIGHT")
+        return ops.op("BitwiseAnd", "ahead", code, ops.small((1 << width) - 1)), below
 
     def gaps(self, entries: Entries, width: int) -> tuple[str, str]:
         """The places that gaps lead to, counted from 1, int32; and whether entries are a weight, bool."""
@@ -115,16 +177,24 @@ class Decoder:
         """The codes, (n,) uint8, put together from their planes."""
         if bits == 8:
             return self.ops.own("packed8", codes)
-        ops, whole, at = self.ops, "", 0
+        return self.flat(self.whole(self.planes(codes, bits), gaps.plane_widths(bits)), "codes")
+
+    def planes(self, codes: NDArray[np.uint8], bits: int) -> list[str]:
+        """The parts of codes of up to 7 bits, unpacked, (2, 4, n / 8) uint8 each."""
+        ops, found = self.ops, []
         for width, plane in zip(gaps.plane_widths(bits), gaps.planes_of(codes, bits), strict=True):
             packed, shifts = ops.own(f"packed{width}", plane), ops.shared.of(gaps.SHIFTS[width])
             part = ops.shifted(f"shifted{width}", packed, shifts, "RIGHT")
-            part = ops.op("BitwiseAnd", f"part{width}", part, ops.small((1 << width) - 1))
-            if at:
-                lifted = ops.shifted(f"lifted{at}", part, ops.small(at), "LEFT")
-                part = ops.op("BitwiseOr", f"codes{at}", whole, lifted)
-            whole, at = part, at + width
-        return self.flat(whole, "codes")
+            found.append(ops.op("BitwiseAnd", f"part{width}", part, ops.small((1 << width) - 1)))
+        return found
+
+    def whole(self, planes: Sequence[str], widths: Sequence[int]) -> str:
+        """Planes of these widths as one number each, the lowest bits first."""
+        ops, whole, at = self.ops, planes[0], widths[0]
+        for part, width in zip(planes[1:], widths[1:], strict=True):
+            lifted = ops.shifted(f"lifted{at}", part, ops.small(at), "LEFT")
+            whole, at = ops.op("BitwiseOr", f"codes{at}", whole, lifted), at + width
+        return whole
 
     def ends(self, ahead: str, weight: str, width: int) -> str:
         """The places, counted from 1, of entries so far ahead; those of no weight lead the furthest."""
@@ -174,7 +244,7 @@ class Decoder:
         return self.members[0].bits_up
 
     def drawn_signs(self, negative: str, weight: str) -> str:
-        """-1, 0 or 1, moved up, of bytes that are 1 or 0: negative weights, and weights; int8.
+        """-1, 0 or 1, moved up, of 1 or 0 for negative weights, uint8, and whether one is a weight; int8.
 
         In two's complement -1 | 1 is -1. No byte overflows, so that runtimes that compute in wider numbers
         are right too.
@@ -182,7 +252,8 @@ class Decoder:
         ops, bits = self.ops, self.bits_up()
         if bits:
             negative = ops.shifted("negative/up", negative, ops.small(bits), "LEFT")
-            weight = ops.shifted("weight/up", weight, ops.small(bits), "LEFT")
+            one = ops.cast("weight8", weight, TensorProto.UINT8)
+            weight = ops.shifted("weight/up", one, ops.small(bits), "LEFT")
         below = ops.op("Neg", "below", ops.cast("negative8", negative, TensorProto.INT8))
         return ops.op("BitwiseOr", "signs", below, ops.cast("one", weight, TensorProto.INT8))
 

@@ -76,7 +76,7 @@ class SeededDecoder(Decoder):
         if len(flips):
             negative = ops.op("BitwiseXor", "turned", negative, self._marks(flips, len(entries.gaps)))
         one = ops.cast("weight8", weight, TensorProto.UINT8)
-        signs = self.drawn_signs(ops.op("BitwiseAnd", "negative", negative, one), one)
+        signs = self.drawn_signs(ops.op("BitwiseAnd", "negative", negative, one), weight)
         size = max(int(starts[-1]), entries.reach)
         self.cut(self.scattered(ends, signs, np.int8, size), size, [each.scale for each in found])
 
