@@ -14,6 +14,7 @@ from recycle_pipeline.exporters.onnx.compact.seeded import flips_among, seeded
 MEMBER_BYTES = 400  # that the operators take in a file which give one weight of several
 DECODER_BYTES = 1600  # that those take which unpack some weights packed alike
 DRAWING_BYTES = 1600  # that those take besides which draw signs
+DRAWING_SAVES = 0.03  # at least, of a weight's bytes: while it loads, a drawn sign takes about 100 bytes
 MOST_PLACES = 2**31 - 2**16  # of one decoder: places are int32 when unpacked
 
 
@@ -60,7 +61,8 @@ def costs_of(member: Member) -> Costs:
     found[Packing("trits", 0, kind)] = -(-weight.size // trits.EACH) + levels.scale.nbytes
     drawn = member.drawn
     if drawn is not None and len(places) and _fits(drawn, member):
-        found |= _of_drawn(levels, drawn, kind)
+        most = min(found.values()) * (1 - DRAWING_SAVES)
+        found |= {way: cost for way, cost in _of_drawn(levels, drawn, kind).items() if cost <= most}
     return found
 
 

@@ -40,6 +40,16 @@ def test_weights_are_equal_to_the_bit(made, density, flipped):
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
+@pytest.mark.parametrize(("flipped", "way"), [(0.1, "seed, gaps of 4 bits"), (0.35, "gaps of 5 bits")])
+def test_signs_are_drawn_only_where_that_saves_more_than_it_takes_to_load(made, flipped, way):
+    key = stream_key(11, "layer0")
+    weight = drawn(key, (400, 90, 3, 3), 0.1, flipped)
+    [packed] = compact(made.model(weight), {NAME: Drawn(key, weight.shape)})
+    [alone] = compact(made.model(weight))
+    assert packed.way == way
+    assert (packed.bytes < alone.bytes * (1 - packings.DRAWING_SAVES)) == way.startswith("seed")
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, MAX_SEED),
