@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Member
+from recycle_pipeline.exporters.onnx.compact.decoder import Decoder
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.levels import levels_of
+from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.operators import Shared
 from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of
 from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder

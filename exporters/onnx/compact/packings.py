@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from recycle_pipeline.exporters.onnx.compact import gaps, trits
-from recycle_pipeline.exporters.onnx.compact.decoder import Member
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.levels import Levels
+from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.seeded import flips_among, seeded
 
 MEMBER_BYTES = 400  # that the operators take in a file which give one weight of several

@@ -10,13 +10,15 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from recycle_pipeline.exporters.onnx.compact import gaps
-from recycle_pipeline.exporters.onnx.compact.decoder import Decoder, Member
+from recycle_pipeline.exporters.onnx.compact.codes import codes_of
+from recycle_pipeline.exporters.onnx.compact.decoder import Decoder
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.gaps import Entries
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight
+from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.models.draws import GOLDEN, MIX_1, MIX_2, signs_at
 
 WRAP = (1 << 64) - 1
@@ -80,9 +82,27 @@ class SeededDecoder(Decoder):
         size = max(int(starts[-1]), entries.reach)
         self.cut(self.scattered(ends, signs, np.int8, size), size, [each.scale for each in found])
 
+    def gaps(self, entries: Entries, width: int) -> tuple[str, str]:
+        """The places that gaps lead to, counted from 1, int32; and whether entries are a weight, bool."""
+        ahead = codes_of(self.ops, entries.ahead, width)
+        weight = self.ops.cast("weight", ahead, TensorProto.BOOL)
+        return self.ends(ahead, weight, width), weight
+
+    def ends(self, ahead: str, weight: str, width: int) -> str:
+        """The places, counted from 1, of entries so far ahead; those of no weight lead the furthest."""
+        steps = self.ops.op("Where", "steps", weight, ahead, self.ops.small((1 << width) - 1))
+        steps = self.ops.cast("steps32", steps, TensorProto.INT32)
+        return self.ops.op("CumSum", "ends", steps, self.ops.shared.of(np.array(0, np.int32)))
+
+    def scattered(self, ends: str, values: str, kind: type, size: int) -> str:
+        """Values at their places, counted from 1, zeros elsewhere: (1 + size,)."""
+        zero = numpy_helper.from_array(np.zeros(1, kind))
+        zeros = self.ops.op("ConstantOfShape", "zeros", self.ops.lengths([1 + size]), value=zero)
+        return self.ops.op("ScatterElements", "scattered", zeros, ends, values, axis=0)
+
     def _marks(self, flips: NDArray[np.intp], count: int) -> str:
         """1 for these entries, else 0; (count,) uint8."""
-        inner = Decoder((), f"{self.ops.prefix}/f", self.ops.shared, "")
+        inner = SeededDecoder((), f"{self.ops.prefix}/f", self.ops.shared, "")
         width, _ = gaps.narrowest(flips)
         entries = gaps.entries_of(flips, width).filled(width)
         ends, weight = inner.gaps(entries, width)
