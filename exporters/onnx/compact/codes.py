@@ -1,4 +1,7 @@
-"""Operators that give codes of a few bits back, as bytes."""
+"""Operators that give codes of a few bits back, as bytes.
+
+Bits are masked before they are shifted down: OpenVINO (2026.4) rounds what is lost to the nearest.
+"""
 
 from collections.abc import Sequence
 
@@ -33,7 +36,8 @@ def ahead_and_sign(
         *planes, sign = _planes(ops, code, bits)
         return flat(ops, _whole(ops, planes, gaps.plane_widths(width)), "ahead"), flat(ops, sign, "negative")
     both = codes_of(ops, code, bits)
-    below = ops.shifted("negative", both, ops.small(width), "RIGHT")
+    highest = ops.op("BitwiseAnd", "highest", both, ops.small(1 << width))
+    below = ops.shifted("negative", highest, ops.small(width), "RIGHT")
     return ops.op("BitwiseAnd", "ahead", both, ops.small((1 << width) - 1)), below
 
 
@@ -46,9 +50,10 @@ def _planes(ops: Operators, codes: NDArray[np.uint8], bits: int) -> list[str]:
     """The parts of codes of up to 7 bits, unpacked, (2, 4, n / 8) uint8 each."""
     found = []
     for width, plane in zip(gaps.plane_widths(bits), gaps.planes_of(codes, bits), strict=True):
-        packed, shifts = ops.own(f"packed{width}", plane), ops.shared.of(gaps.SHIFTS[width])
-        part = ops.shifted(f"shifted{width}", packed, shifts, "RIGHT")
-        found.append(ops.op("BitwiseAnd", f"part{width}", part, ops.small((1 << width) - 1)))
+        packed, shifts = ops.own(f"packed{width}", plane), gaps.SHIFTS[width]
+        masks = ops.shared.of(np.uint8((1 << width) - 1) << shifts)
+        part = ops.op("BitwiseAnd", f"masked{width}", packed, masks)
+        found.append(ops.shifted(f"part{width}", part, ops.shared.of(shifts), "RIGHT"))
     return found
 
 

@@ -22,6 +22,11 @@ from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.operators import Operators, Shared
 
 
+def counted_from(flat: NDArray[Any]) -> int:
+    """Of which place the first gap is counted: 1, and a sum of steps is a place, unless place 0 is kept."""
+    return int(not flat[:1].any())
+
+
 class Decoder:
     """The operators that give some weights.
 
@@ -47,18 +52,18 @@ class Decoder:
 
     def from_gaps(self, width: int) -> None:
         """A sign beside each gap; scattered over zeros, times the scales."""
-        ops, backwards = self.ops, [member.signs[::-1] for member in self.members]
-        entries, counts = self.entries(backwards, width)
-        signs = np.concatenate(backwards)
+        ops, flats = self.ops, [member.signs for member in self.members]
+        entries, counts = self.entries(flats, width)
+        signs = np.concatenate(flats)
         negative = np.zeros(len(entries.gaps), np.uint8)
         negative[entries.kept] = signs[signs != 0] < 0
         ahead, below = ahead_and_sign(ops, entries.ahead, negative, width)
         weight = ops.cast("weight", ahead, TensorProto.BOOL)
-        steps = self.cut_steps(ahead, weight, width, counts)
+        ends = self.cut_ends(ahead, weight, width, counts)
         values = self.parts("sign", self.drawn_signs(below, weight), counts)
         scales = self.scales()
         for number, member in enumerate(self.members):
-            placed = self.placed(steps[number], values[number], np.int8, member.weight.size, number)
+            placed = self.placed(ends[number], values[number], member.signs, number)
             if scales is None:
                 self.give(member, "Reshape", placed, ops.lengths(list(member.weight.shape)))
             else:
@@ -67,22 +72,22 @@ class Decoder:
 
     def from_values(self, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
-        backwards = [member.weight.reshape(-1)[::-1] for member in self.members]
-        entries, counts = self.entries(backwards, width)
-        flat = np.concatenate(backwards)
-        values = np.zeros(len(entries.gaps), flat.dtype)
-        values[entries.kept] = flat[flat != 0]
+        flats = [member.weight.reshape(-1) for member in self.members]
+        entries, counts = self.entries(flats, width)
+        whole = np.concatenate(flats)
+        values = np.zeros(len(entries.gaps), whole.dtype)
+        values[entries.kept] = whole[whole != 0]
         ahead = codes_of(self.ops, entries.ahead, width)
         weight = self.ops.cast("weight", ahead, TensorProto.BOOL)
-        steps = self.cut_steps(ahead, weight, width, counts)
+        ends = self.cut_ends(ahead, weight, width, counts)
         parts = self.parts("values", self.ops.own("value", values), counts)
         for number, member in enumerate(self.members):
-            placed = self.placed(steps[number], parts[number], flat.dtype.type, member.weight.size, number)
+            placed = self.placed(ends[number], parts[number], flats[number], number)
             self.give(member, "Reshape", placed, self.ops.lengths(list(member.weight.shape)))
 
-    def entries(self, backwards: Sequence[NDArray[Any]], width: int) -> tuple[Entries, list[int]]:
-        """Of all members, each from its last weight to its first; and how many of each, then of nobody."""
-        found = [gaps.entries_of(np.flatnonzero(flat), width) for flat in backwards]
+    def entries(self, flats: Sequence[NDArray[Any]], width: int) -> tuple[Entries, list[int]]:
+        """Of all members; and how many of each, then of nobody."""
+        found = [gaps.entries_of(np.flatnonzero(flat) - counted_from(flat), width) for flat in flats]
         counts = [len(each.gaps) for each in found]
         joined = Entries(
             *(np.concatenate(each) for each in zip(*((e.gaps, e.kept) for e in found), strict=True))
@@ -93,24 +98,30 @@ class Decoder:
     def parts(self, name: str, whole: str, counts: Sequence[int]) -> list[str]:
         """What each member's entries have."""
         named = {f"{number}/{name}": count for number, count in enumerate(counts[:-1])}
-        return self.ops.split(whole, named | ({f"{name}/rest": counts[-1]} if counts[-1] else {}))
+        found = self.ops.split(whole, named | ({f"{name}/rest": counts[-1]} if counts[-1] else {}))
+        return found[: len(named)]
 
-    def cut_steps(self, ahead: str, weight: str, width: int, counts: Sequence[int]) -> list[str]:
-        """How far each entry lies before the one before it, below 0, int8; by member."""
-        ops = self.ops
-        steps = ops.op("Where", "steps", weight, ahead, ops.small((1 << width) - 1))
-        return self.parts("back", ops.op("Neg", "back", ops.cast("steps8", steps, TensorProto.INT8)), counts)
+    def cut_ends(self, ahead: str, weight: str, width: int, counts: Sequence[int]) -> list[str]:
+        """Where the entries of each member lie, which are so far ahead; those of no weight lead the furthest.
 
-    def placed(self, steps: str, values: str, kind: type, size: int, number: int) -> str:
-        """A member's values at their places, zeros elsewhere: (size,).
-
-        Places are counted from the end, -1 being the last: so a sum of steps is a place as it is.
+        Returns:
+            Of each int32, counted from 0 or 1.
         """
-        ops, dtype = self.ops, np.dtype(kind)
-        far = ops.cast(f"{number}/back32", steps, TensorProto.INT32)
-        ends = ops.op("CumSum", f"{number}/ends", far, ops.shared.of(np.array(0, np.int32)))
+        ops, zero = self.ops, self.ops.shared.of(np.array(0, np.int32))
+        steps = ops.op("Where", "steps", weight, ahead, ops.small((1 << width) - 1))
+        wide = [
+            ops.cast(f"{number}/steps32", part, TensorProto.INT32)
+            for number, part in enumerate(self.parts("steps", steps, counts))
+        ]
+        return [ops.op("CumSum", f"{number}/ends", each, zero) for number, each in enumerate(wide)]
+
+    def placed(self, ends: str, values: str, flat: NDArray[Any], number: int) -> str:
+        """A member's values at the places of its entries, zeros elsewhere; like `flat`."""
+        ops, size = self.ops, flat.size
+        if counted_from(flat) == 0:
+            ends = ops.op("Sub", f"{number}/places", ends, ops.shared.of(np.array(1, np.int32)))
         if size not in self.zeros:
-            zero = numpy_helper.from_array(np.zeros(1, dtype))
+            zero = numpy_helper.from_array(np.zeros(1, flat.dtype))
             shape = ops.lengths([size])
             self.zeros[size] = ops.op("ConstantOfShape", f"zeros{size}", shape, value=zero)
         return ops.op("ScatterElements", f"{number}/flat", self.zeros[size], ends, values, axis=0)

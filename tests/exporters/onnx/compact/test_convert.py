@@ -92,6 +92,22 @@ def test_onnxs_own_evaluator_unpacks_the_same(made):
     assert np.array_equal(found, weight)
 
 
+@pytest.mark.parametrize("density", (0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
+def test_no_shift_down_loses_a_bit(made, density):
+    """OpenVINO rounds such bits to the nearest."""
+    model = made.model(made.weight((100, 400), density, "one level"))
+    compact(model)
+    shifts = [node for node in model.graph.node if node.op_type == "BitShift"]
+    down = [node for node in shifts if node.attribute[0].s == b"RIGHT"]
+    assert down
+    names = [name for node in down for name in node.input]
+    for name in {name for node in down for name in node.input}:
+        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, None))
+    found = made.session(model).run(names, made.images(model))
+    for values, by in zip(found[::2], found[1::2], strict=True):
+        assert (values >> by << by == values).all() and values.any()
+
+
 @pytest.mark.parametrize(
     ("density", "kind", "way"),
     [
