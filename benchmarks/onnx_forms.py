@@ -37,7 +37,8 @@ from common.record import write_record
 from recycle_pipeline.evaluators.accuracy import accuracy, predict_all
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
 from recycle_pipeline.evaluators.machine import usable_cores
-from recycle_pipeline.evaluators.providers import ORT_ERRORS, PROVIDERS, brief
+from recycle_pipeline.evaluators.provider_names import PROVIDERS
+from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.exporters.onnx.forms import Dense, write_form
 from recycle_pipeline.models.errors import RecycleError

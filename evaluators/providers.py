@@ -10,7 +10,6 @@ import ctypes
 import io
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from recycle_pipeline.evaluators.provider_names import base, offered, provider_of, worth_a_look
 
 # ORT's own exceptions derive from Exception, one by one; a provider's constructor raises RuntimeError.
 ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -37,39 +38,25 @@ PROBE = bytes.fromhex(
 ORT_DEFAULT_SEVERITY, FATAL = 2, 4  # 2: warnings and above
 
 
-@dataclass(frozen=True)
-class Provider:
-    """One provider: ORT's name for it, what a person does when it cannot run, its options for ORT."""
-
-    ort_name: str
-    remedy: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-PROVIDERS: dict[str, Provider] = {
-    "cpu": Provider("CPUExecutionProvider", "Reinstall onnxruntime-gpu; every build has the CPU provider."),
-    "cuda": Provider(
-        "CUDAExecutionProvider",
-        "Run on a machine with an NVIDIA GPU and its driver and `pip install 'onnxruntime-gpu[cuda,cudnn]'` "
-        "(with no `onnxruntime` beside it), or ask for the provider 'cpu'.",
-        {"use_tf32": "0"},  # TF32 keeps 10 bits of a mantissa: parity with fp32 would fail near 1e-3
-    ),
-}
-
-
 @cache
 def why_not(name: str) -> str | None:
-    """The reason why a provider of `PROVIDERS` cannot run here; None if it can. Asked once per process."""
-    provider = PROVIDERS[name]
-    offered = ort.get_available_providers()
-    if provider.ort_name not in offered:
-        return f"this build of ONNX Runtime {ort.__version__} offers {', '.join(offered)} only"
+    """The reason why a provider cannot run here, named as in `provider_names`; None if it can.
+
+    Asked once per process and name. Raises UsageFault for a name that ORT does not know.
+    """
+    if provider_of(name).ort_name not in ort.get_available_providers():
+        return f"this build of ONNX Runtime {ort.__version__} offers {', '.join(offered())} only"
     try:
         session = new_session(PROBE, name, threads=1)
         session.run(None, {"x": np.ones((1, 1, 1, 1), np.float32)})
     except ORT_ERRORS as error:
-        return _missing_library(name) or brief(error)
+        return _missing_library(base(name)) or brief(error)
     return None
+
+
+def usable(*, but: str = "") -> list[str]:
+    """Short names of the providers that compute here, without one."""
+    return [name for name in worth_a_look() if name != but and why_not(name) is None]
 
 
 def new_session(
@@ -84,7 +71,7 @@ def new_session(
 
     Args:
         source: path or content of the model.
-        name: key of `PROVIDERS`.
+        name: of the provider, as in `provider_names`.
         threads: threads within one operator.
         strict: refuse graphs of which any node would run on the CPU instead of the provider. ORT puts
             shape arithmetic there on purpose, so a refusal may be no fault; see `session.open_session`.
@@ -93,7 +80,7 @@ def new_session(
     Raises:
         ORT_ERRORS: as ORT raises them.
     """
-    provider = PROVIDERS[name]
+    provider = provider_of(name)
     options = ort.SessionOptions()
     options.log_severity_level = FATAL  # every error comes back as an exception, whose text we pass on
     options.intra_op_num_threads = threads
@@ -112,7 +99,9 @@ def brief(error: Exception) -> str:
     text = " ".join(str(error).split())
     if cuda := re.search(r"CUDA failure [^;]*", text):
         return cuda.group().strip()
-    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+ .*?\) ", "", text).rstrip(". ")
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime(?:_src)?/\S+ .*?\) ", "", text).rstrip(
+        ". "
+    )
     return text if len(text) <= 300 else text[:300] + " ..."
 
 
@@ -122,12 +111,12 @@ def _config(name: str, strict: bool) -> dict[str, str]:
     # in turns on 2 cores (EPYC, ORT 1.31.1, n = 350), took 1.69 ms each with an IQR of 50-218 %, and with
     # this entry 0.91 ms and 6 %; one session alone took 0.87 ms without it.
     always = {"session.force_spinning_stop": "1", "session.record_ep_graph_assignment_info": "1"}
-    return always | ({"session.disable_cpu_ep_fallback": "1"} if strict and name != "cpu" else {})
+    return always | ({"session.disable_cpu_ep_fallback": "1"} if strict and base(name) != "cpu" else {})
 
 
 def _preload(name: str) -> None:
     """Load the CUDA libraries that pip installed; ORT does not look there by itself."""
-    if name == "cuda" and hasattr(ort, "preload_dlls"):
+    if base(name) in ("cuda", "tensorrt") and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()
 
 

@@ -8,7 +8,8 @@ import onnxruntime as ort
 
 from recycle_pipeline.evaluators.machine import usable_cores
 from recycle_pipeline.evaluators.onnx_model import OnnxModel, describe
-from recycle_pipeline.evaluators.providers import ORT_ERRORS, PROVIDERS, brief, new_session, why_not
+from recycle_pipeline.evaluators.provider_names import base, canonical, provider_of
+from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief, new_session, usable, why_not
 from recycle_pipeline.models.errors import CorruptArtefact, ProviderUnavailable, RecycleError, UsageFault
 
 __all__ = ["OnnxModel", "best_provider", "open_session"]
@@ -37,7 +38,7 @@ def open_session(
 
     Args:
         path: the ONNX file.
-        provider: "cpu" or "cuda".
+        provider: its name, with options where it has any; see `provider_names`.
         threads: threads within one operator; None takes the cores that this process may use.
         entries: more of ONNX Runtime's configuration of a session, by key.
 
@@ -54,17 +55,17 @@ def open_session(
         session = _create(file, provider, threads, entries)
     except ORT_ERRORS as error:
         raise _unreadable(file, error) from error
-    if session.get_providers()[0] != PROVIDERS[provider].ort_name:
+    if session.get_providers()[0] != provider_of(provider).ort_name:
         raise _unavailable(provider, f"ONNX Runtime chose {session.get_providers()[0]} for {file}")
-    return describe(file, provider, threads, session)
+    return describe(file, canonical(provider), threads, session)
 
 
 def best_provider(device: str) -> tuple[str, str | None]:
     """The provider to open models with, and why it is not a faster one.
 
     Args:
-        device: "auto", or the name of a provider, which is returned as it is: `open_session` refuses it
-            if it cannot run.
+        device: "auto", or the name of a provider, which is returned in its one spelling: `open_session`
+            refuses it if it cannot run.
 
     Returns:
         ("cuda", None) for "auto" where CUDA computes, else ("cpu", the reason).
@@ -73,8 +74,7 @@ def best_provider(device: str) -> tuple[str, str | None]:
         UsageFault: an unknown device.
     """
     if device != "auto":
-        _require_provider(device, "auto", *PROVIDERS)
-        return device, None
+        return canonical(device, "auto"), None
     reason = why_not("cuda")
     return ("cuda", None) if reason is None else ("cpu", f"CUDA cannot run here: {reason}")
 
@@ -83,7 +83,7 @@ def _create(file: Path, provider: str, threads: int, entries: Mapping[str, str] 
     try:
         return new_session(str(file), provider, threads, entries=entries)
     except ORT_ERRORS as refusal:
-        if provider == "cpu":
+        if base(provider) == "cpu":
             raise
         # Raises again if the file is bad.
         session = new_session(str(file), provider, threads, strict=False, entries=entries)
@@ -104,23 +104,18 @@ def _on_cpu(session: Any) -> set[str] | None:
 
 
 def _require_request(file: Path, provider: str, threads: int) -> None:
-    _require_provider(provider, *PROVIDERS)
+    canonical(provider)
     if threads < 1:
         raise UsageFault(f"threads: {threads} given, 1 or more expected. Leave it out to use every core.")
     if not file.is_file():
         raise UsageFault(f"{file} is no file. Give the path of an ONNX file, as `export` writes it.")
 
 
-def _require_provider(name: str, *known: str) -> None:
-    if name not in known:
-        raise UsageFault(f"unknown provider {name!r}; expected one of {', '.join(known)}.")
-
-
 def _unavailable(provider: str, reason: str, remedy: str = "") -> ProviderUnavailable:
-    usable = [name for name in PROVIDERS if name != provider and why_not(name) is None]
+    there = ", ".join(usable(but=base(provider)))
     return ProviderUnavailable(
-        f"provider {provider!r} was asked for, but {reason}. Usable here: {', '.join(usable) or 'none'}. "
-        f"{remedy or PROVIDERS[provider].remedy}"
+        f"provider {provider!r} was asked for, but {reason}. Usable here: {there or 'none'}. "
+        f"{remedy or provider_of(provider).remedy}"
     )
 
 

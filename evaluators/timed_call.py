@@ -10,6 +10,8 @@ from recycle_pipeline.evaluators.onnx_model import OnnxModel
 from recycle_pipeline.evaluators.setting import Transfers
 from recycle_pipeline.models.errors import UsageFault
 
+MEMORY = {"cpu": "cpu", "cuda": "cuda", "tensorrt": "cuda"}  # by provider
+
 
 def random_images(model: OnnxModel, batch: int, seed: int = 0) -> Array:
     """Images as a model takes them: standard normal, or any value of an integer type.
@@ -59,9 +61,20 @@ def call_of(model: OnnxModel, images: Array, transfers: Transfers = "included") 
 def _bound(model: OnnxModel, images: Array) -> Any:
     import onnxruntime as ort
 
-    device = "cuda" if model.provider == "cuda" else "cpu"
+    device = _memory_of(model)
     binding = model.session.io_binding()
     binding.bind_ortvalue_input(model.input_name, ort.OrtValue.ortvalue_from_numpy(images, device, 0))
     binding.bind_output(model.output_name, device, 0)
     binding.synchronize_inputs()
     return binding
+
+
+def _memory_of(model: OnnxModel) -> str:
+    """Where a provider's tensors lie, as `OrtValue` names it."""
+    name = model.provider.partition(":")[0]
+    if name not in MEMORY:
+        raise UsageFault(
+            f"transfers excluded were asked for; where the tensors of provider {name!r} lie is not known, "
+            f"expected one of {', '.join(MEMORY)}. Time it with transfers included."
+        )
+    return MEMORY[name]

@@ -52,6 +52,18 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
         raise UsageFault(f"{option(name)} {value!r}: expected one of {', '.join(known)}{hint}")
 
 
+def check_provider(value: str, known: tuple[str, ...]) -> None:
+    """Raises UsageFault unless ONNX Runtime, which is loaded for names that are not `known`, knows it."""
+    if value in known:
+        return
+    from recycle_pipeline.evaluators.provider_names import canonical
+
+    try:
+        canonical(value, "auto")
+    except UsageFault as fault:
+        raise UsageFault(f"--provider {value!r}: {fault}") from None
+
+
 def check_at_least(name: str, value: int | None, low: int) -> None:
     """Raises UsageFault if a value is given and below `low`."""
     if value is not None and value < low:

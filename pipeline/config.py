@@ -11,12 +11,19 @@ from recycle_pipeline.exporters.onnx.runtime import require_runs_on, versions_fo
 from recycle_pipeline.models.draws import INITS, MAX_SEED
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.options import ArchOptions
-from recycle_pipeline.pipeline.checks import check_at_least, check_between, check_choice, check_prune, option
+from recycle_pipeline.pipeline.checks import (
+    check_at_least,
+    check_between,
+    check_choice,
+    check_provider,
+    check_prune,
+    option,
+)
 from recycle_pipeline.pipeline.defaults import LARGEST_STEP, filled
 from recycle_pipeline.pipeline.forms import ALL, FORMS, wanted_forms
 from recycle_pipeline.pipeline.presets import find_preset
 
-PROVIDERS = ("auto", "cpu", "cuda")
+PROVIDERS = ("auto", "cpu", "cuda")  # and any other that ONNX Runtime knows, which is asked then
 SUBNETWORKS = ("binary", "continuous")
 SCORE_RULES = ("magnitude", "signed")
 ROUNDINGS = ("edge-popup", "iterand")
@@ -110,7 +117,7 @@ class RunConfig:
         check_choice("recycle_from", self.recycle_from, RECYCLE_FROM)
         check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("provider", self.provider, PROVIDERS)
+        check_provider(self.provider, PROVIDERS)
         if not self.export:
             raise UsageFault(f"{option('export')} names no form: expected one or more of {', '.join(FORMS)}")
         for form in self.export:

@@ -93,13 +93,14 @@ def _gpu() -> Finding:
 
 def _providers() -> list[Finding]:
     try:
-        from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
+        from recycle_pipeline.evaluators.provider_names import provider_of, worth_a_look
+        from recycle_pipeline.evaluators.providers import why_not
     except Exception as error:  # likewise
         text = f"onnxruntime does not import: {error}"
         return [Finding("providers", "missing", text, "pip install 'onnxruntime-gpu[cuda,cudnn]'")]
     findings = []
-    for name, provider in PROVIDERS.items():
-        reason = why_not(name)
+    for name in worth_a_look():
+        reason, provider = why_not(name), provider_of(name)
         if reason is None:
             findings.append(Finding(f"provider {name}", "ok", f"{provider.ort_name} computes"))
         else:

@@ -273,12 +273,13 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
 
 def _check_provider(provider: str) -> None:
     """Refuses, before a long search, a provider that cannot run here."""
-    from recycle_pipeline.evaluators.providers import PROVIDERS, why_not
+    from recycle_pipeline.evaluators.provider_names import provider_of
+    from recycle_pipeline.evaluators.providers import why_not
     from recycle_pipeline.models.errors import ProviderUnavailable
 
     if reason := why_not(provider):
         raise ProviderUnavailable(
-            f"--provider {provider} cannot run here: {reason}. {PROVIDERS[provider].remedy}"
+            f"--provider {provider} cannot run here: {reason}. {provider_of(provider).remedy}"
         )
 
 

@@ -49,7 +49,7 @@ def score_models(
     Args:
         paths: ONNX files.
         data: which images.
-        provider: "auto", "cpu" or "cuda"; the first takes the fastest that computes.
+        provider: its name, or "auto": CUDA where it computes, else the CPU.
         limits: of the gates.
         ticket: whose network in torch is the reference. None takes that of the run folder around the first
             model, where it is the one that the model was made of, and else the first model.

@@ -11,7 +11,6 @@ from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline.config import (
     ALLOCATIONS,
     OPTIMIZERS,
-    PROVIDERS,
     RECYCLE_FROM,
     REUSES,
     ROUNDINGS,
@@ -26,6 +25,7 @@ from recycle_pipeline.pipeline.forms import FORMS
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
+PROVIDER = "NAME[:KEY=VALUE,...]"
 FLAG: dict[str, Any] = {"is_flag": True, "default": None}
 
 
@@ -270,8 +270,9 @@ VERIFY = section(
     "Verify",
     click.option(
         "--provider",
-        type=click.Choice(PROVIDERS),
-        help="ONNX Runtime provider; one that is asked for and cannot run is an error. [auto]",
+        metavar=PROVIDER,
+        help="ONNX Runtime provider: cpu, cuda, or any that it knows, such as openvino:device_type=CPU; one "
+        "that cannot run here is an error. [auto: cuda where it computes, else cpu]",
     ),
     click.option(
         "--max-difference", type=float, help="Gate: largest difference of logits to torch (exit 3). [1e-4]"

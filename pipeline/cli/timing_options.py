@@ -1,12 +1,30 @@
 """How `gate` and `bench` time models: options that both have."""
 
+from typing import Any
+
 import click
 
-from recycle_pipeline.pipeline.cli.options import section
+from recycle_pipeline.pipeline.cli.options import PROVIDER, section
+
+
+def _named(ctx: click.Context, param: click.Parameter, value: Any) -> str:
+    """A provider's name in its one spelling; ONNX Runtime is loaded for others than cpu and cuda alone."""
+    if value in ("cpu", "cuda"):
+        return str(value)
+    from recycle_pipeline.evaluators.provider_names import canonical
+
+    return canonical(str(value))
+
 
 HOW = section(
     "Timing",
-    click.option("--provider", type=click.Choice(["cpu", "cuda"]), default="cpu", help="[cpu]"),
+    click.option(
+        "--provider",
+        metavar=PROVIDER,
+        default="cpu",
+        callback=_named,
+        help="cpu, cuda, or any that ONNX Runtime knows, such as openvino:device_type=CPU. [cpu]",
+    ),
     click.option(
         "--transfers",
         type=click.Choice(["included", "excluded"]),

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from recycle_pipeline.evaluators import session as session_module
-from recycle_pipeline.evaluators.providers import PROBE, PROVIDERS, brief, why_not
+from recycle_pipeline.evaluators.provider_names import PROVIDERS
+from recycle_pipeline.evaluators.providers import PROBE, brief, why_not
 from recycle_pipeline.evaluators.session import SHAPE_OPS, best_provider, open_session
 from recycle_pipeline.models.errors import CorruptArtefact, ProviderUnavailable, RecycleError, UsageFault
 

@@ -77,7 +77,7 @@ REFUSALS = [
     ),
     ({"reuse": "hybrid", "reuse_rate": 1.01}, "--reuse-rate 1.01: expected more than 0 and at most 1"),
     ({"scope": "all"}, "--scope 'all': expected one of layer, global"),
-    ({"provider": "tensorrt"}, "--provider 'tensorrt': expected one of auto, cpu, cuda"),
+    ({"provider": "gpu"}, "--provider 'gpu': unknown provider 'gpu'; expected one of auto, cpu, cuda"),
     ({"export": ("onnx", "onxn")}, "--export 'onxn': expected one of onnx, onnx-compact, onnx-seed, "),
     ({"device": "gpu"}, "--device 'gpu': expected auto, cpu, cuda or cuda:N"),
     ({"device": "cuda:"}, "--device 'cuda:': expected auto, cpu, cuda or cuda:N"),
