@@ -32,7 +32,10 @@ class Latency:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """Numbers and verdicts of one exported model against its reference, over `n` images."""
+    """Numbers and verdicts of one exported model against its reference, over `n` images.
+
+    `top5` and `per_class` are the model's; None for a class without images.
+    """
 
     model: str
     provider: str
@@ -40,6 +43,8 @@ class VerifyReport:
     n: int
     reference_accuracy: Accuracy
     accuracy: Accuracy
+    top5: Accuracy
+    per_class: tuple[Accuracy | None, ...]
     parity: Parity
     latency: Latency | None
     verdicts: tuple[Verdict, ...]
@@ -64,6 +69,8 @@ class VerifyReport:
             "threads": self.threads,
             "n": self.n,
             "accuracy": {"reference": asdict(self.reference_accuracy), "model": asdict(self.accuracy)},
+            "top5": asdict(self.top5),
+            "per_class": [each and asdict(each) for each in self.per_class],
             "parity": asdict(self.parity),
             "latency": _latency(self.latency) if self.latency else None,
             "verdicts": [asdict(verdict) for verdict in self.verdicts],
@@ -77,19 +84,29 @@ def _latency(latency: Latency) -> dict[str, Any]:
     return {
         "batch": latency.batch,
         "threads": latency.threads,
-        "model": _samples(latency.model),
-        "baseline": _samples(latency.baseline) if latency.baseline else None,
+        "model": samples_json(latency.model),
+        "baseline": samples_json(latency.baseline) if latency.baseline else None,
         "ratio": asdict(latency.ratio) if latency.ratio else None,
-        "same_shapes": _samples(latency.same_shapes) if latency.same_shapes else None,
+        "same_shapes": samples_json(latency.same_shapes) if latency.same_shapes else None,
         "same_shapes_ratio": asdict(latency.same_shapes_ratio) if latency.same_shapes_ratio else None,
     }
 
 
-def _samples(samples: LatencySamples) -> dict[str, Any]:
+def samples_json(samples: LatencySamples) -> dict[str, Any]:
+    """Plain types. The median is over sessions, with its 95 % interval, where there were several.
+
+    Ratios are over the same pairs of sessions: a ratio is that of two such medians.
+    """
+    over = samples.over_sessions
     return {
         "n": samples.n,
-        "median_ms": samples.median,
+        "median_ms": over.value if over else samples.median,
+        "median_low_ms": over.low if over else None,
+        "median_high_ms": over.high if over else None,
+        "sessions": max(len(samples.session_medians), 1),
+        "session_medians_ms": list(samples.session_medians) or [samples.median],
         "p90_ms": samples.p90,
+        "p95_ms": samples.p95,
         "p99_ms": samples.p99,
         "spread": samples.spread,
         "warm_up_rounds": samples.warm_up_rounds,

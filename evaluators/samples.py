@@ -20,12 +20,14 @@ class LatencySamples:
     """Times of one model in milliseconds, in the order of the rounds.
 
     `warm_up_rounds` were run before and thrown away; `settled` says whether the times had stopped
-    drifting by then, or the time for warming up ran out.
+    drifting by then, or the time for warming up ran out. `session_medians` are in ms, of each session that
+    was opened for them, where there were several.
     """
 
     ms: tuple[float, ...]
     warm_up_rounds: int = 0
     settled: bool = True
+    session_medians: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ms or not all(0 < sample < float("inf") for sample in self.ms):
@@ -41,6 +43,14 @@ class LatencySamples:
     def median(self) -> float:
         """In ms."""
         return float(np.median(self.ms))
+
+    @property
+    def over_sessions(self) -> "Spread | None":
+        """The median, in ms, and its interval over sessions; None where there was one session alone.
+
+        Rounds of a session share where its memory lies, so an interval over rounds would be too narrow.
+        """
+        return spread(np.array(self.session_medians)) if len(self.session_medians) > 1 else None
 
     @property
     def spread(self) -> float:
@@ -120,8 +130,12 @@ def ratio_over_sessions(
 
 def together(parts: Sequence[LatencySamples]) -> LatencySamples:
     """The samples of several sessions as one, in order."""
-    ms = tuple(each for part in parts for each in part.ms)
-    return LatencySamples(ms, sum(part.warm_up_rounds for part in parts), all(part.settled for part in parts))
+    return LatencySamples(
+        tuple(each for part in parts for each in part.ms),
+        sum(part.warm_up_rounds for part in parts),
+        all(part.settled for part in parts),
+        tuple(part.median for part in parts),
+    )
 
 
 def ratio_of_medians(

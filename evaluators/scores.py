@@ -6,6 +6,8 @@ from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, require_log
 from recycle_pipeline.evaluators.arrays import Array
 from recycle_pipeline.models.errors import UsageFault
 
+TOP_K = 5  # what "top-5" is; of fewer classes, all
+
 
 def top_k(logits: Array, labels: Array, k: int) -> Accuracy:
     """How often the label is among the k largest logits; of equal logits the first classes count.

@@ -21,6 +21,7 @@ from recycle_pipeline.evaluators.samples import (
     ratio_over_sessions,
     together,
 )
+from recycle_pipeline.evaluators.scores import TOP_K, per_class, top_k
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.models.errors import UsageFault
 
@@ -106,6 +107,8 @@ def verify(
         n=len(images),
         reference_accuracy=scores[0],
         accuracy=scores[1],
+        top5=top_k(logits, labels, TOP_K),
+        per_class=per_class(logits, labels),
         parity=parity,
         latency=timing,
         verdicts=_judge(parity, *scores, timing, limits),

@@ -13,10 +13,10 @@ from recycle_pipeline.evaluators.gates import Limits, Verdict
 from recycle_pipeline.evaluators.machine import describe
 from recycle_pipeline.evaluators.onnx_model import OnnxModel
 from recycle_pipeline.evaluators.parity import Parity, compare
-from recycle_pipeline.evaluators.scores import per_class, top_k
+from recycle_pipeline.evaluators.scores import TOP_K, per_class, top_k
 from recycle_pipeline.evaluators.verify import ANY_DIFFERENCE
 
-SCHEMA, TOP_K = 1, 5
+SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)

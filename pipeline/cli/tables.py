@@ -88,7 +88,7 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
     for form, count in export.get("bytes", {}).items():
         found = verify.get("forms", {}).get(form)
         path = found["rejected"] if found and "rejected" in found else result.folder.model(form)
-        rows.append((form, f"{path}  {size(count)}{_form(found) if found else ''}"))
+        rows.append((form, f"{path}  {size(count)}{_form(found, verify['n']) if found else ''}"))
     rows += [(form, f"none: {why}") for form, why in export.get("missing", {}).items()]
     rows += _shrinking_rows(export.get("shrinking"))
     if result.folder.report.is_file():
@@ -111,13 +111,14 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
         *rows,
         (
             "accuracy",
-            f"{verify['ort_accuracy']:.2%} in ONNX Runtime, {verify['torch_accuracy']:.2%} in torch, "
-            f"on {verify['n']:,} test images",
+            f"{verify['ort_accuracy']:.2%} in ONNX Runtime (95 % interval "
+            f"{_proportion(verify['ort_accuracy'], verify['n'])}), {verify['torch_accuracy']:.2%} in torch, "
+            f"on {verify['n']:,} test images; a single search",
         ),
         (
             "parity",
             f"logits differ by at most {verify['max_difference']:.1e}, "
-            f"same top-1 on {verify['top1_agreement']:.2%}",
+            f"same top-1 on {verify['top1_agreement']:.2%} of these images",
         ),
     ]
 
@@ -140,15 +141,24 @@ def _statistics(found: dict[str, Any]) -> str:
     )
 
 
-def _form(found: dict[str, Any]) -> str:
-    """What a form buys, beside `onnx`."""
+def _proportion(share: float, n: int) -> str:
+    """Wilson's 95 % interval of a fraction of n images."""
+    from recycle_pipeline.evaluators.accuracy import wilson
+
+    low, high = wilson(round(share * n), n)
+    return f"{low:.2%} to {high:.2%}"
+
+
+def _form(found: dict[str, Any], n: int) -> str:
+    """What a form buys, beside `onnx`, on n images."""
     if "rejected" in found:
         return ", REJECTED"
-    exact = "the same logits" if not found["max_difference"] else f"{found['top1']:.2%}"
+    top1 = f"{found['top1']:.2%} ({_proportion(found['top1'], n)})"
+    exact = "the same logits" if not found["max_difference"] else top1
     ratio = found["latency_ratio"]
     speed = "size only, slower" if found["speed"] == "slower" else found["speed"]
     text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {speed} "
-    text += f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f})"
+    text += f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f}, n = {_over(ratio)})"
     needs = [f"onnxruntime {found['runtime']}"] if found.get("runtime") else []
     needs += [found["needs"]] if found.get("needs") else []
     text += f"\nneeds {'; '.join(needs)}" if needs else ""
@@ -168,23 +178,47 @@ def _published(preset: dict[str, Any]) -> str:
 
 
 def _latency(verify: dict[str, Any]) -> str:
-    ratio = verify["latency_ratio"]
-    threads = f"{verify['threads']} thread{'s' if verify['threads'] != 1 else ''}"
-    pairs = ratio.get("sessions", 1)  # what the interval is over; older runs had one, and its rounds
-    n = f"{verify['latency_n']} rounds" + (f" in {pairs} pairs of sessions" if pairs > 1 else "")
+    ratio, threads = verify["latency_ratio"], verify["threads"]
     return (
-        f"{verify['latency_ms']:.2f} ms, dense twin {verify['dense_twin_ms']:.2f} ms; ratio "
+        f"{_ms(verify, 'latency')}, dense twin {_ms(verify, 'dense_twin')}; ratio "
         f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
-        f"batch 1, {threads}, provider {verify['provider']}, {n}{_shapes(verify)}"
+        f"batch 1, {threads} thread{'s' if threads != 1 else ''}, provider {verify['provider']}, "
+        f"{verify['latency_n']:,} rounds{_in_pairs(ratio)}{_shapes(verify)}"
     )
+
+
+def _ms(verify: dict[str, Any], name: str) -> str:
+    """A median with its interval; runs of earlier versions have none."""
+    from recycle_pipeline.pipeline.report.words import digits
+
+    ends = [verify.get(f"{name}_{end}_ms") for end in ("low", "high")]
+    interval = "" if None in ends else f" ({' to '.join(map(digits, ends))})"
+    return f"{digits(verify[f'{name}_ms'])} ms{interval}"
+
+
+def _in_pairs(ratio: dict[str, Any]) -> str:
+    """What intervals are over; older runs had one pair, and its rounds."""
+    pairs = ratio.get("sessions", 1)
+    return f" in {pairs} pairs of sessions, which intervals are over" if pairs > 1 else ""
+
+
+def _over(ratio: dict[str, Any]) -> str:
+    pairs = ratio.get("sessions", 1)
+    return f"{pairs} pairs" if pairs > 1 else f"{ratio['n']:,} rounds"
 
 
 def _shapes(verify: dict[str, Any]) -> str:
     """How much of a shrunk model's speed its shapes are, where it was shrunk."""
     if "same_shapes_ms" not in verify:
         return ""
-    ms, ratio = verify["same_shapes_ms"], verify["same_shapes_ratio"]
-    return f"\nthe shrunk shapes with nothing pruned: {ms:.2f} ms; ratio {ratio:.2f}"
+    from recycle_pipeline.pipeline.report.words import digits
+
+    ends = [verify.get(f"same_shapes_{end}") for end in ("low", "high")]
+    interval = "" if None in ends else f" ({ends[0]:.2f} to {ends[1]:.2f})"
+    return (
+        f"\nthe shrunk shapes with nothing pruned: {digits(verify['same_shapes_ms'])} ms; ratio "
+        f"{verify['same_shapes_ratio']:.2f}{interval}"
+    )
 
 
 def described(subnetwork: "Subnetwork") -> str:

@@ -141,10 +141,14 @@ class Size:
 class Timed:
     """Times of one model, in ms; `p90`, `p95` and `p99` have no interval where too few rounds support them.
 
-    `samples` are those of every round; they stay in verify.json and are not repeated in the JSON.
+    The median's interval is over the sessions that were opened for it, in files of before over rounds; those
+    of the others are over rounds. `samples` are those of every round; they stay in verify.json and are not
+    repeated in the JSON. `kind` is "model" for what was exported, "twin" or "shapes" for what is beside it.
     """
 
     name: str
+    kind: str
+    rounds: int
     median: Estimate
     p90: Estimate
     p95: Estimate
@@ -181,10 +185,14 @@ class FormAccuracy:
     """Top-1 of an exported form under ONNX Runtime, and how near its logits are.
 
     `compared_with` is "torch" or "onnx". `max_difference` and `top1_agreement` are over the same images.
+    `top5` is None, and `per_class` empty, where `verify` was of an earlier version; of a class without images
+    there is None.
     """
 
     form: str
     top1: Estimate
+    top5: Estimate | None
+    per_class: tuple[Estimate | None, ...]
     compared_with: str
     max_difference: float
     top1_agreement: float
@@ -194,13 +202,20 @@ class FormAccuracy:
 
 @dataclass(frozen=True)
 class Verified:
-    """What verify.json says; `torch` is the rebuilt network's top-1."""
+    """What verify.json says; `torch` is the rebuilt network's top-1. `classes` are names, in their order."""
 
     torch: Estimate
+    classes: tuple[str, ...]
     forms: tuple[FormAccuracy, ...]
     latency: Latency | None
     provider: str
     note: str
+
+
+def named_classes(verified: Verified) -> list[tuple[str, Estimate | None]]:
+    """Each class with the accuracy of `onnx` on its images; empty where `verify` did not say it."""
+    found = verified.forms[0].per_class
+    return list(zip(verified.classes, found, strict=True)) if len(found) == len(verified.classes) else []
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from recycle_pipeline.pipeline.report import tables, together, words
 from recycle_pipeline.pipeline.report.collect import Run
 from recycle_pipeline.pipeline.report.comparison import compare
 from recycle_pipeline.pipeline.report.facts import RunFacts
+from recycle_pipeline.pipeline.report.figures.classes import classes_chart
 from recycle_pipeline.pipeline.report.figures.curves import accuracy_curve, loss_curve
 from recycle_pipeline.pipeline.report.figures.density import density_by_layer
 from recycle_pipeline.pipeline.report.figures.figure import Figure
@@ -67,10 +68,12 @@ def _figures(facts: RunFacts) -> dict[str, Sequence[Figure]]:
     if network := facts.network:
         found["densities"] = [density_by_layer(network)]
         found["flows"] = [*found["flows"], moved_by_layer(network)]
+    if facts.verified:
+        found["classes"] = [classes_chart(facts.verified)]
     if facts.verified and (latency := facts.verified.latency):
         found["latencies"] = [distributions(latency), ratios_chart(latency.ratios)]
     there = {name: [figure for figure in figures if figure] for name, figures in found.items()}
-    return {"curves": [], "densities": [], "latencies": [], **there}
+    return {"curves": [], "densities": [], "classes": [], "latencies": [], **there}
 
 
 def _page(template: str, **facts: Any) -> str:
@@ -102,5 +105,6 @@ def environment() -> Any:
     found.globals["style"] = Markup((TEMPLATES / "style.css").read_text("utf-8"))
     found.globals |= {name: value for name, value in vars(tables).items() if name.endswith("_HEADINGS")}
     found.globals |= {name: value for name, value in vars(together).items() if name.endswith("_HEADINGS")}
+    found.globals["MANY"] = tables.MANY
     found.globals["svg"] = Markup  # of `Figure.svg` and `MaskPicture.svg`, whose texts are escaped there
     return found

@@ -7,15 +7,19 @@ from recycle_pipeline.pipeline.report.comparison import compare
 from recycle_pipeline.pipeline.report.facts import RunFacts
 from recycle_pipeline.pipeline.report.headline import headline
 from recycle_pipeline.pipeline.report.tables import (
+    CLASS_HEADINGS,
     FORM_HEADINGS,
     GATE_HEADINGS,
     RATIO_HEADINGS,
     SIZE_HEADINGS,
+    TIMED_HEADINGS,
     Rows,
+    class_rows,
     form_rows,
     gate_rows,
     ratio_rows,
     size_rows,
+    timed_rows,
 )
 from recycle_pipeline.pipeline.report.together import (
     POINT_HEADINGS,
@@ -54,9 +58,15 @@ def _run(run: RunFacts) -> Iterator[str]:
             f"Accuracy and parity in ONNX Runtime, provider {run.verified.provider}, n = {n:,} test images"
         )
         yield from _folded(title, FORM_HEADINGS, form_rows(run))
+        n = f"{len(run.verified.classes)} classes, in ONNX Runtime; Wilson's intervals"
+        yield from _folded(f"Accuracy by class: {n}", CLASS_HEADINGS, class_rows(run))
         if latency:
             title = f"Latency: batch {latency.batch}, threads {latency.threads}, {latency.machine}"
             yield from _folded(title, RATIO_HEADINGS, ratio_rows(run))
+            title = (
+                "Times of a call, in ms, with 95% intervals: the median's over sessions, others' over rounds"
+            )
+            yield from _folded(title, TIMED_HEADINGS, timed_rows(run))
     yield from _folded("Size: counted bytes, no interval", SIZE_HEADINGS, size_rows(run))
     for command in run.commands:
         yield code_block(command, "sh")

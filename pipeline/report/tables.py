@@ -5,7 +5,7 @@ from typing import Any
 
 from recycle_pipeline.exporters.model_card import KINDS, MAX_CLASSES, SCOPES
 from recycle_pipeline.pipeline.report.estimate import Estimate
-from recycle_pipeline.pipeline.report.facts import Gate, RunFacts
+from recycle_pipeline.pipeline.report.facts import Gate, RunFacts, named_classes
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
 from recycle_pipeline.pipeline.report.verdict import outcome_of
 from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
@@ -13,12 +13,14 @@ from recycle_pipeline.pipeline.report.words import digits, factor, percent, spee
 Rows = Sequence[Sequence[str]]
 GATE_HEADINGS = ("form", "gate", "outcome", "what was found")
 FORM_HEADINGS = (
-    *("form", "promise", "top-1", "95% interval", "compared with", "same top-1"),
+    *("form", "promise", "top-1", "95% interval", "top-5", "compared with", "same top-1"),
     "largest logit difference",
 )
 SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
+CLASS_HEADINGS = ("class", "images", "right", "top-1", "95% interval")
 TIMED_HEADINGS = ("model", "rounds", "median", "p90", "p95", "p99")
 RATIO_HEADINGS = ("pair", "ratio", "95% interval", "n", "said")
+MANY = 24  # rows of a table that stands open on the page
 NONE = "\u2013"  # a cell that has nothing to say
 
 
@@ -26,6 +28,7 @@ def tables_of(facts: RunFacts) -> dict[str, Rows]:
     """All of them, by the names that templates know."""
     return {
         "form_rows": form_rows(facts),
+        "class_rows": class_rows(facts),
         "network_rows": network_rows(facts),
         "size_rows": size_rows(facts),
         "timed_rows": timed_rows(facts),
@@ -60,11 +63,30 @@ def form_rows(facts: RunFacts) -> Rows:
             outcome_of([gate for gate in gates if gate.form == form.form]),
             percent(form.top1.value),
             interval(form.top1, percent),
+            f"{percent(form.top5.value)} ({interval(form.top5, percent)})" if form.top5 else NONE,
             form.compared_with,
             percent(form.top1_agreement),
             "0, exactly" if form.max_difference == 0 else f"{form.max_difference:.1e}",
         )
         for form in facts.verified.forms
+    ]
+
+
+def class_rows(facts: RunFacts) -> Rows:
+    """Accuracy of `onnx` on the images of each class, in the order of the classes."""
+    if facts.verified is None:
+        return []
+    return [
+        (name, "0", NONE, NONE, NONE)
+        if found is None
+        else (
+            name,
+            f"{found.n:,}",
+            f"{round(found.value * found.n):,}",
+            percent(found.value),
+            interval(found, percent),
+        )
+        for name, found in named_classes(facts.verified)
     ]
 
 
@@ -105,7 +127,9 @@ def timed_rows(facts: RunFacts) -> Rows:
     return [
         (
             f"{model.name}{'' if model.settled else ' (still drifting)'}",
-            f"{model.median.n:,}",
+            f"{model.rounds:,} in {model.median.n} sessions"
+            if model.median.of == "sessions"
+            else f"{model.rounds:,}",
             *(_with_interval(tail) for tail in (model.median, model.p90, model.p95, model.p99)),
         )
         for model in (latency.models if latency else ())

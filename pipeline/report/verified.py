@@ -7,8 +7,9 @@ from typing import Any
 
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.forms import DENSE
-from recycle_pipeline.pipeline.report.estimate import proportion, quantile, ratio
+from recycle_pipeline.pipeline.report.estimate import Estimate, proportion, quantile, ratio
 from recycle_pipeline.pipeline.report.facts import FormAccuracy, Gate, Latency, Ratio, Timed, Verified
+from recycle_pipeline.pipeline.wording import printable
 
 LATEST = 1  # schema that this reads
 TWIN, SHAPES = "dense twin", "same shapes, nothing pruned"
@@ -47,6 +48,7 @@ def verified_of(path: Path, content: Json) -> Verified:
         n = int(content["n"])
         return Verified(
             proportion(float(content["accuracy"]["reference"]["top1"]), n),
+            tuple(printable(str(name)) for name in content.get("classes", [])),
             tuple(_accuracies(content, n)),
             _latency(content),
             str(content["provider"]),
@@ -73,6 +75,8 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
     yield FormAccuracy(
         DENSE,
         proportion(float(content["accuracy"]["model"]["top1"]), n),
+        _counted(content.get("top5")),
+        _classes(content),
         "torch",
         float(parity["max_difference"]),
         float(parity["top1_agreement"]),
@@ -83,6 +87,8 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
         yield FormAccuracy(
             form,
             proportion(float(found["top1"]), n),
+            _counted(found.get("top5")),
+            _classes(found),
             str(found["compared_with"]),
             float(found["max_difference"]),
             float(found["top1_agreement"]),
@@ -91,18 +97,29 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
         )
 
 
+def _counted(found: Json | None) -> Estimate | None:
+    """An accuracy as `verify` counts it."""
+    return proportion(float(found["top1"]), int(found["n"])) if found else None
+
+
+def _classes(found: Json) -> tuple[Estimate | None, ...]:
+    return tuple(_counted(each) for each in found.get("per_class", []))
+
+
 def _latency(content: Json) -> Latency | None:
     found = content.get("latency")
     if not found:
         return None
     machine = content.get("machine", {})
-    models = {DENSE: found["model"], TWIN: found.get("baseline"), SHAPES: found.get("same_shapes")}
+    beside = (TWIN, "twin", found.get("baseline")), (SHAPES, "shapes", found.get("same_shapes"))
+    forms = ((form, "model", entry.get("latency")) for form, entry in content.get("forms", {}).items())
+    models = (DENSE, "model", found["model"]), *beside, *forms
     return Latency(
         int(found["batch"]),
         int(found["threads"]),
         str(content["provider"]),
         ", ".join([str(machine.get("cpu", "unknown CPU")), *map(str, machine.get("gpus", []))]),
-        tuple(_timed(name, samples) for name, samples in models.items() if samples),
+        tuple(_timed(name, kind, samples) for name, kind, samples in models if samples),
         tuple(_ratios(content, found)),
     )
 
@@ -126,9 +143,12 @@ def _ratios(content: Json, found: Json) -> Iterator[Ratio]:
             )
 
 
-def _timed(name: str, found: Json) -> Timed:
+def _timed(name: str, kind: str, found: Json) -> Timed:
     samples = tuple(float(ms) for ms in found["samples_ms"])
     if not samples:
         raise ValueError(f"no samples of {name}")
     median, p90, p95, p99 = (quantile(samples, fraction) for fraction in (0.5, 0.9, 0.95, 0.99))
-    return Timed(name, median, p90, p95, p99, bool(found.get("settled", True)), samples)
+    if int(found.get("sessions", 1)) > 1:
+        low, high = float(found["median_low_ms"]), float(found["median_high_ms"])
+        median = Estimate(float(found["median_ms"]), int(found["sessions"]), "sessions", low, high)
+    return Timed(name, kind, len(samples), median, p90, p95, p99, bool(found.get("settled", True)), samples)

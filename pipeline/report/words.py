@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
+from recycle_pipeline.evaluators.speed import SAME_SPEED, speed_of
 from recycle_pipeline.pipeline.report.estimate import Estimate
-from recycle_pipeline.pipeline.stages.verify_forms import SAME_SPEED
 
 FASTER, SLOWER, NOT_JUDGED = "faster", "slower", "not judged: no interval"
 NO_DIFFERENCE, AS_FAST = "no difference shown", f"as fast, within {SAME_SPEED:.0%}"
+SAID = {"faster": FASTER, "slower": SLOWER, "as fast": AS_FAST, "not told apart": NO_DIFFERENCE}
 
 
 def percent(fraction: float) -> str:
@@ -56,12 +57,7 @@ def speed(ratio: Estimate) -> str:
     """
     if ratio.interval is None:
         return NOT_JUDGED
-    low, high = ratio.interval
-    if low > 1 - SAME_SPEED and high < 1 + SAME_SPEED:
-        return AS_FAST
-    if high < 1:
-        return FASTER
-    return SLOWER if low > 1 else NO_DIFFERENCE
+    return SAID[speed_of(*ratio.interval)]
 
 
 def speed_by(ratio: Estimate) -> str:

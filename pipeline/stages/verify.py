@@ -114,7 +114,7 @@ def _work(context: Context) -> dict[str, Any]:
         lambda text: context.reporter.stage("verify", f"note: {text}"),
     )
     content = report.to_json() | {"model": folder.relative(model_path), "provider_note": note}
-    content |= {"forms": forms}
+    content |= {"classes": list(images.classes), "forms": forms}
     if (bits := statistics_bits(rebuilt.subnetwork)) and folder.searched.is_file():
         lossless = torch_logits(rebuild(folder.searched, arch=custom).network, pixels)
         content["statistics"], verdict = statistics_effect(
@@ -164,23 +164,39 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "max_difference": report["parity"]["max_difference"],
         "agreement": report["parity"].get("agreement", float(report["parity"]["passed"])),
         "top1_agreement": report["parity"]["top1_agreement"],
-        "latency_ms": latency["model"]["median_ms"],
-        "dense_twin_ms": latency["baseline"]["median_ms"],
+        **_times("latency", latency["model"]),
+        **_times("dense_twin", latency["baseline"]),
         "latency_ratio": latency["ratio"],
         "latency_n": latency["model"]["n"],
         "threads": latency["threads"],
-        "forms": report.get("forms", {}),
+        "forms": {name: _short(found) for name, found in report.get("forms", {}).items()},
         **({"statistics": report["statistics"]} if "statistics" in report else {}),
     } | _same_shapes(latency)
 
 
-def _same_shapes(latency: dict[str, Any]) -> dict[str, float]:
+def _short(form: dict[str, Any]) -> dict[str, Any]:
+    """What was found of a form, without every sample and every class."""
+    return {key: value for key, value in form.items() if key not in ("latency", "per_class")}
+
+
+def _times(name: str, samples: dict[str, Any]) -> dict[str, float]:
+    """The median and its interval over sessions, which files of earlier versions do not have."""
+    ends = {end: samples.get(f"median_{end}_ms") for end in ("low", "high")}
+    return {f"{name}_ms": samples["median_ms"]} | {
+        f"{name}_{end}_ms": ms for end, ms in ends.items() if ms is not None
+    }
+
+
+def _same_shapes(latency: dict[str, Any]) -> dict[str, Any]:
     """Of a shrunk model, beside the dense network that it stands for: its own shapes with nothing pruned."""
     if not latency.get("same_shapes"):
         return {}
+    ratio = latency["same_shapes_ratio"]
     return {
         "same_shapes_ms": latency["same_shapes"]["median_ms"],
-        "same_shapes_ratio": latency["same_shapes_ratio"]["ratio"],
+        "same_shapes_ratio": ratio["ratio"],
+        "same_shapes_low": ratio["low"],
+        "same_shapes_high": ratio["high"],
     }
 
 
@@ -215,7 +231,7 @@ def _has_gpu() -> bool:
 
 VERIFY = Stage(
     "verify",
-    schema=3,
+    schema=4,
     config_keys=(
         "provider",
         "max_difference",

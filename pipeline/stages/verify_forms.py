@@ -24,7 +24,6 @@ UNFOLDED = (
     "this onnxruntime does not fold its unpacking away, as its constant folding is off or limited: it "
     "unpacks weights in every call, which is right to rounding, but slow"
 )
-SAME_SPEED = 0.02  # difference of latencies that is not worth a word
 Open = Callable[[Path, int | None], "OnnxModel"]
 
 
@@ -133,6 +132,9 @@ def _report(
 
 
 def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool) -> dict[str, Any]:
+    from recycle_pipeline.evaluators.report import samples_json
+    from recycle_pipeline.evaluators.speed import speed_of
+
     size, dense = (folder.model(name).stat().st_size for name in (form.name, DENSE))
     latency = report.latency
     assert latency is not None and latency.ratio is not None and latency.baseline is not None
@@ -145,19 +147,19 @@ def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool
         "max_difference": report.parity.max_difference,
         "top1_agreement": report.parity.top1_agreement,
         "top1": report.accuracy.top1,
-        "latency_ms": latency.model.median,
-        "dense_ms": latency.baseline.median,
+        "top5": dataclasses.asdict(report.top5),
+        "per_class": [each and dataclasses.asdict(each) for each in report.per_class],
+        "latency": (own := samples_json(latency.model)),
+        "latency_ms": own["median_ms"],
+        "latency_low_ms": own["median_low_ms"],
+        "latency_high_ms": own["median_high_ms"],
+        "dense_ms": samples_json(latency.baseline)["median_ms"],
         "latency_ratio": dataclasses.asdict(latency.ratio),
-        "speed": _speed(latency.ratio.low, latency.ratio.high),
+        "speed": speed_of(latency.ratio.low, latency.ratio.high),
         "runtime": report.metadata.get("onnxruntime", ""),
         "needs": form.needs,
         "verdicts": [dataclasses.asdict(verdict) for verdict in report.verdicts],
     }
-
-
-def _speed(low: float, high: float) -> str:
-    """What an interval of ratios to `onnx` allows to be said."""
-    return "faster" if high < 1.0 - SAME_SPEED else "slower" if low > 1.0 + SAME_SPEED else "as fast"
 
 
 def _reject(folder: RunFolder, name: str, verdicts: list["Verdict"]) -> str:

@@ -155,13 +155,15 @@ def test_a_model_of_raw_uint8_images_gets_them_as_they_are(write_linear, weights
 
 
 SCHEMA_1 = {
-    "": "schema model provider onnxruntime threads n accuracy parity latency verdicts passed machine "
-    "metadata",
+    "": "schema model provider onnxruntime threads n accuracy top5 per_class parity latency verdicts passed "
+    "machine metadata",
+    "top5": "top1 correct n low high",
     "accuracy": "reference model",
     "accuracy.model": "top1 correct n low high",
     "parity": "max_difference mean_difference agreement top1_agreement n tolerance passed",
     "latency": "batch threads model baseline ratio same_shapes same_shapes_ratio",
-    "latency.model": "n median_ms p90_ms p99_ms spread warm_up_rounds settled samples_ms",
+    "latency.model": "n median_ms median_low_ms median_high_ms sessions session_medians_ms p90_ms p95_ms "
+    "p99_ms spread warm_up_rounds settled samples_ms",
     "latency.ratio": "ratio low high n sessions",
     "verdicts.0": "name outcome value limit sentence",
     "machine": "cpu logical_cores usable_cores gpus platform python onnxruntime",
@@ -183,6 +185,26 @@ def test_the_keys_of_schema_1_stay(model, write_linear, weights, reference, imag
         for step in path.split(".") if path else []:
             part = part[int(step)] if step.isdigit() else part[step]
         assert set(keys.split()) <= set(part), path
+
+
+def test_top_5_and_classes_are_counted_on_the_same_images(model, reference, images, labels):
+    found = verify(model, reference, images, labels, batch_size=8).to_json()
+    classes = [each for each in found["per_class"] if each]
+    assert sum(each["n"] for each in classes) == found["top5"]["n"] == 20
+    assert sum(each["correct"] for each in classes) == found["accuracy"]["model"]["correct"]
+    assert found["top5"]["correct"] >= found["accuracy"]["model"]["correct"]
+
+
+def test_a_ratio_is_that_of_the_medians_over_sessions(
+    model, write_linear, weights, reference, images, labels
+):
+    baseline = open_session(write_linear(weights, name="dense.onnx"), "cpu", threads=1)
+    report = verify(model, reference, images, labels, batch_size=20, baseline=baseline, latency=QUICK)
+    found = report.to_json()["latency"]
+    own, other = found["model"], found["baseline"]
+    assert own["sessions"] == len(own["session_medians_ms"]) == found["ratio"]["sessions"] == 6
+    assert own["median_low_ms"] < own["median_ms"] < own["median_high_ms"]
+    assert own["median_ms"] / other["median_ms"] == pytest.approx(found["ratio"]["ratio"])
 
 
 def test_arguments_that_do_not_fit_are_refused(model, write_linear, weights, reference, images, labels):

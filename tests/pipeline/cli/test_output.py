@@ -207,9 +207,13 @@ def test_run_prints_what_people_ask_first(command, run_copy, same_run):
     out = command("run", *same_run, "mine").out
     for pattern in (
         r"^kept +36,770 of 367,680 weights \(10\.00%\)",
-        r"^accuracy +(\d+\.\d\d)% in ONNX Runtime, \1% in torch, on 364 test images",
-        r"^parity +logits differ by at most \d\.\de-0\d, same top-1 on 100\.00%",
-        r"^latency +\d+\.\d\d ms, dense twin \d+\.\d\d ms",
+        r"^accuracy +(\d+\.\d\d)% in ONNX Runtime \(95 % interval \d+\.\d\d% to \d+\.\d\d%\), \1% in torch, "
+        r"on 364 test images; a single search$",
+        r"^parity +logits differ by at most \d\.\de-0\d, same top-1 on 100\.00% of these images$",
+        r"^latency +0\.\d+ ms \(0\.\d+ to 0\.\d+\), dense twin 0\.\d+ ms \(0\.\d+ to 0\.\d+\); "
+        r"ratio \d\.\d\d \(95 % interval \d\.\d\d to \d\.\d\d\)$",
+        r"^ +batch 1, 1 thread, provider cpu, \d+ rounds in 6 pairs of sessions, which intervals are over$",
+        r"^ +the shrunk shapes with nothing pruned: 0\.\d+ ms; ratio \d\.\d\d \(\d\.\d\d to \d\.\d\d\)$",
         r"^ticket +mine/ticket\.safetensors  \d+\.\d kB, \d+x smaller than the dense weights",
         r"^onnx +mine/onnx/model\.onnx  1\.31 MB",
         r"^shrunk +to \d+ of 128 filters, 327\.9k of 367\.7k parameters, 1\.65M of 2\.73M multiply-adds; "

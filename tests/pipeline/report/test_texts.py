@@ -67,7 +67,7 @@ def test_json_says_what_it_is_and_has_these_keys(read):
     assert run["verdict"].keys() == {"outcome", "sentence", "gates"}
     assert run["verified"]["forms"][0]["top1"].keys() == {"value", "n", "of", "low", "high"}
     assert run["verified"]["latency"]["models"][0].keys() == {
-        *("name", "median", "p90", "p95", "p99", "settled"),
+        *("name", "kind", "rounds", "median", "p90", "p95", "p99", "settled"),
     }
     assert run["verified"]["latency"]["ratios"][0].keys() == {
         *("form", "baseline", "ratio", "median_ms", "baseline_ms"),

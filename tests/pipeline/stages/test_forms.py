@@ -10,6 +10,9 @@ from onnx import numpy_helper
 
 from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
 from recycle_pipeline.pipeline.manifest import read_manifest
+from recycle_pipeline.pipeline.report.collect import read_runs
+from recycle_pipeline.pipeline.report.comparison import compare
+from recycle_pipeline.pipeline.report.html import run_page
 from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.runner import execute, plan_stage
@@ -50,6 +53,25 @@ def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
             assert entry["exact"]
             assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
     assert not folder.rejected.exists()
+
+
+def test_the_report_has_the_times_and_the_classes_of_every_form(all_forms, run_copy):
+    [run] = read_runs([run_copy])
+    verified = run.facts.verified
+    timed = {model.name: model for model in verified.latency.models if model.kind == "model"}
+    assert list(timed) == [form.form for form in verified.forms] == list(FORMS)
+    for model in timed.values():
+        low, high = model.median.interval
+        assert (model.median.n, model.median.of) == (6, "sessions")
+        assert low < model.median.value < high and model.rounds == len(model.samples)
+    for form in verified.forms:
+        assert sum(each.n for each in form.per_class) == form.top5.n == form.top1.n == 364
+    page = run_page(run)
+    for name in FORMS:  # the histogram's label, and the row of the table
+        assert f">{name}</text>" in page and f'<th scope="row">{name}' in page
+    assert page.count("in 6 sessions") == len(verified.latency.models)
+    [point] = [p for p in compare([run.facts]).groups[0].points if p.form == "onnx-int8"]
+    assert point.latency_ms == timed["onnx-int8"].median, "its interval is not left behind"
 
 
 def test_each_file_says_which_form_it_is_and_of_which_ticket(all_forms, run_copy):
