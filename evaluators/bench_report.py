@@ -40,7 +40,7 @@ def _row(row: Row) -> dict[str, Any]:
         "p95_ms": row.samples.p95,
         "p99_ms": row.samples.p99,
         "n": row.samples.n,
-        "images_per_s": row.images_per_s,
+        "images_per_s": asdict(row.throughput),
         "ratio_to_first": asdict(row.ratio) if row.ratio else None,
         "speed": row.speed,
         "load_s": asdict(row.load_s),

@@ -14,6 +14,7 @@ from recycle_pipeline.evaluators.footprint import Memory
 from recycle_pipeline.evaluators.gate_plan import Plan
 from recycle_pipeline.evaluators.gates import Outcome, Verdict
 from recycle_pipeline.evaluators.machine import describe
+from recycle_pipeline.evaluators.samples import Spread, spread
 from recycle_pipeline.evaluators.setting import TRANSFERS
 from recycle_pipeline.evaluators.slowdown import Judgement
 
@@ -56,10 +57,17 @@ class GateReport:
         return self.measured.judgements["latency"]
 
     @property
+    def times(self) -> tuple[Spread, Spread]:
+        """Median ms of candidate, and of what it was timed beside, over blocks; one block bounds nothing."""
+        logs = np.log([block.medians for block in self.measured.blocks])  # (blocks, 4)
+        candidate, beside = (np.exp(logs[:, both].mean(axis=1)) for both in (slice(2, 4), slice(2)))
+        return spread(candidate), spread(beside)
+
+    @property
     def median_ms(self) -> tuple[float, float]:
-        """Median over blocks of the medians of candidate, and of what it was timed beside."""
-        medians = np.array([block.medians for block in self.measured.blocks])  # (blocks, 4)
-        return float(np.median(medians[:, 2:])), float(np.median(medians[:, :2]))
+        """The same without intervals."""
+        candidate, beside = self.times
+        return candidate.value, beside.value
 
     @property
     def rounds(self) -> int:
@@ -71,7 +79,7 @@ class GateReport:
 
         A reader must refuse a `schema` that it does not know and may ignore keys that it does not know.
         """
-        candidate_ms, beside_ms = self.median_ms
+        candidate, beside = self.times
         return {
             "schema": SCHEMA,
             "kind": "gate",
@@ -85,7 +93,7 @@ class GateReport:
                 name: asdict(found) | {"speed": found.speed}
                 for name, found in self.measured.judgements.items()
             },
-            "median_ms": {"candidate": candidate_ms, "beside": beside_ms},
+            "median_ms": {"candidate": _bounded(candidate), "beside": _bounded(beside)},
             "rounds": self.rounds,
             "memory": asdict(self.memory) if self.memory else None,
             "seconds": self.measured.seconds,
@@ -102,3 +110,9 @@ class GateReport:
                 for block in self.measured.blocks
             ],
         }
+
+
+def _bounded(found: Spread) -> dict[str, float | int | None]:
+    """JSON has no infinity: ends that nothing bounds are null."""
+    low, high = (found.low, found.high) if np.isfinite(found.high) else (None, None)
+    return {"value": found.value, "low": low, "high": high, "n": found.n}

@@ -117,8 +117,10 @@ def min_agreement(value: float, limit: float | None) -> Verdict:
     return Verdict("min_agreement", _outcome(value >= limit), value, limit, sentence)
 
 
-def max_accuracy_drop(value: float, limit: float | None) -> Verdict:
+def max_accuracy_drop(value: float, limit: float | None, basis: str = "") -> Verdict:
     """Gate on accuracy: `value`, reference's top-1 minus the model's, is at most `limit`; both fractions.
+
+    It is of the images at hand: their interval is said, as `basis` has it with their n, and decides nothing.
 
     Raises:
         UsageFault: a limit outside [0, 1].
@@ -126,12 +128,13 @@ def max_accuracy_drop(value: float, limit: float | None) -> Verdict:
     if limit is None:
         return _not_asked("max_accuracy_drop", value)
     _require("max_accuracy_drop", limit)
-    sentence = f"top-1 changed by {0 - value:+.3%} against the reference's; a drop of {limit:.3%} is allowed"
+    changed = f"top-1 changed by {0 - value:+.3%} against the reference's{f' ({basis})' if basis else ''}"
+    sentence = f"{changed}; a drop of {limit:.3%} is allowed"
     return Verdict("max_accuracy_drop", _outcome(value <= limit), value, limit, sentence)
 
 
-def min_top1(value: float, limit: float | None) -> Verdict:
-    """Gate on accuracy: `value`, the model's top-1, is at least `limit`; both fractions.
+def min_top1(value: float, limit: float | None, basis: str = "") -> Verdict:
+    """Gate on accuracy: `value`, the model's top-1, is at least `limit`; both fractions; `basis` as above.
 
     Raises:
         UsageFault: a limit outside [0, 1].
@@ -139,7 +142,7 @@ def min_top1(value: float, limit: float | None) -> Verdict:
     if limit is None:
         return _not_asked("min_top1", value)
     _require("min_top1", limit)
-    sentence = f"top-1 is {value:.3%}; at least {limit:.3%} is asked for"
+    sentence = f"top-1 is {value:.3%}{f' ({basis})' if basis else ''}; at least {limit:.3%} is asked for"
     return Verdict("min_top1", _outcome(value >= limit), value, limit, sentence)
 
 
@@ -162,9 +165,11 @@ def max_slowdown(ratio: RatioInterval | None, limit: float | None) -> Verdict:
     outcome: Outcome = "inconclusive"
     if ratio.high <= limit or ratio.low > limit:
         outcome = _outcome(ratio.high <= limit)
+    pairs = f" in {ratio.sessions} pairs of sessions, over which it is" if ratio.sessions > 1 else ""
+    over = f"n = {ratio.n:,} rounds{pairs}"
     sentence = (
         f"latency is {ratio.ratio:.3f} of the baseline's, 95 % interval {ratio.low:.3f} to {ratio.high:.3f} "
-        f"(n = {ratio.n}); the limit is {limit:.3f}"
+        f"({over}); the limit is {limit:.3f}"
     )
     return Verdict("max_slowdown", outcome, ratio.ratio, limit, sentence)
 

@@ -9,6 +9,7 @@ import numpy as np
 from recycle_pipeline.evaluators import gates, machine
 from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
 from recycle_pipeline.evaluators.arrays import Array, Predict, Split
+from recycle_pipeline.evaluators.change import Change, basis, change
 from recycle_pipeline.evaluators.gates import Limits, Verdict
 from recycle_pipeline.evaluators.latency import measure
 from recycle_pipeline.evaluators.onnx_model import OnnxModel
@@ -98,7 +99,7 @@ def verify(
     agreement = 1.0 if limits.min_agreement is None else limits.min_agreement
     tolerance = ANY_DIFFERENCE if limits.max_difference is None else limits.max_difference
     parity = compare(expected, logits, tolerance, agreement)
-    scores = accuracy(expected, labels), accuracy(logits, labels)
+    scores, changed = (accuracy(expected, labels), accuracy(logits, labels)), change(expected, logits, labels)
     timing = _time(timed, baseline, same_shapes, images, latency) if latency else None
     return VerifyReport(
         model=str(model.path),
@@ -111,24 +112,22 @@ def verify(
         per_class=per_class(logits, labels),
         parity=parity,
         latency=timing,
-        verdicts=_judge(parity, *scores, timing, limits),
+        verdicts=_judge(parity, changed, scores[1], timing, limits),
         machine=machine.describe(),
         metadata=model.metadata,
     )
 
 
 def _judge(
-    parity: Parity, reference: Accuracy, candidate: Accuracy, timing: Latency | None, limits: Limits
+    parity: Parity, changed: Change, candidate: Accuracy, timing: Latency | None, limits: Limits
 ) -> tuple[Verdict, ...]:
-    # From the counts, because 0.95 - 0.94 > 0.01 in floating point.
-    drop = (reference.correct - candidate.correct) / candidate.n
     every = limits.min_agreement is None
     return (
         gates.max_difference(parity.max_difference, limits.max_difference)
         if every
         else gates.min_agreement(parity.agreement, limits.min_agreement),
-        gates.max_accuracy_drop(drop, limits.max_accuracy_drop),
-        gates.min_top1(candidate.top1, limits.min_top1),
+        gates.max_accuracy_drop(changed.drop, limits.max_accuracy_drop, str(changed)),
+        gates.min_top1(candidate.top1, limits.min_top1, basis(candidate)),
         gates.max_slowdown(timing.ratio if timing else None, limits.max_slowdown),
     )
 

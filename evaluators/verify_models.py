@@ -7,6 +7,7 @@ from typing import Any
 from recycle_pipeline.evaluators import gates
 from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
 from recycle_pipeline.evaluators.arrays import Array, Logits, Split
+from recycle_pipeline.evaluators.change import basis, change
 from recycle_pipeline.evaluators.conditions import conditions
 from recycle_pipeline.evaluators.files import described
 from recycle_pipeline.evaluators.gates import Limits, Verdict
@@ -122,13 +123,12 @@ def _row(model: OnnxModel, logits: Logits, labels: Array, reference: Logits, lim
     tolerance = ANY_DIFFERENCE if limits.max_difference is None else limits.max_difference
     share = 1.0 if limits.min_agreement is None else limits.min_agreement
     parity = compare(reference, logits, tolerance, share)
-    top1, best = accuracy(logits, labels), accuracy(reference, labels)
-    drop = (best.correct - top1.correct) / top1.n  # from the counts: 0.95 - 0.94 > 0.01 in floating point
+    top1, changed = accuracy(logits, labels), change(reference, logits, labels)
     found = (
         gates.max_difference(parity.max_difference, limits.max_difference)
         if limits.min_agreement is None
         else gates.min_agreement(parity.agreement, limits.min_agreement),
-        gates.max_accuracy_drop(drop, limits.max_accuracy_drop),
-        gates.min_top1(top1.top1, limits.min_top1),
+        gates.max_accuracy_drop(changed.drop, limits.max_accuracy_drop, str(changed)),
+        gates.min_top1(top1.top1, limits.min_top1, basis(top1)),
     )
     return Scored(model, top1, top_k(logits, labels, TOP_K), per_class(logits, labels), parity, found)

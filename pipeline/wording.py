@@ -1,5 +1,19 @@
 """Counts and sizes in words, as every command says them."""
 
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recycle_pipeline.evaluators.samples import Spread
+
+
+def with_interval(found: "Spread", form: str = ".4g", factor: float = 1.0) -> str:
+    """A value and its 95 % interval, each times a factor: "1.23 (1.20 to 1.26)"; one block bounds nothing."""
+    if not math.isfinite(found.high):
+        return f"{factor * found.value:{form}} (no interval)"
+    low, high = (f"{factor * end:{form}}" for end in (found.low, found.high))
+    return f"{factor * found.value:{form}} ({low} to {high})"
+
 
 def printable(text: str) -> str:
     """A name from a file, each character that does not print replaced: control codes, lone surrogates."""

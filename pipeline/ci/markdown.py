@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from recycle_pipeline.exporters.quoting import markdown_text
+from recycle_pipeline.pipeline.wording import with_interval
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.gate_report import GateReport
@@ -25,22 +26,22 @@ def markdown(report: "GateReport", verdicts: "Sequence[Verdict]") -> str:
     """
     found = {verdict.outcome for verdict in verdicts}
     outcome = "failed" if "failed" in found else "inconclusive" if "inconclusive" in found else "passed"
-    candidate, beside = report.median_ms
+    candidate, beside = map(with_interval, report.times)
     lines = [
         f"### recycle-pipeline gate: {HEADINGS[outcome]}",
         "",
         f"{markdown_text(str(report.candidate))} against {markdown_text(str(report.baseline['path']))}",
         "",
-        "| gate | outcome | value | limit |",
-        "|---|---|---|---|",
+        "| gate | outcome | value | limit | what was found |",
+        "|---|---|---|---|---|",
         *(
-            f"| {v.name} | {v.outcome} | {_number(v.value)} | {_number(v.limit)} |"
+            f"| {v.name} | {v.outcome} | {_number(v.value)} | {_number(v.limit)} | {_said(v)} |"
             for v in verdicts
             if v.outcome != "not-asked"
         ),
         "",
-        f"Latency {candidate:.4g} ms, {report.beside} {beside:.4g} ms: {report.latency.speed}. "
-        f"{_interval(report)}",
+        f"Latency {candidate} ms, {report.beside} {beside} ms, with 95 % intervals over blocks: "
+        f"{report.latency.speed}. {_interval(report)}",
         "",
         f"{report.latency.n} blocks of fresh sessions, {report.rounds:,} rounds in "
         f"{report.measured.seconds:.1f} s; {report.plan.setting}.",
@@ -48,6 +49,10 @@ def markdown(report: "GateReport", verdicts: "Sequence[Verdict]") -> str:
         "",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _said(verdict: "Verdict") -> str:
+    return markdown_text(verdict.sentence)
 
 
 def _interval(report: "GateReport") -> str:

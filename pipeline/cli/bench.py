@@ -1,6 +1,7 @@
 """`bench`: latency and throughput of models beside one another."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,23 +11,11 @@ from rich.text import Text
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.timing_options import HOW
+from recycle_pipeline.pipeline.wording import size, with_interval
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.bench import Row
-    from recycle_pipeline.evaluators.samples import Spread
 
-HEADINGS = (
-    "median ms",
-    "95 % interval",
-    "p90",
-    "p95",
-    "p99",
-    "images/s",
-    "ratio to first",
-    "",
-    "load ms",
-    "memory",
-)
 WHAT = opt.section(
     "What",
     click.option("--batch", "batches", type=int, multiple=True, help="Images a call; repeatable. [1]"),
@@ -78,36 +67,42 @@ def bench(models: tuple[Path, ...], **given: Any) -> None:
 def _show(rows: "list[Row]") -> None:
     from recycle_pipeline.evaluators.setting import TRANSFERS
     from recycle_pipeline.pipeline.cli.tables import console
-    from recycle_pipeline.pipeline.wording import size
 
     out = console()
     for setting in dict.fromkeys(row.setting for row in rows):
         some = [row for row in rows if row.setting == setting]
-        table = Table(box=None, pad_edge=False)
-        for heading in ("model", *HEADINGS):
-            table.add_column(heading, justify="left" if heading == "model" else "right")
-        for row in some:
-            samples, load = row.samples, row.load_s
-            table.add_row(
-                Text(str(row.model)),
-                f"{row.median_ms.value:.4g}",
-                f"{row.median_ms.low:.4g} to {row.median_ms.high:.4g}",
-                *("-" if each is None else f"{each:.4g}" for each in (samples.p90, samples.p95, samples.p99)),
-                f"{row.images_per_s:,.0f}",
-                _ratio(row.ratio),
-                row.speed,
-                f"{1000 * load.value:.3g} ({1000 * load.low:.3g} to {1000 * load.high:.3g})",
-                size(row.memory),
-            )
         first = some[0]
         out.print(
             f"{setting}: {TRANSFERS[setting.transfers]}. n = {first.samples.n:,} samples a model in "
-            f"{first.median_ms.n} blocks of fresh sessions, over which the intervals are; percentiles are of "
-            "all samples, memory is of one process",
+            f"{first.median_ms.n} blocks of fresh sessions. In brackets 95 % intervals: over blocks, those "
+            "of percentiles over all samples; memory is of a single process",
             soft_wrap=True,
         )
-        out.print(table)
+        out.print(_table(("median ms", "images/s", "ratio to first", ""), some, _speeds))
+        out.print(_table(("p90 ms", "p95 ms", "p99 ms", "load ms", "memory"), some, _others))
 
 
-def _ratio(ratio: "Spread | None") -> str:
-    return "-" if ratio is None else f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+def _table(headings: Sequence[str], rows: "list[Row]", cells: "Callable[[Row], list[str]]") -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", *headings):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for row in rows:
+        table.add_row(Text(str(row.model)), *cells(row))
+    return table
+
+
+def _speeds(row: "Row") -> list[str]:
+    return [
+        with_interval(row.median_ms),
+        with_interval(row.throughput, ",.0f"),
+        with_interval(row.ratio, ".3f") if row.ratio else "-",
+        row.speed,
+    ]
+
+
+def _others(row: "Row") -> list[str]:
+    from recycle_pipeline.pipeline.report.estimate import quantile
+    from recycle_pipeline.pipeline.report.tables import with_ends
+
+    tails = (quantile(row.samples.ms, fraction) for fraction in (0.9, 0.95, 0.99))
+    return [*map(with_ends, tails), with_interval(row.load_s, ".3g", 1000), size(row.memory)]

@@ -9,6 +9,7 @@ import click
 from rich.text import Text
 
 from recycle_pipeline.pipeline.cli.tables import console
+from recycle_pipeline.pipeline.wording import with_interval
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.ab import Judgements
@@ -48,24 +49,33 @@ def show_stored(stored: "Stored", target: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(stored.to_json()))
         return
-    n = len(stored.contrasts["latency"])
+    import numpy as np
+
+    from recycle_pipeline.evaluators.samples import spread
+
     model, reference = stored.median_ms
-    rows = [("stored", str(target)), ("model", stored.model["path"])]
-    text = f"{model:.4g} ms, {model / reference:.4f} of the reference's {reference:.4g} ms, n = {n} blocks"
-    _show([*rows, ("latency", text)])
+    found = spread(np.exp([each.between for each in stored.contrasts["latency"]]))
+    _show(
+        [
+            ("stored", str(target)),
+            ("model", stored.model["path"]),
+            ("latency", f"{with_interval(found, '.4f')} of the reference's: 95 % over n = {found.n} blocks"),
+            ("here", f"medians of {model:.4g} ms and {reference:.4g} ms, which mean nothing elsewhere"),
+        ]
+    )
 
 
 def gate_rows(report: "GateReport") -> list[tuple[str, str]]:
     """The rows, as plain text."""
-    candidate, beside = report.median_ms
+    candidate, beside = map(with_interval, report.times)
     return [
         (WORDS[report.outcome], f"{report.candidate} against {report.baseline['path']}"),
         *((verdict.name, f"{verdict.outcome}: {verdict.sentence}") for verdict in report.verdicts),
-        ("latency", f"{candidate:.4g} ms, {report.beside} {beside:.4g} ms: {report.latency.speed}"),
+        ("latency", f"{candidate} ms, {report.beside} {beside} ms: {report.latency.speed}"),
         (
             "measured",
-            f"{report.latency.n} blocks of 2 sessions each, {report.rounds:,} rounds, in "
-            f"{report.measured.seconds:.1f} s; {report.plan.setting}",
+            f"{report.latency.n} blocks of 2 sessions each, over which intervals are (95 % where not said), "
+            f"{report.rounds:,} rounds, in {report.measured.seconds:.1f} s; {report.plan.setting}",
         ),
         *(("note", note) for note in report.notes),
     ]

@@ -130,7 +130,8 @@ def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
     before, after = shrinking["before"], shrinking["after"]
     parts = (("filters", "filters"), ("parameters", "parameters"), ("multiply_adds", "multiply-adds"))
     text = ", ".join(f"{compact(after[key])} of {compact(before[key])} {word}" for key, word in parts)
-    return [("shrunk", f"to {text}; logits within {shrinking['difference']:.1e}")]
+    on = f"on {shrinking['images']:,} images"
+    return [("shrunk", f"to {text}; logits within {shrinking['difference']:.1e} {on}")]
 
 
 def _statistics(found: dict[str, Any]) -> str:
@@ -191,8 +192,8 @@ def _ms(verify: dict[str, Any], name: str) -> str:
     """A median with its interval; runs of earlier versions have none."""
     from recycle_pipeline.pipeline.report.words import digits
 
-    ends = [verify.get(f"{name}_{end}_ms") for end in ("low", "high")]
-    interval = "" if None in ends else f" ({' to '.join(map(digits, ends))})"
+    ends = [verify[key] for end in ("low", "high") if (key := f"{name}_{end}_ms") in verify]
+    interval = f" ({' to '.join(map(digits, ends))})" if ends else ""
     return f"{digits(verify[f'{name}_ms'])} ms{interval}"
 
 

@@ -1,7 +1,7 @@
 """`verify`: of a run folder the stage, of model files a table."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,11 @@ from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.stages import CUSTOM, FORCE, run_one_stage
 
 if TYPE_CHECKING:
+    from recycle_pipeline.evaluators.accuracy import Accuracy
     from recycle_pipeline.evaluators.verify_models import Table
 
 SUFFIX = ".onnx"
-HEADINGS = ("model", "size", "provider", "top-1", "95 % interval", "top-5", "same top-1", "difference")
+HEADINGS = ("model", "size", "provider", "top-1", "top-5", "same top-1", "difference")
 # What the two uses have alone.
 OF_MODELS = ("data", "data_root", "image_size", "ticket", "config_file", "junit", "per_class")
 OF_FOLDERS = ("max_slowdown", "arch")
@@ -105,24 +106,13 @@ def _show(table: "Table", *, per_class: bool) -> None:
     from recycle_pipeline.pipeline.cli.tables import console, path_size
 
     out = console()
-    best = table.reference_top1
     out.print(
-        f"{table.n:,} test images of {table.data}; reference: {table.reference}, top-1 {best.top1:.2%}",
+        f"{table.n:,} test images of {table.data}, in brackets 95 % intervals over them; reference: "
+        f"{table.reference}, top-1 {_share(table.reference_top1)}",
         soft_wrap=True,
         markup=False,
     )
-    rows = RichTable(box=None, pad_edge=False)
-    for heading in (
-        "model",
-        "size",
-        "provider",
-        "top-1",
-        "95 % interval",
-        "top-5",
-        "same top-1",
-        "difference",
-    ):
-        rows.add_column(heading, justify="left" if heading == "model" else "right")
+    rows = _empty(HEADINGS)
     rows.add_column("gates")
     for row in table.rows:
         gates = [f"{v.name} {v.outcome}" for v in row.verdicts if v.outcome != "not-asked"]
@@ -130,9 +120,8 @@ def _show(table: "Table", *, per_class: bool) -> None:
             Text(str(row.model.path)),
             path_size(row.model.path),
             row.model.provider,
-            f"{row.top1.top1:.2%}",
-            f"{row.top1.low:.2%} to {row.top1.high:.2%}",
-            f"{row.top5.top1:.2%}",
+            _share(row.top1),
+            _share(row.top5),
             f"{row.parity.top1_agreement:.2%}",
             f"{row.parity.max_difference:.1e}",
             ", ".join(gates) or "none asked",
@@ -145,14 +134,24 @@ def _show(table: "Table", *, per_class: bool) -> None:
 
 
 def _classes(table: "Table") -> RichTable:
-    rows = RichTable(box=None, pad_edge=False)
-    for heading in ("class", "images", *(row.model.path.name for row in table.rows)):
-        rows.add_column(heading, justify="left" if heading == "class" else "right")
+    rows = _empty(("class", "images", *(row.model.path.name for row in table.rows)))
     for which, name in enumerate(table.classes):
         found = [row.per_class[which] for row in table.rows]
         n = next((each.n for each in found if each), 0)
-        rows.add_row(Text(name), str(n), *("-" if each is None else f"{each.top1:.2%}" for each in found))
+        rows.add_row(Text(name), str(n), *("-" if each is None else _share(each) for each in found))
     return rows
+
+
+def _empty(headings: Sequence[str]) -> RichTable:
+    """The first column holds names, the others numbers."""
+    rows = RichTable(box=None, pad_edge=False)
+    for heading in headings:
+        rows.add_column(heading, justify="right" if rows.columns else "left")
+    return rows
+
+
+def _share(found: "Accuracy") -> str:
+    return f"{found.top1:.2%} ({found.low:.2%} to {found.high:.2%})"
 
 
 def _refuse(given: Mapping[str, Any], names: tuple[str, ...], use: str, what: str) -> None:

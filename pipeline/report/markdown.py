@@ -58,8 +58,8 @@ def _run(run: RunFacts) -> Iterator[str]:
             f"Accuracy and parity in ONNX Runtime, provider {run.verified.provider}, n = {n:,} test images"
         )
         yield from _folded(title, FORM_HEADINGS, form_rows(run))
-        n = f"{len(run.verified.classes)} classes, in ONNX Runtime; Wilson's intervals"
-        yield from _folded(f"Accuracy by class: {n}", CLASS_HEADINGS, class_rows(run))
+        title = f"Accuracy by class: {len(run.verified.classes)} classes, in ONNX Runtime; Wilson's intervals"
+        yield from _folded(title, CLASS_HEADINGS, class_rows(run))
         if latency:
             title = f"Latency: batch {latency.batch}, threads {latency.threads}, {latency.machine}"
             yield from _folded(title, RATIO_HEADINGS, ratio_rows(run))

@@ -130,7 +130,7 @@ def timed_rows(facts: RunFacts) -> Rows:
             f"{model.rounds:,} in {model.median.n} sessions"
             if model.median.of == "sessions"
             else f"{model.rounds:,}",
-            *(_with_interval(tail) for tail in (model.median, model.p90, model.p95, model.p99)),
+            *(with_ends(tail) for tail in (model.median, model.p90, model.p95, model.p99)),
         )
         for model in (latency.models if latency else ())
     ]
@@ -159,7 +159,7 @@ def interval(estimate: Estimate, say: Any) -> str:
     return f"{say(low)} to {say(high)}"
 
 
-def _with_interval(ms: Estimate) -> str:
+def with_ends(ms: Estimate) -> str:
     """A percentile that its n supports."""
     return NONE if ms.interval is None else f"{digits(ms.value)} ({interval(ms, digits)})"
 

@@ -196,12 +196,12 @@ def settings_of(config: RunConfig) -> Any:
 
 
 def _plan(config: RunConfig, images: ImageSet, device: object) -> str:
-    held_out = f", {len(images.test_labels)} held out" if images.held_out else ""
+    apart = f"{len(images.test_labels)} {'held out' if images.held_out else 'to test on'}"
     epochs = f"{config.epochs} epoch{'s' if config.epochs != 1 else ''}"
     return (
         f"{config.arch}{config.options.described()}, {config.prune:g} removed, {config.subnetwork}, "
         f"reuse {config.reuse}; "
-        f"{images.name} ({len(images.train_labels)} images{held_out}), {epochs} on {device}"
+        f"{images.name} ({len(images.train_labels)} images, {apart}), {epochs} on {device}, a single run"
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.evaluators import gates
 from recycle_pipeline.evaluators.accuracy import accuracy
+from recycle_pipeline.evaluators.change import change
 from recycle_pipeline.evaluators.gates import Verdict
 from recycle_pipeline.evaluators.parity import compare
 
@@ -46,6 +47,7 @@ def statistics_effect(
         "max_difference": parity.max_difference,
         "n": after.n,
     }
-    verdict = gates.max_accuracy_drop((before.correct - after.correct) / after.n, limit)
+    changed = change(lossless, rounded, labels)
+    verdict = gates.max_accuracy_drop(changed.drop, limit, str(changed))
     sentence = f"batch norm rounded to {bits} bits of fraction: {verdict.sentence}"
     return facts, dataclasses.replace(verdict, sentence=sentence)

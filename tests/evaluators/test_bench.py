@@ -32,7 +32,8 @@ def test_rows_are_of_each_model_under_each_setting_and_ratios_to_the_first(write
     assert [row.ratio is None for row in rows] == [True, False, True, False]
     assert rows[1].ratio.value > 3
     assert rows[1].memory > 18e6 > rows[0].memory
-    assert rows[3].images_per_s == pytest.approx(2000 / rows[3].median_ms.value)
+    assert rows[3].throughput.value == pytest.approx(2000 / rows[3].median_ms.value)
+    assert rows[3].throughput.low == pytest.approx(2000 / rows[3].median_ms.high)
     found = json.loads(json.dumps(bench_json(rows, 0), allow_nan=False))
     assert found["schema"] == 1
     assert len(found["rows"][0]["samples_ms"]) == found["rows"][0]["n"] == 3 * module.FEWEST_ROUNDS

@@ -111,7 +111,7 @@ def test_sentences_say_value_and_limit():
     )
     assert gates.min_top1(0.75, 0.9).sentence == "top-1 is 75.000%; at least 90.000% is asked for"
     assert gates.max_slowdown(RatioInterval(1.2, 1.1, 1.3, 80), 1.05).sentence == (
-        "latency is 1.200 of the baseline's, 95 % interval 1.100 to 1.300 (n = 80); the limit is 1.050"
+        "latency is 1.200 of the baseline's, 95 % interval 1.100 to 1.300 (n = 80 rounds); the limit is 1.050"
     )
 
 
@@ -156,8 +156,8 @@ def test_the_message_lists_every_gate_that_did_not_pass_with_what_to_do():
         "min_top1 failed: top-1 is 50.000%; at least 90.000% is asked for. "
         "Prune less, search longer, or lower the limit.",
         "max_slowdown inconclusive: latency is 1.050 of the baseline's, 95 % interval 1.000 to 1.100 "
-        "(n = 64); the limit is 1.050. Measure longer, on an idle machine with fixed threads, or move the "
-        "limit out of the interval.",
+        "(n = 64 rounds); the limit is 1.050. Measure longer, on an idle machine with fixed threads, or move "
+        "the limit out of the interval.",
     ]
 
 

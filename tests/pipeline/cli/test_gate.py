@@ -1,6 +1,7 @@
 """`gate` and `bench` as commands: exit codes, what goes where, and what is refused. No time is judged."""
 
 import json
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -102,7 +103,14 @@ def test_a_request_that_cannot_be_met_is_refused_in_a_sentence(command, model, h
 def test_bench_shows_a_row_for_each_model_and_setting(command, model):
     done = command("bench", model, model, "--batch", "1", "--batch", "2", "--seconds", "0", "--quiet")
     assert done.code == 0
-    assert done.out.count(str(model)) == 4
+    lines = [line.removeprefix(str(model)) for line in done.out.splitlines() if line.startswith(str(model))]
+    number = r"\d[\d,.e-]*"
+    bounded = rf"{number} \({number} to {number}\)"
+    speeds = rf" +{bounded} +{bounded} +(-|{bounded} +(faster|slower|not told apart)) *"
+    others = rf"( +\u2013){{3}} +{bounded} +{number} MB *"  # 48 samples carry no percentile
+    assert [bool(re.fullmatch(speeds, line)) for line in lines] == [True, True, False, False] * 2, done.out
+    assert [bool(re.fullmatch(others, line)) for line in lines] == [False, False, True, True] * 2, done.out
+    assert "memory is of a single process" in done.out
     assert "batch 2, 1 thread, provider cpu" in done.out
     found = json.loads(command("bench", model, "--seconds", "0", "--json", "--quiet").out)
     assert found["rows"][0]["samples_ms"]

@@ -217,7 +217,7 @@ def test_run_prints_what_people_ask_first(command, run_copy, same_run):
         r"^ticket +mine/ticket\.safetensors  \d+\.\d kB, \d+x smaller than the dense weights",
         r"^onnx +mine/onnx/model\.onnx  1\.31 MB",
         r"^shrunk +to \d+ of 128 filters, 327\.9k of 367\.7k parameters, 1\.65M of 2\.73M multiply-adds; "
-        r"logits within \d\.\de-0\d$",
+        r"logits within \d\.\de-0\d on \d+ images$",
         r"^run folder +mine",
     ):
         assert re.search(pattern, out, re.MULTILINE), (pattern, out)
