@@ -19,6 +19,8 @@ def main(work: Path) -> None:
     stray = [n for n in names if not n.startswith(("recycle_pipeline/", "recycle_pipeline-"))]
     if stray:
         sys.exit(f"the wheel installs outside recycle_pipeline: {stray}")
+    if "recycle_pipeline/pipeline/schemas/gate.schema.json" not in names:
+        sys.exit("the wheel has no schema documents")
     site = work / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(pip, check=True)

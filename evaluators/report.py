@@ -63,6 +63,7 @@ class VerifyReport:
         """
         return {
             "schema": SCHEMA,
+            "kind": "verify",
             "model": self.model,
             "provider": self.provider,
             "onnxruntime": self.machine.onnxruntime,

@@ -57,6 +57,7 @@ class RunResult:
         """Plain types, for `--json`."""
         return {
             "schema": 1,
+            "kind": "run",
             "folder": str(self.folder.root),
             "files": {name: str(path) for name, path in self._files().items() if path.is_file()},
             "config": self._settings(),

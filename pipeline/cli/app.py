@@ -15,6 +15,7 @@ from recycle_pipeline.pipeline.cli.pack import pack
 from recycle_pipeline.pipeline.cli.presets import presets
 from recycle_pipeline.pipeline.cli.report import report
 from recycle_pipeline.pipeline.cli.run import run, search
+from recycle_pipeline.pipeline.cli.schema import schema
 from recycle_pipeline.pipeline.cli.stages import export
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
 from recycle_pipeline.pipeline.cli.verify import verify
@@ -54,7 +55,7 @@ def cli() -> None:
 
 for _command in (run, search, pack, reconstruct, export):
     cli.add_command(_command)
-for _command in (verify, bench, gate, report, inspect, compare, presets, doctor):
+for _command in (verify, bench, gate, report, inspect, compare, presets, schema, doctor):
     cli.add_command(_command)
 
 

@@ -14,7 +14,7 @@ from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.runner import STAGES
 
 COMMANDS = ["run", "search", "pack", "reconstruct", "export", "verify", "bench", "gate", "report"]
-COMMANDS += ["inspect", "compare", "presets", "doctor"]
+COMMANDS += ["inspect", "compare", "presets", "schema", "doctor"]
 
 
 def test_the_commands_are_these_in_the_order_a_person_meets_them(command):

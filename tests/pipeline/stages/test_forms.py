@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+from jsonschema import Draft202012Validator
 from onnx import numpy_helper
 
 from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
@@ -16,6 +17,7 @@ from recycle_pipeline.pipeline.report.html import run_page
 from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.runner import execute, plan_stage
+from recycle_pipeline.pipeline.schemas import schema
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +74,12 @@ def test_the_report_has_the_times_and_the_classes_of_every_form(all_forms, run_c
     assert page.count("in 6 sessions") == len(verified.latency.models)
     [point] = [p for p in compare([run.facts]).groups[0].points if p.form == "onnx-int8"]
     assert point.latency_ms == timed["onnx-int8"].median, "its interval is not left behind"
+
+
+def test_verify_json_and_the_result_are_as_their_schemas_say(all_forms, run_copy):
+    for name, content in (("run", all_forms), ("verify", json.loads((run_copy / "verify.json").read_text()))):
+        found = list(Draft202012Validator(schema(name)).iter_errors(content))
+        assert found == [], (name, found[:1])
 
 
 def test_each_file_says_which_form_it_is_and_of_which_ticket(all_forms, run_copy):
