@@ -153,12 +153,16 @@ def _verdicts(
 
 def _notes(stored: Stored) -> tuple[str, ...]:
     here = describe()
-    now = here.cpu, here.onnxruntime
-    same = "the same processor and runtime, another job" if now == stored.machine else "ANOTHER MACHINE"
+    now = {"PROCESSOR": here.cpu, "VERSION OF ONNX RUNTIME": here.onnxruntime}
+    other = [
+        f"ANOTHER {what}" for (what, it), was in zip(now.items(), stored.machine, strict=True) if it != was
+    ]
+    same = " and ".join(other) or "the same names, another job"
     return (
         f"the baseline is stored: {stored.date}, {stored.machine[0]}, ONNX Runtime {stored.machine[1]}; here "
-        f"{now[0]}, ONNX Runtime {now[1]} ({same}). Both models were compared through a reference model "
-        "timed beside each; that is as good as both machines favour the same operators alike.",
+        f"{here.cpu}, ONNX Runtime {here.onnxruntime} ({same}). Both models were compared through a reference "
+        "model timed beside each; that is as good as both machines favour the same operators alike, which no "
+        "interval here covers.",
     )
 
 

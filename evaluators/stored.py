@@ -6,9 +6,7 @@ blocks. Elsewhere the candidate is timed beside the same reference, and the two 
 as good as the assumption that both machines favour the same operators alike, so the report says it.
 """
 
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +24,6 @@ from recycle_pipeline.evaluators.slowdown import (
     passing_below,
     reason,
 )
-from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 
 SCHEMA, KIND = 1, "gate-baseline"
 
@@ -57,43 +54,6 @@ class Stored:
     def to_json(self) -> dict[str, Any]:
         """Plain types."""
         return {"schema": SCHEMA, "kind": KIND, **asdict(self)}
-
-
-def read_stored(path: Path) -> Stored:
-    """Reads a stored baseline.
-
-    Raises:
-        UsageFault: no such file, or one of a later version.
-        CorruptArtefact: it is no stored baseline, or damaged.
-    """
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        if found["kind"] != KIND:
-            raise ValueError(f"it is a {found['kind']!r}")
-        if found["schema"] != SCHEMA:
-            raise UsageFault(
-                f"{path} has schema {found['schema']!r}, and this version reads {SCHEMA}; store it again."
-            )
-        contrasts = {name: [Contrast(**each) for each in some] for name, some in found["contrasts"].items()}
-        return Stored(
-            model=dict(found["model"]),
-            reference=dict(found["reference"]),
-            setting=Setting(**found["setting"]),
-            contrasts={"latency": contrasts["latency"], **contrasts},
-            median_ms=(float(found["median_ms"][0]), float(found["median_ms"][1])),
-            memory=tuple(int(each) for each in found["memory"]),
-            machine=(str(found["machine"][0]), str(found["machine"][1])),
-            date=str(found["date"]),
-        )
-    except OSError as error:
-        raise UsageFault(
-            f"{path} cannot be read ({error.strerror}); give an ONNX file or what --save wrote."
-        ) from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        raise CorruptArtefact(
-            f"{path} is no stored baseline ({type(error).__name__}: {error}); write it with "
-            "`recycle-pipeline gate --candidate MODEL.onnx --save FILE.json`."
-        ) from error
 
 
 def judge_apart(stored: list[Contrast], here: list[Contrast], limit: float, alpha: float) -> Judgement:

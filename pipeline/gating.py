@@ -56,7 +56,7 @@ def run_gate(request: Request, say: "Say" = silent) -> "GateReport":
         RecycleError: a model that cannot be run.
     """
     from recycle_pipeline.evaluators.gate import gate, gate_stored
-    from recycle_pipeline.evaluators.stored import read_stored
+    from recycle_pipeline.evaluators.stored_file import read_stored
 
     stored = read_stored(request.baseline) if request.baseline.suffix == ".json" else None
     more = _accuracy(request, stored)

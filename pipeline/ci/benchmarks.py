@@ -19,6 +19,7 @@ def github_action_benchmark(report: "GateReport") -> list[dict[str, Any]]:
     """Of its tool `customSmallerIsBetter`: a list of name, unit, value, and where known range and extra."""
     name, found, (candidate, _) = report.candidate.name, report.latency, report.times
     extra = f"n = {found.n} blocks, {report.rounds} rounds; against {report.baseline['path']}"
+    extra = "; ".join([extra, *report.notes])
     half = 100 * (found.bootstrap_high - found.bootstrap_low) / 2 / found.ratio
     return [
         {

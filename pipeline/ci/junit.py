@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 FORBIDDEN = {code: "?" for code in range(32) if code not in (9, 10, 13)}
 
 
-def junit(suite: str, verdicts: "Sequence[Verdict]", seconds: float) -> str:
+def junit(suite: str, verdicts: "Sequence[Verdict]", seconds: float, notes: Sequence[str] = ()) -> str:
     """A suite of one case per verdict that was asked for.
 
     A missed limit is a `failure`, a verdict that could not be reached an `error`: readers tell them apart.
@@ -20,6 +20,7 @@ def junit(suite: str, verdicts: "Sequence[Verdict]", seconds: float) -> str:
         suite: what was judged.
         verdicts: under the policy for those that could not be reached.
         seconds: of the whole.
+        notes: what a reader must know besides, as properties of the suite.
     """
     asked = [verdict for verdict in verdicts if verdict.outcome != "not-asked"]
     count = {outcome: sum(v.outcome == outcome for v in asked) for outcome in ("failed", "inconclusive")}
@@ -31,6 +32,9 @@ def junit(suite: str, verdicts: "Sequence[Verdict]", seconds: float) -> str:
         errors=str(count["inconclusive"]),
         time=f"{seconds:.3f}",
     )
+    properties = ElementTree.SubElement(root, "properties") if notes else root
+    for note in notes:
+        ElementTree.SubElement(properties, "property", name="note", value=_clean(note))
     for verdict in asked:
         case = ElementTree.SubElement(
             root, "testcase", classname=_clean(suite), name=verdict.name, time=f"{seconds / len(asked):.3f}"

@@ -81,6 +81,7 @@ def recycle_gate(request: pytest.FixtureRequest) -> Gate:
         for name, value in {"latency_ratio": report.latency.ratio, **interval, "outcome": outcome}.items():
             request.node.user_properties.append((f"recycle_{name}", value))  # into --junitxml
         sentences = [f"{v.name} {v.outcome}: {v.sentence}" for v in report.verdicts]
+        sentences += [f"note: {note}" for note in report.notes]
         request.node.user_properties.append((PROPERTY, f"{outcome}: {'; '.join(sentences)}"))
         _settle(outcome, "\n".join(sentences), request.config.getoption("--recycle-on-inconclusive"))
         return report

@@ -27,9 +27,8 @@ def write_files(report: "GateReport", verdicts: "Sequence[Verdict]", given: Mapp
         OSError: a file cannot be written.
     """
     if path := given.get("junit"):
-        write_text(
-            path, junit(f"recycle-pipeline gate {report.candidate}", verdicts, report.measured.seconds)
-        )
+        suite = f"recycle-pipeline gate {report.candidate}"
+        write_text(path, junit(suite, verdicts, report.measured.seconds, report.notes))
     if path := given.get("markdown"):
         with path.open("a", encoding="utf-8") as file:
             file.write(markdown(report, verdicts))

@@ -12,9 +12,8 @@ from recycle_pipeline.evaluators.gate import gate, gate_stored, store
 from recycle_pipeline.evaluators.gate_plan import Increases, Plan
 from recycle_pipeline.evaluators.gates import raise_for, under
 from recycle_pipeline.evaluators.setting import Setting
-from recycle_pipeline.evaluators.stored import read_stored
+from recycle_pipeline.evaluators.stored_file import read_stored
 from recycle_pipeline.models.errors import (
-    CorruptArtefact,
     Inconclusive,
     LatencyRegression,
     ResourceRegression,
@@ -87,33 +86,16 @@ def test_a_stored_baseline_is_compared_through_its_reference(small, large, tmp_p
     )
     assert report.verdicts[1].outcome == "failed"
     assert report.latency.ratio > 2
+    assert "(the same names, another job)" in report.notes[0]
     assert "reference model timed beside each" in report.notes[0]
+    elsewhere = dataclasses.replace(again, machine=("Z80", "0.1"))
+    report = gate_stored(elsewhere, large, small, Increases(), dataclasses.replace(PLAN, seconds=0.001))
+    assert "Z80, ONNX Runtime 0.1; here" in report.notes[0]
+    assert "ANOTHER PROCESSOR and ANOTHER VERSION OF ONNX RUNTIME" in report.notes[0]
     with pytest.raises(UsageFault, match="is not what the baseline was timed beside"):
         gate_stored(again, small, small, Increases(), PLAN)
     with pytest.raises(UsageFault, match="the baseline was stored with batch 1, 1 thread, provider cpu"):
         gate_stored(again, large, small, Increases(), dataclasses.replace(PLAN, setting=Setting(threads=2)))
-
-
-@pytest.mark.parametrize(
-    ("content", "error"),
-    [
-        ("{", CorruptArtefact),
-        ("[]", CorruptArtefact),
-        ('{"kind": "bench", "schema": 1}', CorruptArtefact),
-        ('{"kind": "gate-baseline", "schema": 1}', CorruptArtefact),
-        ('{"kind": "gate-baseline", "schema": 2}', UsageFault),
-        ("[" * 100_000, CorruptArtefact),
-    ],
-)
-def test_a_file_that_is_no_stored_baseline_is_refused(tmp_path, content, error):
-    (tmp_path / "baseline.json").write_text(content)
-    with pytest.raises(error, match=r"baseline\.json"):
-        read_stored(tmp_path / "baseline.json")
-
-
-def test_a_stored_baseline_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(UsageFault, match="cannot be read"):
-        read_stored(tmp_path / "none.json")
 
 
 def test_a_missing_model_is_refused_before_anything_is_measured(small, tmp_path):

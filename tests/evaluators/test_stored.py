@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recycle_pipeline.evaluators.blocks import Contrast
+from recycle_pipeline.evaluators.blocks import Contrast, contrast
 from recycle_pipeline.evaluators.stored import judge_apart
 
 
@@ -36,3 +36,20 @@ def test_few_blocks_on_either_side_decide_nothing():
     many, few = blocks(0.25, 25, 0.004, 1), blocks(2.5, 5, 0.004, 2)
     assert judge_apart(many, few, 1.05, 0.01).outcome == "inconclusive"
     assert judge_apart(few, many, 1.05, 0.01).outcome == "inconclusive"
+
+
+def test_a_machine_that_takes_three_times_as_long_for_everything_changes_nothing():
+    """The one difference between machines that a reference takes away whole."""
+    rng = np.random.default_rng(3)
+    times = np.exp(0.004 * rng.standard_normal((25, 4))) * [4.0, 4.0, 1.0, 1.0]  # reference, model; ms
+    here, there = ([contrast(block) for block in factor * times] for factor in (1.0, 3.0))
+    for one, other in zip(here, there, strict=True):
+        assert one.between == pytest.approx(other.between) and one.within == pytest.approx(other.within)
+    assert judge_apart(here, there, 1.05, 0.01).outcome == "pass"
+
+
+def test_a_machine_that_favours_other_operators_looks_like_a_slower_model():
+    """What no reference takes away; the report's note says it, and no interval covers it."""
+    stored = blocks(0.25, 25, 0.002, 1)
+    elsewhere = blocks(0.25 * 1.08, 25, 0.002, 2)  # the same model, the reference sped up by more
+    assert judge_apart(stored, elsewhere, 1.05, 0.01).outcome == "regression"
