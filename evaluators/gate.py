@@ -153,16 +153,15 @@ def _verdicts(
 
 def _notes(stored: Stored) -> tuple[str, ...]:
     here = describe()
-    now = {"PROCESSOR": here.cpu, "VERSION OF ONNX RUNTIME": here.onnxruntime}
+    names, now = ("PROCESSOR", "VERSION OF ONNX RUNTIME"), (here.cpu, here.onnxruntime)
     other = [
-        f"ANOTHER {what}" for (what, it), was in zip(now.items(), stored.machine, strict=True) if it != was
+        f"ANOTHER {name}" for name, one, was in zip(names, now, stored.machine, strict=True) if one != was
     ]
-    same = " and ".join(other) or "the same names, another job"
     return (
         f"the baseline is stored: {stored.date}, {stored.machine[0]}, ONNX Runtime {stored.machine[1]}; here "
-        f"{here.cpu}, ONNX Runtime {here.onnxruntime} ({same}). Both models were compared through a reference "
-        "model timed beside each; that is as good as both machines favour the same operators alike, which no "
-        "interval here covers.",
+        f"{now[0]}, ONNX Runtime {now[1]} ({' and '.join(other) or 'the same names, another job'}). Both "
+        "models were compared through a reference model timed beside each; that is as good as both machines "
+        "favour the same operators alike, which no interval here covers.",
     )
 
 
