@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from recycle_pipeline.evaluators.ab import Measured
 from recycle_pipeline.evaluators.blocks import Block, contrast
@@ -34,3 +36,20 @@ def report_of(tmp_path):
         )
 
     return make
+
+
+@pytest.fixture
+def write_linear():
+    """Writes a linear model of 48 inputs and that many outputs."""
+
+    def write(path: Path, columns: int) -> None:
+        graph = helper.make_graph(
+            [helper.make_node("MatMul", ["x", "w"], ["y"])],
+            "graph",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 48])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", columns])],
+            [numpy_helper.from_array(np.ones((48, columns), np.float32), "w")],
+        )
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+
+    return write

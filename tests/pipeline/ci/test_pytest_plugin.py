@@ -5,10 +5,7 @@ import sys
 from importlib.metadata import entry_points
 from xml.etree import ElementTree
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 # Where the package is installed as it is now, pytest finds the plugin by itself.
 INSTALLED = any(each.name == "recycle-pipeline" for each in entry_points(group="pytest11"))
@@ -19,19 +16,8 @@ module.BLOCK_S, module.WARM_UP_S = 0.001, 0.01
 """
 
 
-def write_linear(path, columns):
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"])],
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 48])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", columns])],
-        [numpy_helper.from_array(np.ones((48, columns), np.float32), "w")],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
-
-
 @pytest.fixture
-def pytest_run(tmp_path, import_path):
+def pytest_run(tmp_path, import_path, write_linear):
     """A folder with small.onnx and large.onnx; runs a test file in it."""
     write_linear(tmp_path / "small.onnx", 10)
     write_linear(tmp_path / "large.onnx", 100_000)
@@ -61,7 +47,7 @@ def test_a_slower_model_fails_its_test_and_the_numbers_are_in_the_xml(pytest_run
     assert float(found["recycle_latency_ratio_low"]) > 2
 
 
-def test_a_folder_gives_each_candidate_the_baseline_of_its_name(pytest_run, tmp_path):
+def test_a_folder_gives_each_candidate_the_baseline_of_its_name(pytest_run, write_linear, tmp_path):
     (tmp_path / "main").mkdir()
     write_linear(tmp_path / "main/small.onnx", 10)
     test = CALL.format("'small.onnx', max_slowdown='95%', max_size_increase=0")
