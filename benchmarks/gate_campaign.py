@@ -15,6 +15,10 @@ Beside each gate runs the naive one: both models opened once in one process, 5 c
 Under `load`, a process of the script's own computes in bursts of 0.05 to 2 s with pauses of 0 to 1 s on top
 of what else the machine does. Gates are appended to the record as they end: the same command goes on with
 what is missing, and cells grow side by side. Whoever stops it keeps what is there.
+
+A model that takes longer needs more hidden units to be slowed by as much, and may be given fewer gates:
+
+    ... --model resnet18/onnx/model.onnx --grid 6000 12000 24000 48000 96000 --share 0.1 --loads none
 """
 
 import argparse
@@ -93,7 +97,7 @@ def prepare(args: argparse.Namespace) -> dict[float, Row]:
             args.record, {"kind": "environment", "what": __doc__.splitlines()[0], **describe_environment()}
         )
         effects = [effect for effect in GATES if effect]
-        sizes = hidden_for(args.model, args.folder, effects, GRID, args.grid_blocks)
+        sizes = hidden_for(args.model, args.folder, effects, args.grid, args.grid_blocks)
         for effect, hidden in zip(effects, sizes, strict=True):
             path = effect_path(args.folder, hidden)
             row = {"kind": "effect", "effect": effect, "hidden": hidden}
@@ -138,16 +142,17 @@ def trial(args: argparse.Namespace, candidate: Path, seed: int) -> Row:
     }
 
 
-def next_cell(rows: list[Row], loads: list[str]) -> tuple[str, float] | None:
-    """The cell that is furthest behind, None when all are full."""
+def next_cell(rows: list[Row], loads: list[str], share: float) -> tuple[str, float] | None:
+    """The cell that is furthest behind, None when all are full, or as full as `share` says."""
+    wanted = {effect: max(1, round(share * gates)) for effect, gates in GATES.items()}
     done = Counter((row["load"], row["effect"]) for row in rows if row["kind"] == "gate")
-    missing = [(load, e) for load in loads for e in GATES if done[load, e] < GATES[e]]
-    return min(missing, key=lambda cell: done[cell] / GATES[cell[1]] / SOONER.get(cell[1], 1), default=None)
+    missing = [(load, e) for load in loads for e in GATES if done[load, e] < wanted[e]]
+    return min(missing, key=lambda cell: done[cell] / wanted[cell[1]] / SOONER.get(cell[1], 1), default=None)
 
 
 def campaign(args: argparse.Namespace) -> None:
     effects = prepare(args)
-    while cell := next_cell(rows := rows_of(args.record), args.loads):
+    while cell := next_cell(rows := rows_of(args.record), args.loads, args.share):
         load, effect = cell
         candidate = effect_path(args.folder, effects[effect]["hidden"]) if effect else args.model
         with competing(load, len(rows)):
@@ -193,6 +198,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="appended to")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/gate-campaign"), help="for slowed models")
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=list(LOADS))
+    parser.add_argument("--grid", nargs="+", type=int, default=GRID, help="hidden units that calibrate")
+    parser.add_argument("--share", type=float, default=1.0, help="of the gates that a campaign has")
     parser.add_argument("--grid-blocks", type=int, default=12)
     parser.add_argument("--verify", type=int, default=40, help="blocks that verify an effect")
     parser.add_argument("--seconds", type=float, default=60.0)
