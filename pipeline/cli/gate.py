@@ -27,7 +27,8 @@ MODELS = opt.section(
     click.option(
         "--reference",
         type=opt.PATH,
-        help="ONNX file that stored baselines are compared through. [a small one of the tool's own]",
+        help="ONNX file that stored baselines are compared through, best one much like the model. "
+        "[a small one of the tool's own]",
     ),
 )
 LIMITS = opt.section(

@@ -100,11 +100,11 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
 def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if search and "held_out_accuracy" in search:
-        on = f"on {search['held_out_images']:,} images held out of training"
-        rows.append(("held out", f"{search['held_out_accuracy']:.2%} at the end of the search, {on}"))
+        text = _at_the_end(search["held_out_accuracy"], search["held_out_images"])
+        rows.append(("held out", f"{text} images held out of training; a single search"))
     elif search and not verify:
-        on = f"on {search['test_images']:,} test images"
-        rows.append(("accuracy", f"{search['test_accuracy']:.2%} at the end of the search, {on}"))
+        text = _at_the_end(search["test_accuracy"], search["test_images"])
+        rows.append(("accuracy", f"{text} test images; a single search"))
     if not verify:
         return rows
     return [
@@ -123,6 +123,10 @@ def _accuracy_rows(search: dict[str, Any], verify: dict[str, Any]) -> list[tuple
     ]
 
 
+def _at_the_end(share: float, n: int) -> str:
+    return f"{share:.2%} at the end of the search (95 % interval {_proportion(share, n)}), on {n:,}"
+
+
 def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
     """What was removed from the model, where anything was."""
     if not shrinking or shrinking["before"] == shrinking["after"]:
@@ -137,8 +141,9 @@ def _shrinking_rows(shrinking: dict[str, Any] | None) -> list[tuple[str, str]]:
 def _statistics(found: dict[str, Any]) -> str:
     """What rounding batch norm's numbers did."""
     return (
-        f"rounded to {found['bits']} bits of fraction: {found['top1']:.2%} in torch, "
-        f"{found['lossless_top1']:.2%} as searched, same top-1 on {found['top1_agreement']:.2%}"
+        f"rounded to {found['bits']} bits of fraction: {found['top1']:.2%} in torch "
+        f"({_proportion(found['top1'], found['n'])}), {found['lossless_top1']:.2%} as searched, same top-1 "
+        f"on {found['top1_agreement']:.2%} of {found['n']:,} images"
     )
 
 

@@ -69,7 +69,7 @@ def point_rows(group: Group, names: Sequence[str]) -> Rows:
 
 def _latency(ms: Estimate) -> str:
     limits = f"{interval(ms, digits)}, " if ms.interval else ""
-    return f"{digits(ms.value)} ({limits}n = {ms.n:,})"
+    return f"{digits(ms.value)} ({limits}n = {ms.n:,} {ms.of})"
 
 
 def repeated_rows(comparison: Comparison) -> Rows:

@@ -49,7 +49,8 @@ def test_every_place_says_what_the_accuracy_was_measured_on(held):
     assert facts["best_held_out_accuracy"] >= facts["held_out_accuracy"] > 0
     assert not [name for name in facts if "test" in name]
     found = f"{facts['held_out_accuracy']:.2%} at the end of the search"
-    assert f"held out    {found}, on 143 images held out of training\n" in outcome.out
+    assert f"held out    {found} (95 % interval " in outcome.out
+    assert "%), on 143 images held out of training; a single search\n" in outcome.out
 
 
 def test_verify_sees_the_test_split(held):
@@ -96,7 +97,7 @@ def test_the_search_does_not_see_the_test_split(command, here, monkeypatch, held
 def test_the_same_run_is_skipped_and_another_count_is_another_run(command, held, here):
     again = command("search", *LINE[1:], "--hold-out", "143", "--output-dir", "held")
     assert again.err == "search  unchanged, skipped\n"
-    assert "% at the end of the search, on 143 images held out" in again.out
+    assert "%), on 143 images held out of training; a single search" in again.out
     other = command("search", *LINE[1:], "--output-dir", "held")
     assert other.code == 2 and "hold_out 143 there, 0 asked" in other.err
 

@@ -110,6 +110,10 @@ linear2 256x256 6,554 10.00% 0 {rows[3]}
 linear3 10x256 256 10.00% 0 {rows[4]}
 total 36.8k 10.00% 0 {rows[5]}
 """
+SEARCHED = (
+    r"accuracy +\d+\.\d\d% at the end of the search \(95 % interval \d+\.\d\d% to \d+\.\d\d%\), "
+    "on 12 test images; a single search"
+)
 BOUNDS = ("34", "2,161", "15.4k", "3,842", "150", "21.6k")  # size H(density) / 8
 
 
@@ -192,7 +196,7 @@ def test_search_alone_prints_kept_accuracy_and_folder(command, write_photos):
     )
     lines = [line.rstrip() for line in outcome.out.splitlines()]
     assert re.fullmatch(r"kept +36,590 of 365,888 weights \(10\.00%\)", lines[0])
-    assert re.fullmatch(r"accuracy +\d+\.\d\d% at the end of the search, on 12 test images", lines[1])
+    assert re.fullmatch(SEARCHED, lines[1])
     assert re.fullmatch(r"run folder +mine", lines[2]) and len(lines) == 3
 
 
