@@ -100,7 +100,7 @@ def parsed():
 
 
 @pytest.fixture
-def hostile_run(run_copy):
+def hostile_run(run_copy, change_verify):
     """The copy of the run with classes and layers whose names try to leave their places."""
     path = run_copy / "ticket.safetensors"
     found = load_ticket(path)
@@ -109,4 +109,5 @@ def hostile_run(run_copy):
     )
     classes = (*HOSTILE, *found.classes[len(HOSTILE) :])
     write_ticket(dataclasses.replace(found, classes=classes, tensors=tensors), path)
+    change_verify(lambda content: content.update(classes=classes))
     return run_copy
