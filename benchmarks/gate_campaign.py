@@ -18,7 +18,7 @@ what is missing, and cells grow side by side. Whoever stops it keeps what is the
 
 A model that takes longer needs more hidden units to be slowed by as much, and may be given fewer gates:
 
-    ... --model resnet18/onnx/model.onnx --grid 6000 12000 24000 48000 96000 --share 0.1 --loads none
+    ... --model resnet18/onnx/model.onnx --grid 5000 10000 20000 30000 40000 --share 0.1 --loads none
 """
 
 import argparse

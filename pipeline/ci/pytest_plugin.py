@@ -128,6 +128,7 @@ def _run(config: pytest.Config, asked: dict[str, Any]) -> "tuple[GateReport, str
 def _request(config: pytest.Config, asked: dict[str, Any], baseline: Path) -> Any:
     from recycle_pipeline.evaluators.gate_plan import Increases, Plan
     from recycle_pipeline.evaluators.gates import Limits
+    from recycle_pipeline.evaluators.provider_names import canonical
     from recycle_pipeline.evaluators.setting import Setting
     from recycle_pipeline.pipeline.gating import Request
     from recycle_pipeline.pipeline.scoring import Data
@@ -136,7 +137,8 @@ def _request(config: pytest.Config, asked: dict[str, Any], baseline: Path) -> An
     candidate = Path(asked["candidate"])
     increases = {INCREASES[name]: share(asked[name]) for name in INCREASES if asked.get(name) is not None}
     accuracies = {name: share(asked[name]) for name in ACCURACIES if asked.get(name) is not None}
-    setting = {name: asked[name] for name in ("provider", "threads", "batch") if name in asked}
+    setting = {name: asked[name] for name in ("threads", "batch") if name in asked}
+    setting["provider"] = canonical(asked.get("provider", "cpu"))
     root = asked.get("data_root")
     return Request(
         candidate=candidate,
