@@ -104,7 +104,7 @@ def test_bench_shows_a_row_for_each_model_and_setting(command, model):
     done = command("bench", model, model, "--batch", "1", "--batch", "2", "--seconds", "0", "--quiet")
     assert done.code == 0
     lines = [line.removeprefix(str(model)) for line in done.out.splitlines() if line.startswith(str(model))]
-    number = r"\d[\d,.e-]*"
+    number = r"\d[\d,.e+-]*"
     bounded = rf"{number} \({number} to {number}\)"
     speeds = rf" +{bounded} +{bounded} +(-|{bounded} +(faster|slower|not told apart)) *"
     others = rf"( +\u2013){{3}} +{bounded} +{number} MB *"  # 48 samples carry no percentile
