@@ -249,11 +249,12 @@ def test_the_command_elsewhere_writes_plain_lines(command, write_photos):
     assert "\x1b" not in err and "\r" not in err
     assert [text.split()[0] for text in err.splitlines()] == ["search"] * 3
     assert err.splitlines()[0] == (
-        f"search  conv2, 0.9 removed, binary, reuse recycle; folder:{photos} (48 images), 2 epochs on cpu"
+        f"search  conv2, 0.9 removed, binary, reuse recycle; folder:{photos} (48 images, 12 to test on), "
+        "2 epochs on cpu, a single run"
     )
 
 
 def test_the_first_line_says_the_prune_rate_as_it_was_given(command, write_photos):
     """0.99999 is not 1."""
     err = command(*LINE, f"folder:{write_photos()}", "--prune", "0.99999", "--epochs", "1").err
-    assert " 0.99999 removed, " in err.splitlines()[0] and err.splitlines()[0].endswith(" 1 epoch on cpu")
+    assert " 0.99999 removed, " in err.splitlines()[0] and err.splitlines()[0].endswith(" 1 epoch on cpu, a single run")
