@@ -257,4 +257,5 @@ def test_the_command_elsewhere_writes_plain_lines(command, write_photos):
 def test_the_first_line_says_the_prune_rate_as_it_was_given(command, write_photos):
     """0.99999 is not 1."""
     err = command(*LINE, f"folder:{write_photos()}", "--prune", "0.99999", "--epochs", "1").err
-    assert " 0.99999 removed, " in err.splitlines()[0] and err.splitlines()[0].endswith(" 1 epoch on cpu, a single run")
+    first = err.splitlines()[0]
+    assert " 0.99999 removed, " in first and first.endswith(" 1 epoch on cpu, a single run")
