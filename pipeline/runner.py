@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.card import refresh_card
@@ -18,6 +17,7 @@ from recycle_pipeline.pipeline.device import check_device
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.importing.request import HEADING, without_search
+from recycle_pipeline.pipeline.leftovers import holds_nothing, temporary_files_in
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
@@ -134,8 +134,7 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     reported = plan.stages == tuple(STAGES) or context.folder.report.is_file()
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
-    with alone_in(context.folder.root):
-        _clear_unfinished(context.folder)
+    with alone_in(context.folder.root), temporary_files_in(context.folder):
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
@@ -150,14 +149,6 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
             _keep_config(context)  # what the ticket and model.onnx now are; gates are not kept
         _report(context, wanted=reported)
     return entries
-
-
-def _clear_unfinished(folder: RunFolder) -> None:
-    """Removes what killed writes left; nobody else writes here meanwhile."""
-    made = (path for stage in STAGES for path in folder.made_by(stage))
-    for path in (folder.config, folder.manifest, folder.report, *made):
-        for left in path.parent.glob(f".{path.name}{TEMPORARY_MARK}*"):
-            left.unlink(missing_ok=True)
 
 
 def _report(context: Context, *, wanted: bool) -> None:
@@ -250,8 +241,8 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
     root = folder.root
     if root.exists() and not root.is_dir():
         raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
-    if not root.is_dir() or all(TEMPORARY_MARK in path.name for path in root.iterdir()):
-        return  # new, empty, or only what a killed write left
+    if holds_nothing(root):
+        return
     if not folder.config.is_file():
         raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
     if "search" in forced:

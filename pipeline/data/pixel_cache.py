@@ -67,6 +67,7 @@ class Cached:
 
     def keep_digest(self, digest: str) -> None:
         """Writes down what takes minutes to compute; where that fails, it is computed again."""
+        _sweep(self.about.parent)  # a process that was killed here comes here again, and not to `make`
         with suppress(OSError):
             replace(self, digest=digest).write()
 
@@ -160,8 +161,11 @@ def _locked(about: Path, say: Say) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what killed processes left: files under way whose lock nobody holds."""
-    for left in folder.glob(f".*.pixels{TEMPORARY_MARK}*"):
+    """Removes what killed processes left: files under way whose lock nobody holds.
+
+    One of a description may be of a process that is about to keep a digest: that one computes it again.
+    """
+    for left in folder.glob(f".*{TEMPORARY_MARK}*"):
         key = left.name.split(".")[1]
         with suppress(OSError), (folder / f"{key}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

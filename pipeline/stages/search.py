@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recycle_pipeline.exporters.atomic import sync_and_rename
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
@@ -38,7 +39,7 @@ def _work(context: Context) -> dict[str, Any]:
     masked, records = _searched(context, world, device)
     world.close()
     subnetwork = _stored(context, masked)
-    context.folder.live_metrics.replace(context.folder.metrics)
+    sync_and_rename(context.folder.live_metrics, context.folder.metrics)
     return {
         "device": str(device),
         **_facts_of_processes(context.config, world),
