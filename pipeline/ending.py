@@ -1,14 +1,13 @@
 """Ctrl-C and SIGTERM: the end of a command, in order where that is quick, and soon in any case.
 
 Python calls a signal's handler only between two of its own instructions: within a long call of a library, or
-while it waits for a slow disk, a command would not end. So a thread hears of the signal as well, by the system's
-own handler (signal.set_wakeup_fd), and ends the process after a while. That harms no more than SIGKILL does:
-nothing that is unfinished counts as finished.
+while it waits for a slow disk, a command would not end. So a thread hears of the signal as well, by the
+system's own handler (signal.set_wakeup_fd), and ends the process after a while. That harms no more than
+SIGKILL does: nothing that is unfinished counts as finished.
 """
 
 import os
 import signal
-import sys
 import threading
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
@@ -24,7 +23,7 @@ CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class Ending:
-    """Within its `with` block both signals raise KeyboardInterrupt, and a second one ends the process at once.
+    """Within its `with` block both signals raise KeyboardInterrupt, and a second one ends the process.
 
     Of several processes each keeps what the one that started them expects: there it does nothing. Nor does it
     in another thread than the main one, where Python allows no handlers.

@@ -76,7 +76,7 @@ class Campaign:
         """Kills the command one time after the other, resumes it, and compares.
 
         Returns:
-            `killed`, how often it was; `left`, what was wrong in what a kill left; `found`, what was in the end.
+            `killed`, how often it was; `wrong`, in what a kill left and in the end.
         """
         here = self._here
         shutil.rmtree(here, ignore_errors=True)
@@ -102,7 +102,7 @@ class Campaign:
 
     def _redone(self, said: str, *, begun: bool) -> list[str]:
         """Stages that were finished when the process before was killed, and were not skipped now."""
-        if not begun or "unchanged" not in said and "  " not in said:
+        if not begun:
             return []
         wrong = []
         for stage in self._done:
@@ -175,8 +175,8 @@ def kills_of(campaign: Campaign, kind: str, number: int, luck: random.Random) ->
 
     Args:
         campaign: knows the operations.
-        kind: `operations`, each of them; `torn`, within a write after one of them that opens a file; `moments`,
-            once to three times at random.
+        kind: `operations`, each of them; `torn`, within a write after one of them that opens a file;
+            `moments`, once to three times at random.
         number: of cases; for `operations`, 0 is all.
         luck: decides.
     """

@@ -1,8 +1,8 @@
 """What a process does to files: counted, and at the n-th operation something happens.
 
 Seen are, before they take place, opening for writing, renaming, removing, making and removing folders, by
-Python's audit events (PEP 578), and syncing to the disk, which has none and is wrapped. Bytes that are written
-are no events; `torn` has the system kill a process within one.
+Python's audit events (PEP 578), and syncing to the disk, which has none and is wrapped. Bytes that are
+written are no events; `torn` has the system kill a process within one.
 """
 
 import os

@@ -70,8 +70,7 @@ SCENARIOS = {
     ),
     "large folder": Scenario((*RUN, "--data", "folder:photos"), prepare=write_photos),
     "pack a file": Scenario(
-        ("pack", "weights.safetensors", "--arch", "conv2", "--width", "0.25", "--data", "digits")
-        + ("--output-dir", "run"),
+        ("pack", "weights.safetensors", *NETWORK[:4], "--data", "digits", "--output-dir", "run"),
         prepare=write_weights,
     ),
 }
