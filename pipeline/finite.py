@@ -13,5 +13,6 @@ def require_finite(subnetwork: Subnetwork, where: str) -> None:
     if names := subnetwork.not_finite():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise CorruptArtefact(
-            f"{where} holds NaN or infinity in {', '.join(names[:3])}{more}; expected finite numbers; search again"
+            f"{where} holds NaN or infinity in {', '.join(names[:3])}{more}; expected finite numbers; "
+            "search again"
         )

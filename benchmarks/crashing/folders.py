@@ -17,7 +17,7 @@ from recycle_pipeline.pipeline.search.checkpoint import read_checkpoint
 
 TIMES = {"seconds", "images_per_second", "started", "environment", "machine", "conditions"}
 TIMED = {"latency", "latency_ms", "dense_twin_ms", "latency_ratio", "latency_n", "same_shapes_ms"}
-TIMED |= {"same_shapes_ratio", "ratio", "low", "high", "ms", "median_ms", "dense_ms", "measured"}
+TIMED |= {"speed", "same_shapes_ratio", "ratio", "low", "high", "ms", "median_ms", "dense_ms", "measured"}
 WITH_TIMES = ("metrics.jsonl", "verify.json")  # their digests differ
 
 

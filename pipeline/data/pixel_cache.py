@@ -11,8 +11,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recycle_pipeline.exporters.atomic import TEMPORARY_MARK, replacing, write_t
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.data.cache_folder import CACHE_VARIABLE, cache_folder
 from recycle_pipeline.pipeline.data.decode_pool import Job, decode_into
+from recycle_pipeline.pipeline.data.file_lock import waiting_for
 from recycle_pipeline.pipeline.data.statistics import statistics_of
 from recycle_pipeline.pipeline.data.stored_images import StoredImages
 
@@ -119,7 +120,8 @@ def make(about: Path, job: Job, root: Path, say: Say) -> Cached:
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
         _sweep(about.parent)
-        with _locked(about, say):
+        waits = "waits for another process that decodes the same images"
+        with waiting_for(about.with_suffix(".lock"), lambda: say(waits)):
             if found := find(about):
                 return found
             free = _room(about, wanted, root)
@@ -144,20 +146,6 @@ def make(about: Path, job: Job, root: Path, say: Say) -> Cached:
 
 def _pixels(about: Path) -> Path:
     return about.with_suffix(".pixels")
-
-
-@contextmanager
-def _locked(about: Path, say: Say) -> Iterator[None]:
-    """One process at a time; where the file system knows no locks, two do the same twice."""
-    with about.with_suffix(".lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waits for another process that decodes the same images")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            pass
-        yield
 
 
 def _sweep(folder: Path) -> None:

@@ -57,7 +57,7 @@ def load(
         )
     if data == "digits":
         return digits.load_digits()
-    return vision.load_vision(data, data_root=data_root, download=download)
+    return vision.load_vision(data, data_root=data_root, download=download, say=say)
 
 
 def _unknown(data: str) -> str:
