@@ -6,11 +6,11 @@
 
 A scenario is a command and what lies there before it (`crashing/scenarios.py`): a whole run from nothing,
 another run in its place, other forms of a finished run, its stages once more, a large folder of images, a
-state dict that is packed. A case forks a process that has all imports, kills it, looks for half-written files under
-final names, runs the same command again, looks whether it redid a finished stage, and compares all files with
-those of a command that nobody disturbed: to the bit, times aside, and no other file may be left, temporary
-folder and cache included. Kills are SIGKILL before a file operation (all of them by default), SIGXFSZ within
-a write, and SIGKILL once to three times at random moments.
+state dict that is packed. A case forks a process that has all imports, kills it, looks for half-written
+files under final names, runs the same command again, looks whether it redid a finished stage, and compares
+all files with those of a command that nobody disturbed: to the bit, times aside, and no other file may be
+left, temporary folder and cache included. Kills are SIGKILL before a file operation (all of them by
+default), SIGXFSZ within a write, and SIGKILL once to three times at random moments.
 """
 
 import argparse
