@@ -18,6 +18,7 @@ from crashing.operations import die, torn, watch
 from crashing.scenarios import Scenario
 
 GATES = (3, 4, 5)  # a command that ends with one of them left all there is to leave
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 DEADLINE = 300.0  # seconds for one command
 
 
@@ -29,15 +30,17 @@ class Kill:
         operation: before this file operation, from 1; 0 for none.
         size: where not None, not before that operation but when a file grows beyond so many bytes after it.
         seconds: where not None, after so long.
+        by: the signal then: SIGINT and SIGTERM let the process end by itself.
     """
 
     operation: int = 0
     size: int | None = None
     seconds: float | None = None
+    by: signal.Signals = signal.SIGKILL
 
     def described(self) -> str:
         if self.seconds is not None:
-            return f"after {self.seconds:.2f} s"
+            return f"{self.by.name} after {self.seconds:.2f} s"
         return f"operation {self.operation}" + ("" if self.size is None else f", beyond {self.size} bytes")
 
 
@@ -54,6 +57,7 @@ class Campaign:
         self, name: str, scenario: Scenario, work: Path, command: Callable[[list[str]], None]
     ) -> None:
         self._scenario, self._work, self._command = scenario, work, command
+        self.slowest_end = 0.0  # seconds from a signal to the end of the process
         self.name, self._before, self._whole = name, work / "before", work / "whole"
         self._here = work / "case"  # everything is made there, since absolute paths are in the results
         self._here.mkdir(parents=True)
@@ -86,7 +90,7 @@ class Campaign:
         for kill in kills:
             code, said = self._run(self._scenario.line, kill)
             redone += self._redone(said, begun=killed > 0)
-            if code is not None:
+            if code is not None and code != CODES.get(kill.by):
                 if code != self._end:
                     wrong.append(f"exit {code}: {said[-300:]}")
                 break
@@ -124,7 +128,7 @@ class Campaign:
         pid = os.fork()
         if pid == 0:
             self._child(line, kill, log, said)
-        _, status = self._waited(pid, kill)
+        status = self._waited(pid, kill)
         if os.WIFSIGNALED(status):
             expected = (signal.SIGKILL, signal.SIGXFSZ)
             if kill is None or os.WTERMSIG(status) not in expected:
@@ -132,17 +136,18 @@ class Campaign:
             return None, said.read_text(errors="replace")
         return os.WEXITSTATUS(status), said.read_text(errors="replace")
 
-    @staticmethod
-    def _waited(pid: int, kill: Kill | None) -> tuple[int, int]:
-        began = time.monotonic()
+    def _waited(self, pid: int, kill: Kill | None) -> int:
+        """The status of the process, which is sent its signal when it is time."""
         after = DEADLINE if kill is None or kill.seconds is None else kill.seconds
-        while time.monotonic() - began < after:
-            done = os.waitpid(pid, os.WNOHANG)
-            if done[0]:
-                return done
-            time.sleep(0.002)
-        os.kill(pid, signal.SIGKILL)
-        return os.waitpid(pid, 0)
+        if (status := _ended(pid, after)) is not None:
+            return status
+        sent = time.monotonic()
+        os.kill(pid, kill.by if kill else signal.SIGKILL)
+        status = _ended(pid, DEADLINE)
+        if status is None:
+            raise SystemExit(f"{self.name}: no end {DEADLINE} s after a signal")
+        self.slowest_end = max(self.slowest_end, time.monotonic() - sent)
+        return status
 
     def _child(self, line: tuple[str, ...], kill: Kill | None, log: Path | None, said: Path) -> None:
         """The forked process: in the folder, with temporary files and caches in it too."""
@@ -152,6 +157,7 @@ class Campaign:
             out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(out, 1)
             os.dup2(out, 2)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
             (folder / "tmp").mkdir(exist_ok=True)
             os.environ |= {"TMPDIR": str(folder / "tmp"), "RECYCLE_PIPELINE_CACHE": str(folder / "cache")}
             tempfile.tempdir = None
@@ -176,7 +182,7 @@ def kills_of(campaign: Campaign, kind: str, number: int, luck: random.Random) ->
     Args:
         campaign: knows the operations.
         kind: `operations`, each of them; `torn`, within a write after one of them that opens a file;
-            `moments`, once to three times at random.
+            `moments`, once to three times at random; `signals`, SIGINT or SIGTERM at random.
         number: of cases; for `operations`, 0 is all.
         luck: decides.
     """
@@ -191,10 +197,25 @@ def kills_of(campaign: Campaign, kind: str, number: int, luck: random.Random) ->
             [Kill(luck.choice(opened), size=luck.choice([0, 1, *(max(1, s - 1) for s in campaign.sizes)]))]
             for _ in range(number)
         ]
+    longest = 1.1 * campaign.seconds
+    if kind == "signals":
+        kinds = (signal.SIGINT, signal.SIGTERM)
+        return [[Kill(seconds=luck.uniform(0.05, longest), by=luck.choice(kinds))] for _ in range(number)]
     return [
-        [Kill(seconds=luck.uniform(0.0, 1.1 * campaign.seconds)) for _ in range(luck.choice((1, 1, 2, 3)))]
+        [Kill(seconds=luck.uniform(0.0, longest)) for _ in range(luck.choice((1, 1, 2, 3)))]
         for _ in range(number)
     ]
+
+
+def _ended(pid: int, within: float) -> int | None:
+    """Its status, None if it still runs after so many seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < within:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(0.002)
+    return None
 
 
 def children_seconds() -> float:
