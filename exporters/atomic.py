@@ -10,7 +10,7 @@ TEMPORARY_MARK = ".partial-"  # in the name of every file that is still being wr
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path` to write to; renames it to `path` if the block succeeds.
 
     The content is flushed to the disk before the rename, and the folder's entry after it: what a later
@@ -18,10 +18,15 @@ def replacing(path: Path) -> Iterator[Path]:
     removed and `path` stays as it was. If the process is killed, what stays behind has
     `TEMPORARY_MARK` in its name.
 
+    Args:
+        path: of the file.
+        parents: whether to make its folder; if not, one that is not there is an error.
+
     Raises:
         OSError: the folder cannot be written, the disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}{TEMPORARY_MARK}{secrets.token_hex(4)}")
     try:
         yield temporary

@@ -13,22 +13,26 @@ import fcntl
 import os
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
-from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.errors import RecycleError, UsageFault
 from recycle_pipeline.pipeline.lock_holder import Holder
 
 NAME = ".lock"
+Check = Callable[[], None]
 SIGN_SECONDS = 30.0  # between two signs of life, where there is no flock
 STALE_SECONDS = 600.0
 
 
 @contextmanager
-def alone_in(root: Path) -> Iterator[None]:
+def alone_in(root: Path) -> Iterator[Check]:
     """Holds the folder, which is made if it is not there.
+
+    Yields:
+        What raises RecycleError if the folder was removed meanwhile, or the lock taken by another process.
 
     Raises:
         UsageFault: another process holds it; says which.
@@ -36,19 +40,35 @@ def alone_in(root: Path) -> Iterator[None]:
     """
     root.mkdir(parents=True, exist_ok=True)
     path = root / NAME
-    with _by_flock(path) if _knows_flock(path) else _by_file(path):
-        yield
+    with _by_flock(path) if _knows_flock(path) else _by_file(path) as file:
+
+        def check() -> None:
+            if not _is(path, file):
+                raise RecycleError(
+                    f"{root} was removed or replaced while this command worked in it, and what it had done "
+                    "with it; run the same command again"
+                )
+
+        yield check
 
 
 @contextmanager
-def _by_flock(path: Path) -> Iterator[None]:
+def _by_flock(path: Path) -> Iterator[int]:
     file = _flocked(path)
     try:
         Holder.here().write(file)
-        yield
+        yield file
     finally:
-        path.unlink(missing_ok=True)  # while it is held: who opened it before finds that it has another one
+        if _is(path, file):  # while it is held: who opened it before finds that it has another one
+            path.unlink(missing_ok=True)
         os.close(file)
+
+
+def _is(path: Path, file: int) -> bool:
+    """Whether an open file is the one that bears the name."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.path.samestat(os.fstat(file), path.stat())
+    return False
 
 
 def _flocked(path: Path) -> int:
@@ -56,9 +76,8 @@ def _flocked(path: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file), path.stat()):
-                    return file
+            if _is(path, file):
+                return file
         except BlockingIOError as error:
             os.close(file)
             raise _refusal(path) from error
@@ -69,7 +88,7 @@ def _flocked(path: Path) -> int:
 
 
 @contextmanager
-def _by_file(path: Path) -> Iterator[None]:
+def _by_file(path: Path) -> Iterator[int]:
     while True:
         try:
             file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -79,20 +98,23 @@ def _by_file(path: Path) -> Iterator[None]:
                 raise _refusal(path, by_file=True) from error
             _take_away(path)
     over = threading.Event()
+    signs = threading.Thread(target=_give_signs, args=(file, over), name="lock", daemon=True)
+    signs.start()
     try:
         Holder.here().write(file)
-        threading.Thread(target=_give_signs, args=(file, over), name="lock", daemon=True).start()
-        yield
+        yield file
     finally:
         over.set()
-        path.unlink(missing_ok=True)
+        signs.join()  # before its file is closed
+        if _is(path, file):
+            path.unlink(missing_ok=True)
+        os.close(file)
 
 
 def _give_signs(file: int, over: threading.Event) -> None:
     while not over.wait(SIGN_SECONDS):
         with suppress(OSError):
             os.utime(file)
-    os.close(file)
 
 
 def _is_stale(path: Path) -> bool:

@@ -42,14 +42,23 @@ def temporary_files_in(folder: RunFolder) -> Iterator[None]:
     leaves is found by the next one. The folder is locked.
     """
     clear_unfinished(folder)
+    with scratch_in(folder) as path:
+        scratch, outside = str(path), tempfile.tempdir if not _in_use else None
+        _in_use.append(scratch)
+        tempfile.tempdir = scratch
+        try:
+            yield
+        finally:
+            _in_use.remove(scratch)
+            if tempfile.tempdir == scratch:
+                tempfile.tempdir = _in_use[-1] if _in_use else outside
+
+
+@contextmanager
+def scratch_in(folder: RunFolder) -> Iterator[Path]:
+    """A folder for a while, beside the results; a later command removes it if this one is killed."""
     scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{TEMPORARY_MARK}", dir=folder.root.absolute())
-    outside = tempfile.tempdir if not _in_use else None
-    _in_use.append(scratch)
-    tempfile.tempdir = scratch
     try:
-        yield
+        yield Path(scratch)
     finally:
-        _in_use.remove(scratch)
-        if tempfile.tempdir == scratch:
-            tempfile.tempdir = _in_use[-1] if _in_use else outside
         shutil.rmtree(scratch, ignore_errors=True)

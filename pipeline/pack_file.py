@@ -15,7 +15,7 @@ from recycle_pipeline.pipeline.importing.request import HEADING, FileRequest, Ne
 from recycle_pipeline.pipeline.leftovers import holds_nothing, temporary_files_in
 from recycle_pipeline.pipeline.manifest import file_digest, read_manifest
 from recycle_pipeline.pipeline.reporter import Reporter
-from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.run_folder import RunFolder, folder_name
 from recycle_pipeline.pipeline.stages.pack import FROM_FILE, pack_facts, packed_from_file
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, run_stage
 from recycle_pipeline.pipeline.version import VERSION
@@ -64,7 +64,7 @@ def pack_file(request: FileRequest, reporter: Reporter, *, force: bool = False) 
     stage = _stage(request, taken, packed)
     if not force:
         _check_same(stage, context)
-    with alone_in(folder.root), temporary_files_in(folder):
+    with alone_in(folder.root) as context.check_folder, temporary_files_in(folder):
         # First: a folder that holds no more than this is known to be ours, should this process be killed.
         write_settings(request.settings(), folder.config, HEADING)
         run_stage(stage, context, force=force)
@@ -76,8 +76,7 @@ def default_folder(request: FileRequest) -> Path:
     """runs/<arch>-<name of the file>-<start of its digest>."""
     _check_there(request.path)
     words = [request.config.arch, request.path.stem, file_digest(request.path)[:8]]
-    name = "-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words)
-    return Path("runs") / name
+    return Path("runs") / folder_name(words)
 
 
 def _check_there(path: Path) -> None:

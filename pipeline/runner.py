@@ -21,7 +21,7 @@ from recycle_pipeline.pipeline.leftovers import holds_nothing, temporary_files_i
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
-from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
+from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run, folder_name
 from recycle_pipeline.pipeline.stages.export import EXPORT
 from recycle_pipeline.pipeline.stages.pack import PACK, packed_from_file
 from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
@@ -134,7 +134,7 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     reported = plan.stages == tuple(STAGES) or context.folder.report.is_file()
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
-    with alone_in(context.folder.root), temporary_files_in(context.folder):
+    with alone_in(context.folder.root) as context.check_folder, temporary_files_in(context.folder):
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
@@ -216,8 +216,7 @@ def default_folder(config: RunConfig) -> Path:
     settings = json.dumps(SEARCH.settings(config), sort_keys=True)
     short = hashlib.sha256(settings.encode()).hexdigest()[:8]
     words = [config.arch, config.data.rsplit("/", 1)[-1], f"{config.prune:g}", short]
-    name = "-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words)
-    return RUNS / name
+    return RUNS / folder_name(words)
 
 
 def _check_network(context: Context) -> None:
@@ -239,6 +238,10 @@ def _check_network(context: Context) -> None:
 
 def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) -> None:
     root = folder.root
+    if root.is_symlink() and not root.exists():
+        raise UsageFault(
+            f"--output-dir {root} is a link to {root.readlink()}, which is not there; make that one"
+        )
     if root.exists() and not root.is_dir():
         raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
     if holds_nothing(root):

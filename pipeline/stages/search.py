@@ -5,7 +5,6 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recycle_pipeline.exporters.atomic import sync_and_rename
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
@@ -36,10 +35,11 @@ def _work(context: Context) -> dict[str, Any]:
         context.together.announce(_identity(context))
         _fetch(context)
     world, device = _world(context)
-    masked, records = _searched(context, world, device)
+    masked, log = _searched(context, world, device)
+    records = log.records
     world.close()
     subnetwork = _stored(context, masked)
-    sync_and_rename(context.folder.live_metrics, context.folder.metrics)
+    log.finish()
     return {
         "device": str(device),
         **_facts_of_processes(context.config, world),
@@ -52,7 +52,7 @@ def _work(context: Context) -> dict[str, Any]:
     }
 
 
-def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork, list[EpochRecord]]":
+def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork, SearchLog]":
     """Searches, with progress told and kept, from a checkpoint where there is one."""
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.loop import search
@@ -63,13 +63,15 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
     context.folder.root.mkdir(parents=True, exist_ok=True)
     belongs_to, path = _belongs_to(context, device.type), context.folder.checkpoint
     with (
-        SearchLog(context.folder, reporter, tensorboard=context.config.tensorboard) as log,
+        SearchLog(
+            context.folder, reporter, tensorboard=context.config.tensorboard, check=context.check_folder
+        ) as log,
         Checkpoints(path, belongs_to, log.note, log.resumed) as checkpoints,
     ):
         reporter.search_begins(settings.epochs, len(images.train_labels))
         tell = log.listeners
         masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
-    return masked, log.records
+    return masked, log
 
 
 def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":
