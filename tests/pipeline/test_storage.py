@@ -70,7 +70,7 @@ def test_a_search_goes_on_while_its_metrics_cannot_be_written(command, here, sam
     def full(self, *arguments, **options):
         lines(self, *arguments, **options)
         self._live.close()
-        self._live = Path("/dev/full").open("w")
+        self._live = Path("/dev/full").open("w")  # noqa: SIM115 - the log closes it
 
     monkeypatch.setattr(search_log.SearchLog, "__init__", full)
     outcome = command("search", *same_run, "mine")
