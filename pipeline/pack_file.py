@@ -64,6 +64,7 @@ def pack_file(request: FileRequest, reporter: Reporter, *, force: bool = False) 
     stage = _stage(request, taken, packed)
     if not force:
         _check_same(stage, context)
+    folder.check_inside()
     with alone_in(folder.root) as context.check_folder, temporary_files_in(folder):
         # First: a folder that holds no more than this is known to be ours, should this process be killed.
         write_settings(request.settings(), folder.config, HEADING)

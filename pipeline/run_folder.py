@@ -102,6 +102,19 @@ class RunFolder:
         """Those of them that serve an unfinished stage alone."""
         return [self.checkpoint] if stage == "search" else []
 
+    def check_inside(self) -> None:
+        """Refuses folders within that are links: a stranger's may lead to files that are none of the run's.
+
+        Raises:
+            UsageFault: there is one.
+        """
+        for inner in (self.model(DENSE).parent, self.rejected, self.tensorboard):
+            if inner.is_symlink():
+                raise UsageFault(
+                    f"{inner} is a link to {inner.readlink()}; expected a folder of the run's own: remove "
+                    "the link, or link the run folder as a whole"
+                )
+
     def relative(self, path: Path) -> str:
         """A file's name within the folder, with forward slashes."""
         return path.relative_to(self.root).as_posix()

@@ -134,6 +134,7 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     reported = plan.stages == tuple(STAGES) or context.folder.report.is_file()
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
+    context.folder.check_inside()
     with alone_in(context.folder.root) as context.check_folder, temporary_files_in(context.folder):
         if searches:
             _clear_another_run(context)

@@ -19,6 +19,7 @@ from recycle_pipeline.pipeline.cli.stages import export
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
 from recycle_pipeline.pipeline.cli.verify import verify
 from recycle_pipeline.pipeline.ending import INTERRUPTED, Ending
+from recycle_pipeline.pipeline.out_of_memory import elsewhere, is_out_of_memory
 from recycle_pipeline.pipeline.processes import leave, several, speaks
 from recycle_pipeline.pipeline.version import VERSION
 
@@ -84,7 +85,10 @@ def main(arguments: list[str] | None = None, ending: Ending | None = None) -> An
         where = f" ({error.filename})" if error.filename else ""
         _complain(f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.")
         leave(1)
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            _complain(f"Error: {elsewhere(error)}")
+            leave(1)
         if not several():
             raise
         traceback.print_exc()  # from every process that has one: it says where to look

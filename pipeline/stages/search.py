@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet
 from recycle_pipeline.pipeline.device import device_among, find_device
 from recycle_pipeline.pipeline.manifest import stage_key
+from recycle_pipeline.pipeline.out_of_memory import in_a_search, is_out_of_memory
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search_log import SearchLog
@@ -70,7 +71,12 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
     ):
         reporter.search_begins(settings.epochs, len(images.train_labels))
         tell = log.listeners
-        masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
+        try:
+            masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise in_a_search(error, device, settings.batch_size, checkpoints.kept()) from error
+            raise
     return masked, log
 
 

@@ -42,7 +42,8 @@ class SearchLog:
         self._reporter = reporter
         self._scalars = ScalarLog(folder, tensorboard)
         self._folder, self._failing = folder, False
-        self._live = folder.live_metrics.open("w", encoding="utf-8")
+        folder.live_metrics.unlink(missing_ok=True)  # a link there would lead a writer elsewhere
+        self._live = folder.live_metrics.open("x", encoding="utf-8")
 
     @property
     def listeners(self) -> Listeners:
