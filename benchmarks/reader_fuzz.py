@@ -104,8 +104,8 @@ class Feeding:
 
 
 def add_finding(found: dict[str, Any], folder: Path, name: str, content: bytes, what: str) -> None:
-    """Each kind once."""
-    kind = what.partition(",")[0]
+    """Each place and kind once."""
+    kind = what.partition(": ")[0]
     if any(kind in each for each in found["findings"]):
         return
     found["findings"].append(f"{_digest(content)}-{name}: {what}")

@@ -74,6 +74,13 @@ def test_forms_that_a_manifest_makes_up_are_damage(command, run_copy, forms):
     assert outcome.code == 6 and "the forms that were exported are" in outcome.err
 
 
+def test_metrics_that_are_no_text_are_damage(command, run_copy):
+    """Found by benchmarks/reader_fuzz.py: a traceback before."""
+    (run_copy / "metrics.jsonl").write_bytes(b'{"epoch": "\xff"}\n')
+    outcome = command("report", "mine")
+    assert outcome.code == 6 and "metrics.jsonl is damaged: it is no text in UTF-8" in outcome.err
+
+
 def model_with_weights_at(location, path):
     weight = onnx.TensorProto(name="w", dims=[3, 64], data_type=onnx.TensorProto.FLOAT)
     weight.data_location = onnx.TensorProto.EXTERNAL
