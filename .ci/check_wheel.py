@@ -11,7 +11,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-
 EARLIEST = "315532800"  # 1980, where the times of zip files begin: for a tree without git
 
 

@@ -1,6 +1,7 @@
 """What lies in a folder after a kill and in the end, beside what an undisturbed command leaves."""
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,15 +76,15 @@ def _require_whole(path: Path, wholes: Sequence[Path]) -> None:
 def differences(here: Path, whole: Path) -> list[str]:
     """How a folder differs from the undisturbed one, times aside; what lies beside the run counts too."""
     mine, theirs = (
-        {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+        {_name(path, root): path for path in sorted(root.rglob("*")) if path.is_file()}
         for root in (here, whole)
     )
-    wrong = [f"{name} is left" for name in sorted(mine - theirs)]
-    wrong += [f"{name} is missing" for name in sorted(theirs - mine)]
+    wrong = [f"{name} is left" for name in sorted(mine.keys() - theirs.keys())]
+    wrong += [f"{name} is missing" for name in sorted(theirs.keys() - mine.keys())]
     if wrong:
         return wrong
     for name in sorted(mine):
-        one, other = _normal(here / name), _normal(whole / name)
+        one, other = _normal(mine[name]), _normal(theirs[name])
         if one != other:
             wrong.append(f"{name} differs{_where(one, other)}")
     return wrong + _stale_pages(RunFolder(here / "run"))
@@ -129,6 +130,12 @@ def _without_times(content: Any) -> Any:
     if isinstance(content, dict):
         return {k: _without_times(v) for k, v in content.items() if k not in TIMES | TIMED}
     return [_without_times(v) for v in content] if isinstance(content, list) else content
+
+
+def _name(path: Path, root: Path) -> str:
+    """Within the folder; decoded images are kept under a key that is of when files were made."""
+    name = path.relative_to(root).as_posix()
+    return re.sub(r"\b[0-9a-f]{32}\b", "KEY", name)
 
 
 def _digest(path: Path) -> str | None:

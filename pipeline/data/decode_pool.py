@@ -61,7 +61,7 @@ def decode_into(file: Path, job: Job, on_done: Callable[[int], None] = lambda im
         `statistics.histogram` of the first `job.train` images.
 
     Raises:
-        UsageFault: Images cannot be read; names them, up to a few.
+        UsageFault: Images cannot be read; names them.
         RecycleError: A process ended early.
     """
     work = _Work(job, on_done)

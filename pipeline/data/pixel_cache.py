@@ -1,7 +1,8 @@
 """Decoded images in files of the cache folder, made once and found again by the images they are of.
 
 KEY.pixels holds the raw pixels; KEY.json, written after it, says of what shape they are and what has been
-computed from them. KEY is a digest of names, sizes and modification times. A file may be deleted at any time.
+computed from them. KEY is a digest of names, sizes, and times of modification and change. A file may be
+deleted at any time.
 """
 
 import fcntl
@@ -85,7 +86,9 @@ def entry_path(paths: Sequence[str], train: int, image_size: int | None) -> Path
     for path in paths:
         try:
             found = os.stat(path)
-            hasher.update(f"{path!r} {found.st_size} {found.st_mtime_ns}\n".encode())
+            # The time of change, which nobody can set: other contents may have the size and time of these.
+            when = f"{found.st_mtime_ns} {found.st_ctime_ns}"
+            hasher.update(f"{path!r} {found.st_size} {when}\n".encode())
         except OSError:
             hasher.update(f"{path!r} ?\n".encode())  # whoever opens it will say what is wrong
     return cache_folder() / "images" / f"{hasher.hexdigest()[:32]}.json"

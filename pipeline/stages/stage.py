@@ -65,6 +65,7 @@ class Context:
             data_root=root,
             download=config.download,
             image_size=config.image_size,
+            skip_unreadable=config.skip_unreadable,
             say=lambda text: self.reporter.stage("data", text),
         )
 
