@@ -20,6 +20,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def run(seed: int, root: Path) -> None:
                 raise RuntimeError(f"run {seed} ended with {stop.code}: {said.getvalue()}") from stop
 
 
-def soaked(runs: int, work: Path) -> list[dict[str, int]]:
-    """The state after each run; the last one's folder stays."""
+def soaked(runs: int, work: Path, wrote: Callable[[list[dict[str, int]]], None]) -> list[dict[str, int]]:
+    """The state after each run; the last one's folder stays. `wrote` gets all of them after every tenth."""
     states = []
     for seed in range(runs):
         root = work / str(seed)
@@ -77,6 +78,8 @@ def soaked(runs: int, work: Path) -> list[dict[str, int]]:
         states.append(state())
         if seed + 1 < runs:
             shutil.rmtree(root)
+        if (seed + 1) % 10 == 0:
+            wrote(states)
     return states
 
 
@@ -131,7 +134,12 @@ def main() -> None:
     verify.LATENCY_SECONDS = 0.0
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        states = soaked(args.runs, Path(scratch))
+
+        def wrote(states: list[dict[str, int]]) -> None:
+            so_far = {"runs": len(states), "growth": growth(states), "states": states}
+            write_record(args.record, __doc__.splitlines()[0], **so_far)
+
+        states = soaked(args.runs, Path(scratch), wrote)
         found = {"runs": args.runs, "growth": growth(states), "states": states}
         found["left_in_temporary_folder"] = len(os.listdir(scratch)) - 1
         found["inferences"] = latencies(
