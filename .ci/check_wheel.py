@@ -1,7 +1,8 @@
 """Builds the wheel, installs it into a folder of its own, and runs the command from there.
 
 The environment's other packages are reused (they are the same wheels), so this checks what our wheel
-holds: every package, the typing marks, the entry point, and nothing under a generic name.
+holds: every package, the typing marks, the entry point, and nothing under a generic name; and that the
+same tree gives the same wheel.
 """
 
 import os
@@ -10,11 +11,24 @@ import sys
 import zipfile
 from pathlib import Path
 
+EARLIEST = "315532800"  # 1980, where the times of zip files begin: for a tree without git
+
+
+def built(folder: Path) -> Path:
+    """The wheel of this tree; its files bear the time of the last commit (reproducible-builds.org)."""
+    asked = ["git", "log", "-1", "--format=%ct"]
+    committed = subprocess.run(asked, capture_output=True, text=True).stdout.strip() or EARLIEST
+    line = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder)]
+    subprocess.run(line, check=True, env={**os.environ, "SOURCE_DATE_EPOCH": committed})
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
 
 def main(work: Path) -> None:
     """Raises CalledProcessError or SystemExit where the wheel is not whole."""
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", str(work / "dist")], check=True)
-    (wheel,) = (work / "dist").glob("*.whl")
+    wheel, again = (built(work / name) for name in ("dist", "again"))
+    if wheel.read_bytes() != again.read_bytes():
+        sys.exit("the wheel, built twice from one tree, is not the same file")
     names = zipfile.ZipFile(wheel).namelist()
     stray = [n for n in names if not n.startswith(("recycle_pipeline/", "recycle_pipeline-"))]
     if stray:

@@ -57,7 +57,12 @@ def open_session(
         raise _unreadable(file, error) from error
     if session.get_providers()[0] != provider_of(provider).ort_name:
         raise _unavailable(provider, f"ONNX Runtime chose {session.get_providers()[0]} for {file}")
-    return describe(file, canonical(provider), threads, session)
+    try:
+        return describe(file, canonical(provider), threads, session)
+    except UnicodeDecodeError as error:
+        raise CorruptArtefact(
+            f"{file} has a name or metadata that are not UTF-8 ({error.reason}); export it again"
+        ) from error
 
 
 def best_provider(device: str) -> tuple[str, str | None]:

@@ -152,9 +152,21 @@ class MaskedNetwork:
         return sum(s.numel() for s in self.scores)
 
     @torch.no_grad()
-    def is_finite(self) -> bool:
-        """Whether all scores are finite; a mask ranked by others would keep another number of weights."""
-        return bool(torch.stack([scores.sum().isfinite() for scores in self.scores]).all())
+    def not_finite(self) -> str | None:
+        """Name of the first tensor that is not finite, of all that training changes; None if there is none.
+
+        A mask ranked by such scores would keep another number of weights; batch-norm statistics can become
+        infinite where the loss does not.
+        """
+        masks = {id(b) for m in self.network.modules() if isinstance(m, MaskedWeight) for b in m.buffers()}
+        named = (*self.network.named_parameters(), *self.network.named_buffers())
+        found = {
+            name: tensor.sum().isfinite()
+            for name, tensor in named
+            if tensor.is_floating_point() and id(tensor) not in masks
+        }
+        finite = torch.stack([each.to(self.scores[0].device) for each in found.values()]).tolist()
+        return next((name for name, fine in zip(found, finite, strict=True) if not fine), None)
 
     @torch.no_grad()
     def refresh(self, prune: float | None = None) -> None:

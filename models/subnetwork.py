@@ -186,6 +186,18 @@ class Subnetwork:
         """Number of kept weights."""
         return sum(t.kept for t in self.tensors)
 
+    def not_finite(self) -> list[str]:
+        """Names of what holds NaN or infinity; drawn weights are finite where scale and gain are."""
+        found = [
+            name
+            for name, array in self.state.items()
+            if array.dtype.kind == "f" and not np.isfinite(array).all()
+        ]
+        for tensor in self.tensors:
+            if not np.isfinite(tensor.scale) or not np.isfinite(0.0 if tensor.gain is None else tensor.gain):
+                found.append(f"{tensor.name}.weight")
+        return found
+
     def weights(self) -> dict[str, NDArray[np.float32]]:
         """The effective weights by state name (`<layer>.weight`)."""
         return {f"{t.name}.weight": t.weights(self.seed) for t in self.tensors}

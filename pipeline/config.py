@@ -70,6 +70,7 @@ class RunConfig:
     data_root: str | None = None
     download: bool = False
     image_size: int | None = None
+    skip_unreadable: bool = False
     hold_out: int = 0
     cutout: int | None = None
     epochs: int | None = None

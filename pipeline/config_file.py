@@ -65,7 +65,12 @@ def write_config(config: RunConfig, path: Path) -> None:
 
 def write_settings(settings: dict[str, Any], path: Path, heading: str) -> None:
     """Writes settings under a line that says what they are, atomically."""
-    write_text(path, heading + tomli_w.dumps(settings))
+    write_text(path, settings_text(settings, heading))
+
+
+def settings_text(settings: dict[str, Any], heading: str) -> str:
+    """What `write_settings` writes."""
+    return heading + tomli_w.dumps(settings)
 
 
 def as_toml(config: RunConfig) -> str:

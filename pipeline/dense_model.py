@@ -26,6 +26,7 @@ from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions, versions_fo
 from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.models.draws import stream_key
+from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.fold import TOLERANCE, Folded, fold_batch_norm
 from recycle_pipeline.models.options import SIGN_AGREEMENT
 from recycle_pipeline.models.subnetwork import Subnetwork
@@ -42,7 +43,12 @@ USUAL_LOGIT = 10.0  # `fold.TOLERANCE` is meant for logits of this order
 
 
 def fold(rebuilt: Rebuilt, images: Sequence[Tensor]) -> Folded:
-    """Folds a rebuilt network, compared on batches of real images as it takes them, (N, C, S, S) each."""
+    """Folds a rebuilt network, compared on batches of real images as it takes them, (N, C, S, S) each.
+
+    Raises:
+        RecycleError: the network's logits on them are not finite.
+    """
+    _largest_logit(rebuilt, images)
     return fold_batch_norm(rebuilt.network, images, _agreement(rebuilt.subnetwork))
 
 
@@ -50,12 +56,25 @@ def fold_without_images(rebuilt: Rebuilt) -> Folded:
     """The same where there are none: compared on random pixels, the same on every call.
 
     They may drive logits further than images do, and float32 rounds in proportion: so does the tolerance.
+
+    Raises:
+        RecycleError: the network's logits on them are not finite.
     """
     batches = _random_batches(rebuilt.subnetwork)
-    with torch.no_grad():
-        largest = max(float(rebuilt.network(batch).abs().max()) for batch in batches)
-    tolerance = TOLERANCE * max(1.0, largest / USUAL_LOGIT)
+    tolerance = TOLERANCE * max(1.0, _largest_logit(rebuilt, batches) / USUAL_LOGIT)
     return fold_batch_norm(rebuilt.network, batches, _agreement(rebuilt.subnetwork), tolerance)
+
+
+@torch.no_grad()
+def _largest_logit(rebuilt: Rebuilt, batches: Sequence[Tensor]) -> float:
+    logits = torch.cat([rebuilt.network(batch) for batch in batches])
+    if bad := int((~logits.isfinite()).any(1).sum()):
+        raise RecycleError(
+            f"the network's logits are NaN or infinite on {bad} of {len(logits)} images, and nothing is "
+            "exported of it; expected finite ones: its weights or variances are too large, or a variance is "
+            "negative; search again with a lower --learning-rate"
+        )
+    return float(logits.abs().max())
 
 
 def write_dense_model(

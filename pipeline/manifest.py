@@ -78,6 +78,9 @@ def _entry(values: dict[str, Any]) -> StageEntry:
             raise TypeError(f"{field_.name} is a {type(getattr(entry, field_.name)).__name__}")
     if not all(isinstance(text, str) for text in (*entry.inputs.values(), *entry.outputs.values())):
         raise TypeError("a digest is not a text")
+    for name in entry.outputs:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise ValueError(f"{name!r} is not a file of the run folder")
     return entry
 
 

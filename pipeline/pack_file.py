@@ -9,12 +9,13 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.command_line import command
-from recycle_pipeline.pipeline.config_file import write_settings
+from recycle_pipeline.pipeline.config_file import settings_text, write_settings
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.importing.request import HEADING, FileRequest, NetworkInput
+from recycle_pipeline.pipeline.leftovers import holds_nothing, temporary_files_in
 from recycle_pipeline.pipeline.manifest import file_digest, read_manifest
 from recycle_pipeline.pipeline.reporter import Reporter
-from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.run_folder import RunFolder, folder_name
 from recycle_pipeline.pipeline.stages.pack import FROM_FILE, pack_facts, packed_from_file
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, run_stage
 from recycle_pipeline.pipeline.version import VERSION
@@ -56,16 +57,18 @@ def pack_file(request: FileRequest, reporter: Reporter, *, force: bool = False) 
         OSError: the folder cannot be written.
     """
     folder = RunFolder(Path(request.config.output_dir or default_folder(request)))
-    _check_folder(folder)
+    _check_folder(folder, request)
     context = Context(request.config, folder, reporter, import_custom=True)
     taken = _network_input(request, context)
     packed = _packed(request, taken)
     stage = _stage(request, taken, packed)
     if not force:
         _check_same(stage, context)
-    with alone_in(folder.root):
-        run_stage(stage, context, force=force)
+    folder.check_inside()
+    with alone_in(folder.root) as context.check_folder, temporary_files_in(folder):
+        # First: a folder that holds no more than this is known to be ours, should this process be killed.
         write_settings(request.settings(), folder.config, HEADING)
+        run_stage(stage, context, force=force)
         refresh_card(folder, reporter)
     return context
 
@@ -74,8 +77,7 @@ def default_folder(request: FileRequest) -> Path:
     """runs/<arch>-<name of the file>-<start of its digest>."""
     _check_there(request.path)
     words = [request.config.arch, request.path.stem, file_digest(request.path)[:8]]
-    name = "-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words)
-    return Path("runs") / name
+    return Path("runs") / folder_name(words)
 
 
 def _check_there(path: Path) -> None:
@@ -83,11 +85,18 @@ def _check_there(path: Path) -> None:
         raise UsageFault(f"there is no file {path}: expected a run folder or a state dict")
 
 
-def _check_folder(folder: RunFolder) -> None:
+def _begun(folder: RunFolder, request: FileRequest) -> bool:
+    """Whether the same command was killed here before it was done."""
+    if not folder.config.is_file() or read_manifest(folder.manifest).stages:
+        return False
+    return folder.config.read_text("utf-8", "replace") == settings_text(request.settings(), HEADING)
+
+
+def _check_folder(folder: RunFolder, request: FileRequest) -> None:
     root = folder.root
     if root.exists() and not root.is_dir():
         raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
-    if root.is_dir() and any(root.iterdir()) and not packed_from_file(folder):
+    if not holds_nothing(root) and not packed_from_file(folder) and not _begun(folder, request):
         raise UsageFault(
             f"--output-dir {root} is not empty and holds no ticket packed from a file; choose another"
         )

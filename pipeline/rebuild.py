@@ -12,6 +12,7 @@ from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.models.subnetwork import Subnetwork
+from recycle_pipeline.pipeline.finite import require_finite
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,10 @@ def rebuild(ticket: Path, *, arch: str | None = None) -> Rebuilt:
 
     Raises:
         UsageFault: no such file; or the arch is custom and was not given, or is another one.
-        CorruptArtefact: the ticket is damaged, or a tensor is not the one that was stored.
+        CorruptArtefact: the ticket is damaged, a tensor is not the one that was stored, or not finite.
     """
     subnetwork, arrays = read_verified(ticket)
+    require_finite(subnetwork, str(ticket))
     if arch is not None and arch != subnetwork.arch:
         raise UsageFault(f"--arch {arch} was given, but {ticket} is of arch {subnetwork.arch}")
     allowed = arch is not None and is_custom(arch)

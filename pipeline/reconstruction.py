@@ -45,15 +45,17 @@ def rebuilt_and_written(ticket: Path, output: Path | None, arch: str | None = No
 
     Raises:
         UsageFault: no such ticket, or a custom arch without `arch`.
-        CorruptArtefact: the ticket is damaged; names the part.
+        CorruptArtefact: the ticket is damaged, or holds what is not finite; names the part.
         RecycleError: torch cannot export the network.
         OSError: the file cannot be written.
     """
     if output is not None and output.suffix == MODEL:
         return _as_model(ticket, output, arch)
     from recycle_pipeline.exporters.ticket.reader import read_verified
+    from recycle_pipeline.pipeline.finite import require_finite
 
     subnetwork, arrays = read_verified(ticket)
+    require_finite(subnetwork, str(ticket))
     if output is not None and output.suffix == ".pt":
         from recycle_pipeline.exporters.state_dict import write_state_dict  # torch, which takes a second
 

@@ -1,10 +1,13 @@
 """The names of a run folder's files. No other module spells them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.forms import DENSE, FORMS
+
+LONGEST_NAME = 200  # bytes
 
 
 @dataclass(frozen=True)
@@ -99,9 +102,34 @@ class RunFolder:
         """Those of them that serve an unfinished stage alone."""
         return [self.checkpoint] if stage == "search" else []
 
+    def check_inside(self) -> None:
+        """Refuses folders within that are links: a stranger's may lead to files that are none of the run's.
+
+        Raises:
+            UsageFault: there is one.
+        """
+        for inner in (self.model(DENSE).parent, self.rejected, self.tensorboard):
+            if inner.is_symlink():
+                raise UsageFault(
+                    f"{inner} is a link to {inner.readlink()}; expected a folder of the run's own: remove "
+                    "the link, or link the run folder as a whole"
+                )
+
     def relative(self, path: Path) -> str:
         """A file's name within the folder, with forward slashes."""
         return path.relative_to(self.root).as_posix()
+
+
+def folder_name(words: Sequence[str]) -> str:
+    """A run folder's name of words, the last of which is short and tells it from every other.
+
+    File systems end at 255 bytes a name: a long one loses the ends of its words.
+    """
+    clean = ["".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words]
+    if len("-".join(clean).encode()) > LONGEST_NAME:
+        share = LONGEST_NAME // len(clean) - 1
+        clean = [word.encode()[:share].decode("utf-8", "ignore") for word in clean]
+    return "-".join(clean)
 
 
 def existing_run(root: Path) -> RunFolder:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
 from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline.card import refresh_card
@@ -18,10 +17,11 @@ from recycle_pipeline.pipeline.device import check_device
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.importing.request import HEADING, without_search
+from recycle_pipeline.pipeline.leftovers import holds_nothing, temporary_files_in
 from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.processes import check_processes, ranks_here
 from recycle_pipeline.pipeline.reporter import Reporter, Silent
-from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
+from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run, folder_name
 from recycle_pipeline.pipeline.stages.export import EXPORT
 from recycle_pipeline.pipeline.stages.pack import PACK, packed_from_file
 from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
@@ -134,8 +134,8 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
     reported = plan.stages == tuple(STAGES) or context.folder.report.is_file()
     if searches:
         _check_network(context)  # a bad data set or network is found before anything is written
-    with alone_in(context.folder.root):
-        _clear_unfinished(context.folder)
+    context.folder.check_inside()
+    with alone_in(context.folder.root) as context.check_folder, temporary_files_in(context.folder):
         if searches:
             _clear_another_run(context)
             write_config(context.config, context.folder.config)
@@ -150,14 +150,6 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
             _keep_config(context)  # what the ticket and model.onnx now are; gates are not kept
         _report(context, wanted=reported)
     return entries
-
-
-def _clear_unfinished(folder: RunFolder) -> None:
-    """Removes what killed writes left; nobody else writes here meanwhile."""
-    made = (path for stage in STAGES for path in folder.made_by(stage))
-    for path in (folder.config, folder.manifest, folder.report, *made):
-        for left in path.parent.glob(f".{path.name}{TEMPORARY_MARK}*"):
-            left.unlink(missing_ok=True)
 
 
 def _report(context: Context, *, wanted: bool) -> None:
@@ -225,8 +217,7 @@ def default_folder(config: RunConfig) -> Path:
     settings = json.dumps(SEARCH.settings(config), sort_keys=True)
     short = hashlib.sha256(settings.encode()).hexdigest()[:8]
     words = [config.arch, config.data.rsplit("/", 1)[-1], f"{config.prune:g}", short]
-    name = "-".join("".join(c if c.isalnum() or c in "._" else "-" for c in word) for word in words)
-    return RUNS / name
+    return RUNS / folder_name(words)
 
 
 def _check_network(context: Context) -> None:
@@ -248,10 +239,14 @@ def _check_network(context: Context) -> None:
 
 def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) -> None:
     root = folder.root
+    if root.is_symlink() and not root.exists():
+        raise UsageFault(
+            f"--output-dir {root} is a link to {root.readlink()}, which is not there; make that one"
+        )
     if root.exists() and not root.is_dir():
         raise UsageFault(f"--output-dir {root} is a file; expected a folder, or a name that is free")
-    if not root.is_dir() or all(TEMPORARY_MARK in path.name for path in root.iterdir()):
-        return  # new, empty, or only what a killed write left
+    if holds_nothing(root):
+        return
     if not folder.config.is_file():
         raise UsageFault(f"--output-dir {root} is not empty and holds no run; choose another folder")
     if "search" in forced:

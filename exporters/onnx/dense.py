@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from recycle_pipeline.exporters.onnx.fault import layer_at_fault
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
+FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 LARGEST_FILE = 1_900_000_000  # bytes of weights
 INPUT = "images"
 OUTPUT = "logits"
@@ -79,11 +81,12 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
     """Stamps a model in place, checks it and writes it as one file, atomically.
 
     Raises:
-        RecycleError: it is too large for one file, or fails ONNX's checker.
+        RecycleError: it is too large for one file, has a weight that is not finite, or fails ONNX's checker.
         OSError: the file cannot be written.
     """
     stamp(model, metadata)
     require_one_file(model)
+    require_finite(model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -104,6 +107,17 @@ def require_one_file(model: onnx.ModelProto) -> None:
             f"the model's weights take {size / 1e9:.2f} GB, and one ONNX file holds {LARGEST_FILE / 1e9:g}: "
             "expected a smaller network, such as one of less --width"
         )
+
+
+def require_finite(model: onnx.ModelProto) -> None:
+    """Refuses a model with a weight that is NaN or infinite.
+
+    Raises:
+        RecycleError: it has one; names it.
+    """
+    for item in model.graph.initializer:
+        if item.data_type in FLOATS and not np.isfinite(onnx.numpy_helper.to_array(item)).all():
+            raise RecycleError(f"the model's {item.name} holds NaN or infinity; expected finite weights")
 
 
 def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ import onnx
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
-from recycle_pipeline.exporters.onnx.dense import require_one_file, versions_of
+from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_file, versions_of
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
@@ -68,8 +68,8 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
         path: where.
 
     Raises:
-        RecycleError: this network has no such form, it does not run on the target, or it does not pass ONNX's
-            checker.
+        RecycleError: this network has no such form, it does not run on the target, a weight is not finite, or
+            it does not pass ONNX's checker.
         OSError: the file cannot be written.
     """
     require_runs_on(name, dense.target)
@@ -77,6 +77,7 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     oldest = oldest_for(name, versions_for(dense.target))
     _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
     require_one_file(model)
+    require_finite(model)
     try:
         # The full check infers types, and knows no operator that takes sparse weights.
         onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)

@@ -8,8 +8,11 @@ less than 32,768; with 127 steps they could.
 """
 
 import contextlib
+import errno
 import io
 import logging
+import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -35,6 +38,7 @@ def quantized(model: onnx.ModelProto, batches: Iterable[Batch]) -> onnx.ModelPro
 
     Raises:
         RecycleError: onnxruntime cannot quantize it, or there are no batches.
+        OSError: there is no room for its temporary files.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -55,6 +59,7 @@ def quantized(model: onnx.ModelProto, batches: Iterable[Batch]) -> onnx.ModelPro
                     calibrate_method=CalibrationMethod.MinMax,
                 )
         except Exception as error:  # it has no single error class
+            _require_room(folder, model.ByteSize())
             raise RecycleError(f"onnxruntime cannot quantize this network: {error}") from error
         found = onnx.load(str(path))
     found.ir_version = model.ir_version
@@ -62,6 +67,12 @@ def quantized(model: onnx.ModelProto, batches: Iterable[Batch]) -> onnx.ModelPro
     del found.metadata_props[:]
     found.metadata_props.extend(model.metadata_props)
     return found
+
+
+def _require_room(folder: str, size: int) -> None:
+    """Raises OSError where the disk is full: onnxruntime speaks of its half-written file then."""
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
 
 
 def _reader(batches: Iterable[Batch]) -> Any:

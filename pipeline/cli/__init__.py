@@ -2,18 +2,20 @@
 
 import sys
 
+from recycle_pipeline.pipeline.ending import Ending
 from recycle_pipeline.pipeline.processes import leave, speaks
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits, see `app.main`; its imports can be interrupted as well."""
-    try:
-        from recycle_pipeline.pipeline.cli import app
-    except KeyboardInterrupt:
-        if speaks():
-            print("Interrupted.", file=sys.stderr)
-        leave(130)
-    app.main(arguments)
+    with Ending() as ending:
+        try:
+            from recycle_pipeline.pipeline.cli import app
+        except KeyboardInterrupt:
+            if speaks():
+                print("Interrupted.", file=sys.stderr)
+            leave(ending.code)
+        app.main(arguments, ending)
 
 
 __all__ = ["main"]

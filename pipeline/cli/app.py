@@ -19,13 +19,15 @@ from recycle_pipeline.pipeline.cli.schema import schema
 from recycle_pipeline.pipeline.cli.stages import export
 from recycle_pipeline.pipeline.cli.tickets import inspect, reconstruct
 from recycle_pipeline.pipeline.cli.verify import verify
+from recycle_pipeline.pipeline.ending import INTERRUPTED, Ending
+from recycle_pipeline.pipeline.out_of_memory import elsewhere, is_out_of_memory
 from recycle_pipeline.pipeline.processes import leave, several, speaks
 from recycle_pipeline.pipeline.version import VERSION
 
 EPILOG = """\b
 Exit codes:
   0 ok             3 parity        6 corrupt file          130 interrupted
-  1 failure        4 accuracy      7 inconclusive timing
+  1 failure        4 accuracy      7 inconclusive timing   143 terminated
   2 usage          5 latency       8 provider or package unavailable
 """
 
@@ -59,8 +61,13 @@ for _command in (verify, bench, gate, report, inspect, compare, presets, schema,
     cli.add_command(_command)
 
 
-def main(arguments: list[str] | None = None) -> Any:
-    """Runs the command and exits: messages for people on stderr, no traceback for what they can mend."""
+def main(arguments: list[str] | None = None, ending: Ending | None = None) -> Any:
+    """Runs the command and exits: messages for people on stderr, no traceback for what they can mend.
+
+    Args:
+        arguments: of the command line; None takes the process's.
+        ending: hears of signals.
+    """
     try:
         cli.main(args=arguments, prog_name="recycle-pipeline", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -73,16 +80,16 @@ def main(arguments: list[str] | None = None) -> Any:
         _complain(f"Error: {error}")
         leave(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        _complain(
-            "Interrupted. Finished stages are kept, and a search up to its last checkpoint; the same command "
-            "goes on from there."
-        )
-        leave(130)
+        _complain(INTERRUPTED)
+        leave(ending.code if ending else 130)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _complain(f"Error: {error.strerror or error}{where}. Check the path, permissions and free space.")
         leave(1)
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            _complain(f"Error: {elsewhere(error)}")
+            leave(1)
         if not several():
             raise
         traceback.print_exc()  # from every process that has one: it says where to look

@@ -127,6 +127,11 @@ DATA = section(
     click.option("--download/--no-download", **FLAG, help="Fetch the data set if it is missing."),
     click.option("--image-size", type=int, help="Side in pixels to bring a folder's images to."),
     click.option(
+        "--skip-unreadable/--no-skip-unreadable",
+        **FLAG,
+        help="Leave out a folder's images that cannot be read, and list them. [refuse the folder]",
+    ),
+    click.option(
         "--hold-out",
         type=int,
         help="Train images to keep from training and measure each epoch on, in place of the test images, "

@@ -61,7 +61,7 @@ def decode_into(file: Path, job: Job, on_done: Callable[[int], None] = lambda im
         `statistics.histogram` of the first `job.train` images.
 
     Raises:
-        UsageFault: Images cannot be read; names them, up to a few.
+        UsageFault: Images cannot be read; names them.
         RecycleError: A process ended early.
     """
     work = _Work(job, on_done)
@@ -97,17 +97,19 @@ class _Work:
             text=True,
             process_group=0,  # Ctrl-C is for this process, which then ends that one in order
         )
-        with process:
-            assert process.stdin and process.stdout
-            try:
+        try:
+            with process:
+                assert process.stdin and process.stdout
                 job = self._job
                 print(json.dumps([str(file), job.gray, job.side, job.train]), file=process.stdin)
                 for row, paths in self._next_pieces():
                     print(json.dumps([row, paths]), file=process.stdin, flush=True)
                     self._take(json.loads(process.stdout.readline()), len(paths))
                 process.stdin.close()
-            except (OSError, ValueError) as error:  # a broken pipe, or half an answer
-                raise self._ended(process) from error
+        except (OSError, ValueError) as error:  # a broken pipe, or half an answer
+            raise self._ended(process) from error
+        finally:
+            process.wait()  # Popen's own end does not after an interruption
 
     def _next_pieces(self) -> Iterator[tuple[int, Sequence[str]]]:
         while not self.stopped.is_set():

@@ -10,7 +10,13 @@ import numpy as np
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.data.decode_pool import Job
-from recycle_pipeline.pipeline.data.folder_images import Header, read_headers, read_pixels
+from recycle_pipeline.pipeline.data.folder_images import (
+    Header,
+    problems_of,
+    read_headers,
+    read_pixels,
+    told,
+)
 from recycle_pipeline.pipeline.data.folder_layout import Listing, list_images
 from recycle_pipeline.pipeline.data.image_set import Augmentation, Images, ImageSet
 from recycle_pipeline.pipeline.data.pixel_cache import entry_path, find, make
@@ -26,6 +32,8 @@ def load_folder(
     image_size: int | None = None,
     say: Callable[[str], None] = lambda text: None,
     stream_above: int | None = None,
+    *,
+    skip_unreadable: bool = False,
 ) -> ImageSet:
     """Reads a folder of images: into memory, or, a large one, into a file of the cache that is read in parts.
 
@@ -41,6 +49,8 @@ def load_folder(
         image_size: Side in pixels to which every image is brought, or None.
         say: Told how far the decoding of a large folder is.
         stream_above: Bytes of pixels above which a folder is large; None means `STREAM_ABOVE`.
+        skip_unreadable: Whether images that cannot be read are left out, and told; every image is decoded
+            once more for that. Otherwise one such image is an error.
 
     Returns:
         The data set, named by the absolute path; classes sorted by name.
@@ -54,6 +64,8 @@ def load_folder(
     limit = STREAM_ABOVE if stream_above is None else stream_above
     root = Path(os.path.expanduser(path)).absolute()
     listing = list_images(root, given=path)
+    if skip_unreadable:
+        listing = _readable(root, listing, say)
     paths = [*listing.train_paths, *listing.test_paths]
     about = entry_path(paths, len(listing.train_paths), image_size)
     entry = find(about)
@@ -75,6 +87,28 @@ def load_folder(
         say("takes the digest of the decoded images")
         entry.keep_digest(images.digest())
     return images
+
+
+def _readable(root: Path, listing: Listing, say: Callable[[str], None]) -> Listing:
+    """Without the images that cannot be read.
+
+    Raises:
+        UsageFault: If a class would have none left in a split.
+    """
+    paths = [*listing.train_paths, *listing.test_paths]
+    problems = problems_of(paths)
+    if not problems:
+        return listing
+    say(f"note: left out: {told(problems, len(paths))}")
+    left = listing.without(problems)
+    for split, labels in (("train", left.train_labels), ("test", left.test_labels)):
+        for label, name in enumerate(left.classes):
+            if label not in labels:
+                raise UsageFault(
+                    f"{root}: without the images that cannot be read, class {name!r} has no {split} image; "
+                    "repair or replace some"
+                )
+    return left
 
 
 def _image_set(

@@ -14,7 +14,6 @@ from recycle_pipeline.models.errors import UsageFault
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
-_PROBLEMS_SHOWN = 5
 _THREADS = min(8, os.cpu_count() or 1)  # decoding releases the interpreter; each may hold a whole image
 _WIDE_MODES = ("I", "F")  # 16 or 32 bits a pixel; Pillow clips them at 255 when it converts
 
@@ -56,7 +55,7 @@ def read_pixels(headers: Sequence[Header], gray: bool, side: int) -> NDArray[np.
         Pixels, shape (N, 1 or 3, side, side).
 
     Raises:
-        UsageFault: If the pixels of any image are damaged; names them all, up to a few by path.
+        UsageFault: If the pixels of any image are damaged; names them all.
     """
     pixels = np.empty((len(headers), 1 if gray else 3, side, side), dtype=np.uint8)
     paths = [header.path for header in headers]
@@ -141,10 +140,25 @@ def _reason(error: Exception) -> str:
     return text or type(error).__name__
 
 
+def problems_of(paths: Sequence[str]) -> dict[str, str]:
+    """Path and reason of every image that cannot be read; decodes all."""
+
+    def whole(path: str) -> None:
+        _header(path)
+        square(path, False, 1)
+
+    return attempt(whole, paths, paths)[1]
+
+
+def told(problems: dict[str, str], number: int) -> str:
+    """All images of `number` that cannot be read, a line each."""
+    lines = [f"\n  {path} ({reason})" for path, reason in sorted(problems.items())]
+    return f"{len(problems)} of {number} images cannot be read:{''.join(lines)}"
+
+
 def unreadable(problems: dict[str, str], number: int) -> UsageFault:
-    shown = [f"{path} ({reason})" for path, reason in sorted(problems.items())[:_PROBLEMS_SHOWN]]
-    more = f", and {len(problems) - len(shown)} more" if len(problems) > len(shown) else ""
+    """The refusal of a folder, with all its images that cannot be read."""
     return UsageFault(
-        f"{len(problems)} of {number} images cannot be read: {', '.join(shown)}{more}; expected intact "
-        f"8-bit images; repair or remove them"
+        f"{told(problems, number)}\nexpected intact 8-bit images; repair or remove them, or leave them "
+        "out with --skip-unreadable"
     )

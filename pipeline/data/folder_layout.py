@@ -1,7 +1,7 @@
 """Which images lie in a folder, of which class, in which split; nothing is opened here."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,18 @@ class Listing:
     train_labels: tuple[int, ...]
     test_paths: tuple[str, ...]
     test_labels: tuple[int, ...]
+
+    def without(self, paths: Collection[str]) -> "Listing":
+        """The others, each in its split, in the same order."""
+        splits = ((self.train_paths, self.train_labels), (self.test_paths, self.test_labels))
+        left = [
+            [(path, label) for path, label in zip(*split, strict=True) if path not in paths]
+            for split in splits
+        ]
+        (train, train_labels), (test, test_labels) = (
+            (tuple(path for path, _ in each), tuple(label for _, label in each)) for each in left
+        )
+        return Listing(self.classes, train, train_labels, test, test_labels)
 
 
 def list_images(root: Path, given: str) -> Listing:

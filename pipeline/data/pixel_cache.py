@@ -1,7 +1,8 @@
 """Decoded images in files of the cache folder, made once and found again by the images they are of.
 
 KEY.pixels holds the raw pixels; KEY.json, written after it, says of what shape they are and what has been
-computed from them. KEY is a digest of names, sizes and modification times. A file may be deleted at any time.
+computed from them. KEY is a digest of names, sizes, and times of modification and change. A file may be
+deleted at any time.
 """
 
 import fcntl
@@ -11,8 +12,8 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from recycle_pipeline.exporters.atomic import TEMPORARY_MARK, replacing, write_t
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.data.cache_folder import CACHE_VARIABLE, cache_folder
 from recycle_pipeline.pipeline.data.decode_pool import Job, decode_into
+from recycle_pipeline.pipeline.data.file_lock import waiting_for
 from recycle_pipeline.pipeline.data.statistics import statistics_of
 from recycle_pipeline.pipeline.data.stored_images import StoredImages
 
@@ -67,6 +69,7 @@ class Cached:
 
     def keep_digest(self, digest: str) -> None:
         """Writes down what takes minutes to compute; where that fails, it is computed again."""
+        _sweep(self.about.parent)  # a process that was killed here comes here again, and not to `make`
         with suppress(OSError):
             replace(self, digest=digest).write()
 
@@ -83,7 +86,9 @@ def entry_path(paths: Sequence[str], train: int, image_size: int | None) -> Path
     for path in paths:
         try:
             found = os.stat(path)
-            hasher.update(f"{path!r} {found.st_size} {found.st_mtime_ns}\n".encode())
+            # The time of change, which nobody can set: other contents may have the size and time of these.
+            when = f"{found.st_mtime_ns} {found.st_ctime_ns}"
+            hasher.update(f"{path!r} {found.st_size} {when}\n".encode())
         except OSError:
             hasher.update(f"{path!r} ?\n".encode())  # whoever opens it will say what is wrong
     return cache_folder() / "images" / f"{hasher.hexdigest()[:32]}.json"
@@ -118,7 +123,8 @@ def make(about: Path, job: Job, root: Path, say: Say) -> Cached:
     try:
         about.parent.mkdir(parents=True, exist_ok=True)
         _sweep(about.parent)
-        with _locked(about, say):
+        waits = "waits for another process that decodes the same images"
+        with waiting_for(about.with_suffix(".lock"), lambda: say(waits)):
             if found := find(about):
                 return found
             free = _room(about, wanted, root)
@@ -145,23 +151,12 @@ def _pixels(about: Path) -> Path:
     return about.with_suffix(".pixels")
 
 
-@contextmanager
-def _locked(about: Path, say: Say) -> Iterator[None]:
-    """One process at a time; where the file system knows no locks, two do the same twice."""
-    with about.with_suffix(".lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waits for another process that decodes the same images")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError:
-            pass
-        yield
-
-
 def _sweep(folder: Path) -> None:
-    """Removes what killed processes left: files under way whose lock nobody holds."""
-    for left in folder.glob(f".*.pixels{TEMPORARY_MARK}*"):
+    """Removes what killed processes left: files under way whose lock nobody holds.
+
+    One of a description may be of a process that is about to keep a digest: that one computes it again.
+    """
+    for left in folder.glob(f".*{TEMPORARY_MARK}*"):
         key = left.name.split(".")[1]
         with suppress(OSError), (folder / f"{key}.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,6 +27,7 @@ def load(
     data_root: Path | None = None,
     download: bool = False,
     image_size: int | None = None,
+    skip_unreadable: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> ImageSet:
     """Reads a data set: into memory, but for a large folder, see `folder.load_folder`.
@@ -38,6 +39,8 @@ def load(
         download: Whether missing files of CIFAR and MNIST may be fetched.
         image_size: Side in pixels to which a folder's images are brought. The other data sets take their
             own size or None.
+        skip_unreadable: Whether a folder's images that cannot be read are left out, and told. The other data
+            sets have none.
         say: Told how far the decoding of a large folder is.
 
     Returns:
@@ -47,7 +50,8 @@ def load(
         UsageFault: If the name is unknown, the files are missing or damaged, or `image_size` does not fit.
     """
     if data.startswith(FOLDER_PREFIX):
-        return load_folder(data.removeprefix(FOLDER_PREFIX), image_size, say)
+        path = data.removeprefix(FOLDER_PREFIX)
+        return load_folder(path, image_size, say, skip_unreadable=skip_unreadable)
     if data not in FIXED_SIZES:
         raise UsageFault(_unknown(data))
     if image_size not in (None, FIXED_SIZES[data]):
@@ -57,7 +61,7 @@ def load(
         )
     if data == "digits":
         return digits.load_digits()
-    return vision.load_vision(data, data_root=data_root, download=download)
+    return vision.load_vision(data, data_root=data_root, download=download, say=say)
 
 
 def _unknown(data: str) -> str:

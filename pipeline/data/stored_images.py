@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.models.errors import CorruptArtefact
 
 Index = slice | NDArray[np.int64]
-_CHUNK = 64 << 20  # bytes that `chunks` reads at once
+_CHUNK = 16 << 20  # bytes that `chunks` reads at once; two are held for a moment
 
 
 class StoredImages:

@@ -4,7 +4,9 @@ import contextlib
 import io
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.data.download import fetched
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
-from recycle_pipeline.pipeline.data.vision_faults import explain
+from recycle_pipeline.pipeline.data.vision_faults import explain, published_files
 
 ROOT_VARIABLE = "RECYCLE_DATA_ROOT"
 
@@ -72,13 +75,20 @@ def _expanded(path: str | Path) -> Path:
     return Path(os.path.expanduser(path)).absolute()  # unlike Path.expanduser, accepts an unknown ~user
 
 
-def load_vision(name: str, *, data_root: Path | None = None, download: bool = False) -> ImageSet:
+def load_vision(
+    name: str,
+    *,
+    data_root: Path | None = None,
+    download: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> ImageSet:
     """Reads a data set of `SPECS` from the data root.
 
     Args:
         name: Key of `SPECS`.
         data_root: Folder that holds torchvision's own folder; None means `default_data_root()`.
         download: Whether torchvision may fetch what is missing. Its progress bar goes to stderr.
+        say: Told that another process is waited for.
 
     Returns:
         The published train and test splits, shape (N, C, 32, 32) or (N, 1, 28, 28).
@@ -94,10 +104,23 @@ def load_vision(name: str, *, data_root: Path | None = None, download: bool = Fa
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's remarks on the age of CIFAR's pickles
-            splits = [reader(str(root), train=train, download=download) for train in (True, False)]
+            splits = _splits(name, reader, root, say) if download else _read(reader, str(root))
         return _image_set(name, spec, *splits)
     except Exception as error:  # torchvision, pickle and urllib raise a dozen unrelated types here
         raise UsageFault(explain(name, reader, root, spec.folder, download, error)) from error
+
+
+def _read(reader: Any, root: str, download: bool = False) -> list[Any]:
+    """Both splits."""
+    return [reader(root, train=train, download=download) for train in (True, False)]
+
+
+def _splits(name: str, reader: Any, root: Path, say: Callable[[str], None]) -> list[Any]:
+    """The same, downloaded where they are not there."""
+    found: list[Any] = fetched(
+        partial(_read, reader), root, name, SPECS[name].folder, published_files(reader), say
+    )
+    return found
 
 
 def _image_set(name: str, spec: VisionSpec, train: Any, test: Any) -> ImageSet:

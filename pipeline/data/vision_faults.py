@@ -20,7 +20,7 @@ def explain(name: str, reader: Any, root: Path, folder: str, download: bool, err
         The message: what was looked for and where, what is missing or damaged, what to do.
     """
     where = root / folder
-    files = _files(reader)
+    files = published_files(reader)
     missing = [file for file in files if not os.path.isfile(where / file)]
     if missing and download:
         return (
@@ -41,7 +41,7 @@ def explain(name: str, reader: Any, root: Path, folder: str, download: bool, err
     )
 
 
-def _files(reader: Any) -> dict[str, str | None]:
+def published_files(reader: Any) -> dict[str, str | None]:
     """The files that torchvision reads, each with its MD5 sum; None where it publishes none."""
     if hasattr(reader, "resources"):  # MNIST's kin: sums are of the .gz files, which need not be kept
         return {file.removesuffix(".gz"): None for file, _ in reader.resources}

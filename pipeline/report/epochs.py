@@ -27,7 +27,10 @@ def search_of(folder: RunFolder, entry: StageEntry | None, settings: Mapping[str
     path = folder.metrics if entry else folder.live_metrics
     if not path.is_file():
         return None
-    lines = path.read_text("utf-8").splitlines()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise CorruptArtefact(f"{path} is damaged: it is no text in UTF-8 ({error.reason})") from error
     if not entry and lines and not lines[-1].endswith("}"):
         lines.pop()  # the search is writing it
     rows = [_row(path, number, line) for number, line in enumerate(lines, 1)]

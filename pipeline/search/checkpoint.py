@@ -91,7 +91,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     crc = zlib.crc32(header)
     for _, tensor in ordered:
         crc = zlib.crc32(_bytes_of(tensor), crc)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    # A folder that was removed is not made again, for a checkpoint alone.
+    with replacing(path, parents=False) as temporary, temporary.open("wb") as file:
         file.write(len(header).to_bytes(8, "little") + _header(checkpoint, ordered, f"{crc:08x}"))
         for _, tensor in ordered:
             file.write(_bytes_of(tensor))

@@ -99,8 +99,6 @@ class Checkpoints:
         if self._write is not None and not self._write.done():
             return
         self._end_write()
-        if not state.is_finite():
-            return  # the next epoch will say so
         self._copy(state.tensors())
         checkpoint = Checkpoint(self._search, state.events, tuple(records), dict(self._copies))
         self._writing = len(records)

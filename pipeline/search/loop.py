@@ -57,7 +57,8 @@ def search(
         The masked network in eval mode, its masks exact for its final scores.
 
     Raises:
-        RecycleError: the loss or the scores became NaN or infinite, or masks differ between processes.
+        RecycleError: the loss, the scores or batch norm's numbers became NaN or infinite, or masks differ
+            between processes.
         PeerLost: another process of `world` is gone.
         UsageFault: more reuse events than a ticket can number, or fewer images than processes can share.
     """
@@ -78,8 +79,10 @@ def search(
     for epoch in range(len(records), settings.epochs):
         now = EpochUnderWay(masked, settings, epoch, steps_per_epoch, tell.step)
         sums = steps.train_epoch(epoch, now.prune, now.hooks)
-        if sums.bad_step is not None or not masked.is_finite():
-            raise not_finite(sums, settings, steps_per_epoch, checkpoints.kept() if checkpoints else "")
+        spoilt = masked.not_finite()
+        if sums.bad_step is not None or spoilt:
+            kept = checkpoints.kept() if checkpoints else ""
+            raise not_finite(sums, settings, steps_per_epoch, kept, spoilt)
         now.trained(sums)
         world.level(network)
         world.check_masks(masked, epoch + 1)

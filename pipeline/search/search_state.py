@@ -34,11 +34,6 @@ class SearchState:
         """Reuse events so far."""
         return self._masked.events
 
-    def is_finite(self) -> bool:
-        """Whether all that is trained is finite: the scores, and gamma and beta where they are learned."""
-        others = (bool(parameter.isfinite().all()) for parameter in self._masked.others)
-        return self._masked.is_finite() and all(others)
-
     def tensors(self) -> dict[str, Tensor]:
         """The tensors themselves where possible, not copies: to be copied before the next step."""
         found = dict(self._fixed())

@@ -69,18 +69,22 @@ class Steps(Protocol):
         """Gives back what the device holds for it alone. Nothing else is called afterwards."""
 
 
-def not_finite(sums: EpochSums, settings: SearchSettings, steps: int, kept: str) -> RecycleError:
-    """The error for an epoch whose loss, or the scores after it, are NaN or infinite.
+def not_finite(
+    sums: EpochSums, settings: SearchSettings, steps: int, kept: str, spoilt: str | None = None
+) -> RecycleError:
+    """The error for an epoch whose loss, or what it left, is NaN or infinite.
 
     Args:
         sums: of the epoch.
         settings: of the search.
         steps: steps per epoch.
         kept: what to say of the state before, if it is kept.
+        spoilt: name of a tensor that is not finite.
     """
     advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size{kept}"
     if sums.bad_step is None:
-        return RecycleError(f"the scores are not finite though the loss is; {advice}")
+        what = "the scores are" if spoilt is None or "parametrizations." in spoilt else f"{spoilt} is"
+        return RecycleError(f"{what} not finite though the loss is; {advice}")
     step = sums.bad_step
     return RecycleError(
         f"the loss is not finite at step {step + 1}, in epoch {step // steps + 1} "

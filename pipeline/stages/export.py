@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recycle_pipeline.exporters.atomic import sync_and_rename
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.data.prepared import normalised
-from recycle_pipeline.pipeline.forms import FORMS
+from recycle_pipeline.pipeline.forms import DENSE, FORMS
+from recycle_pipeline.pipeline.leftovers import scratch_in
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
 if TYPE_CHECKING:
@@ -70,25 +72,33 @@ def _work(context: Context) -> dict[str, Any]:
 
 
 def _write(context: Context, made_of: "Dense") -> dict[str, str]:
-    """Writes the forms, and removes what an export before left; returns why which are missing.
+    """Writes the forms, in place of what an export before left; returns why which are missing.
+
+    All are written before the first takes its place: a full disk leaves those that were there.
 
     Raises:
         RecycleError: the network has not one of those asked for; where all are, it is told and left out.
+        OSError: the disk is full.
     """
     from recycle_pipeline.exporters.onnx.forms import write_form
 
     folder, wanted = context.folder, context.config.export
-    for path in (*(folder.model(form) for form in FORMS), *folder.rejections()):
-        path.unlink(missing_ok=True)
     missing = {}
-    for form in wanted:
-        try:
-            write_form(form, made_of, folder.model(form))
-        except RecycleError as error:
-            if len(wanted) < len(FORMS):
-                raise
-            missing[form] = str(error)
-            context.reporter.stage("export", f"note: no {form}: {error}")
+    with scratch_in(folder) as beside:
+        for form in wanted:
+            try:
+                write_form(form, made_of, beside / folder.model(form).name)
+            except RecycleError as error:
+                if len(wanted) < len(FORMS):
+                    raise
+                missing[form] = str(error)
+                context.reporter.stage("export", f"note: no {form}: {error}")
+        folder.model(DENSE).parent.mkdir(exist_ok=True)
+        for path in (*(folder.model(form) for form in FORMS), *folder.rejections()):
+            if (beside / path.name).is_file() and path.parent != folder.rejected:
+                sync_and_rename(beside / path.name, path)
+            else:
+                path.unlink(missing_ok=True)
     return missing
 
 

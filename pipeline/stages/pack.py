@@ -38,10 +38,12 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.exporters.ticket.reader import read_verified
     from recycle_pipeline.exporters.ticket.rounding import FRACTION, with_rounded_statistics
     from recycle_pipeline.exporters.ticket.writer import write_ticket
+    from recycle_pipeline.pipeline.finite import require_finite
 
     context.reporter.stage("pack", "rebuild every tensor from the seed, compare, store the ticket")
     searched, ticket = context.folder.searched, context.folder.ticket
     subnetwork, _ = read_verified(searched)
+    require_finite(subnetwork, str(searched))
     if (bits := context.config.statistics_bits) < FRACTION:
         context.reporter.stage("pack", f"note: batch norm's numbers are rounded to {bits} bits of fraction")
         subnetwork = with_rounded_statistics(subnetwork, bits)

@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet
 from recycle_pipeline.pipeline.device import device_among, find_device
 from recycle_pipeline.pipeline.manifest import stage_key
+from recycle_pipeline.pipeline.out_of_memory import in_a_search, is_out_of_memory
 from recycle_pipeline.pipeline.presets import find_preset
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search_log import SearchLog
@@ -35,10 +36,11 @@ def _work(context: Context) -> dict[str, Any]:
         context.together.announce(_identity(context))
         _fetch(context)
     world, device = _world(context)
-    masked, records = _searched(context, world, device)
+    masked, log = _searched(context, world, device)
+    records = log.records
     world.close()
     subnetwork = _stored(context, masked)
-    context.folder.live_metrics.replace(context.folder.metrics)
+    log.finish()
     return {
         "device": str(device),
         **_facts_of_processes(context.config, world),
@@ -51,7 +53,7 @@ def _work(context: Context) -> dict[str, Any]:
     }
 
 
-def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork, list[EpochRecord]]":
+def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork, SearchLog]":
     """Searches, with progress told and kept, from a checkpoint where there is one."""
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.loop import search
@@ -62,13 +64,20 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
     context.folder.root.mkdir(parents=True, exist_ok=True)
     belongs_to, path = _belongs_to(context, device.type), context.folder.checkpoint
     with (
-        SearchLog(context.folder, reporter, tensorboard=context.config.tensorboard) as log,
+        SearchLog(
+            context.folder, reporter, tensorboard=context.config.tensorboard, check=context.check_folder
+        ) as log,
         Checkpoints(path, belongs_to, log.note, log.resumed) as checkpoints,
     ):
         reporter.search_begins(settings.epochs, len(images.train_labels))
         tell = log.listeners
-        masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
-    return masked, log.records
+        try:
+            masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise in_a_search(error, device, settings.batch_size, checkpoints.kept()) from error
+            raise
+    return masked, log
 
 
 def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":

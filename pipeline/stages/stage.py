@@ -45,6 +45,7 @@ class Context:
         reporter: for progress.
         import_custom: whether `config.arch` came from the user and may be imported.
         together: the connection to the processes that search with this one; None in a process alone.
+        check_folder: raises RecycleError where the folder was removed, or taken by another process.
     """
 
     config: RunConfig
@@ -52,6 +53,7 @@ class Context:
     reporter: Reporter = field(default_factory=Silent)
     import_custom: bool = False
     together: Together | None = None
+    check_folder: Callable[[], None] = lambda: None
 
     @cached_property
     def images(self) -> ImageSet:
@@ -63,6 +65,7 @@ class Context:
             data_root=root,
             download=config.download,
             image_size=config.image_size,
+            skip_unreadable=config.skip_unreadable,
             say=lambda text: self.reporter.stage("data", text),
         )
 
@@ -171,6 +174,7 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         _remove(context.folder.made_meanwhile(stage.name))
     started, clock = datetime.now(UTC), time.perf_counter()
     facts = stage.work(context)
+    context.check_folder()
     entry = StageEntry(
         key=key,
         config=config,

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.data.prepared import Prepared, normalised
-from recycle_pipeline.pipeline.forms import DENSE
+from recycle_pipeline.pipeline.forms import DENSE, FORMS
 from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, check_data, input_file
 
@@ -143,7 +144,15 @@ def _twins(rebuilt: "Rebuilt", model: "OnnxModel", *, shrunk: bool) -> Iterator[
 def _forms(context: Context) -> list[str]:
     """Those that the export wrote."""
     export = read_manifest(context.folder.manifest).stages.get("export")
-    return list(export.facts["bytes"]) if export else [DENSE]
+    if export is None:
+        return [DENSE]
+    forms = export.facts.get("bytes")
+    if not isinstance(forms, dict) or not forms or not forms.keys() <= FORMS.keys():
+        raise CorruptArtefact(
+            f"{context.folder.manifest} is damaged: the forms that were exported are {forms!r:.60}; "
+            "export again"
+        )
+    return list(forms)
 
 
 def _opened(provider: str, path: Path, threads: int | None) -> "OnnxModel":

@@ -76,12 +76,14 @@ def test_a_block_that_writes_nothing_is_an_os_error_and_leaves_the_old_file(tmp_
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_the_whole_content_is_on_the_disk_before_the_rename(tmp_path, monkeypatch):
-    path, seen = tmp_path / "file", []
+def test_the_whole_content_is_on_the_disk_before_the_rename_and_the_name_after_it(tmp_path, monkeypatch):
+    path, seen, new = tmp_path / "file", [], b"x" * 100_000
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", lambda fd: seen.append((os.fstat(fd).st_size, path.read_bytes())))
-    write_bytes(path, b"x" * 100_000)
-    assert seen == [(100_000, b"old")]
+    synced = lambda fd: seen.append((os.readlink(f"/proc/self/fd/{fd}"), path.read_bytes()))  # noqa: E731
+    monkeypatch.setattr(os, "fsync", synced)
+    write_bytes(path, new)
+    assert [content for _, content in seen] == [b"old", new]
+    assert TEMPORARY_MARK in seen[0][0] and seen[1][0] == str(tmp_path)
     assert path.stat().st_size == 100_000
 
 

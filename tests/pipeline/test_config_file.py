@@ -41,6 +41,7 @@ FIELDS = {
     "data_root": st.none() | TEXT,
     "download": st.booleans(),
     "image_size": st.none() | COUNT,
+    "skip_unreadable": st.booleans(),
     "hold_out": st.just(0) | COUNT,
     "cutout": st.none() | st.just(0) | COUNT,
     "epochs": st.none() | COUNT,

@@ -12,7 +12,7 @@ from recycle_pipeline.pipeline.manifest import file_digest, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
 
 LINE = ("--arch", "conv2", "--epochs", "4", "--output-dir")
-UNFINISHED = {"config.toml", "metrics.jsonl.partial", "checkpoint.safetensors"}
+UNFINISHED = {".lock", "config.toml", "metrics.jsonl.partial", "checkpoint.safetensors"}
 DEADLINE = 120.0  # seconds; a process that imports torch on a busy machine may take a while
 
 
@@ -206,14 +206,18 @@ def test_what_killed_writes_left_goes_with_the_next_command_and_other_files_stay
             ("", "search.safetensors"),
             ("", "ticket.safetensors"),
             ("", "manifest.json"),
+            ("", "README.md"),
             ("onnx/", "model.onnx"),
         )
     ]
     others = run_copy / f".mine{TEMPORARY_MARK}0a1b2c3d"
-    for path in (*left, others):
+    scratch = run_copy / f".scratch{TEMPORARY_MARK}0a1b2c3d" / "of a library"
+    scratch.mkdir(parents=True)
+    for path in (*left, others, scratch / "model.onnx"):
         path.write_bytes(b"half")
     assert command("pack", "mine").code == 0
-    assert [path for path in left if path.exists()] == [] and others.exists()
+    assert [path for path in (*left, scratch.parent) if path.exists()] == [] and others.exists()
+    assert [path.name for path in run_copy.iterdir() if TEMPORARY_MARK in path.name] == [others.name]
 
 
 def interrupt(*arguments):

@@ -126,6 +126,7 @@ def test_exit_codes_are_in_the_help(command):
         "6 corrupt file",
         "8 provider",
         "130 interrupted",
+        "143 terminated",
     ):
         assert words in text
 

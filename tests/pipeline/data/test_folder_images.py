@@ -160,19 +160,30 @@ def test_an_image_that_cannot_be_read_is_named(
     victim = write_images("b", 3) / "001.png"
     victim.write_bytes(damage(victim.read_bytes()))
     message = refusal(tmp_path)
-    assert f"1 of 6 images cannot be read: {victim} (" in message
-    assert reason in message and "repair or remove" in message
+    assert f"1 of 6 images cannot be read:\n  {victim} (" in message
+    assert reason in message and "repair or remove" in message and "--skip-unreadable" in message
+    said: list[str] = []
+    images = load(f"folder:{tmp_path}", skip_unreadable=True, say=said.append)
+    assert len(images.train_labels) + len(images.test_labels) == 5
+    assert len(said) == 1 and f"\n  {victim} (" in said[0]
 
 
-def test_all_damaged_images_are_counted_whatever_their_damage(tmp_path: Path, write_images: Writer) -> None:
+def test_a_class_without_one_image_that_can_be_read_is_refused(tmp_path: Path, write_images: Writer) -> None:
+    write_images("a", 3)
+    for file in write_images("b", 3).iterdir():
+        file.write_bytes(b"x")
+    with pytest.raises(UsageFault, match="class 'b' has no train image; repair or replace some"):
+        load(f"folder:{tmp_path}", skip_unreadable=True)
+
+
+def test_all_damaged_images_are_listed_whatever_their_damage(tmp_path: Path, write_images: Writer) -> None:
     write_images("a", 3)
     files = sorted(write_images("b", 9).iterdir())
     for index, file in enumerate(files[:8]):
         file.write_bytes(b"x" if index % 2 else truncated(file.read_bytes()))
     message = refusal(tmp_path)
-    assert "8 of 12 images cannot be read" in message and ", and 3 more;" in message
-    assert all(str(file) in message for file in files[:5])
-    assert str(files[5]) not in message
+    assert "8 of 12 images cannot be read" in message
+    assert all(str(file) in message for file in files[:8]) and str(files[8]) not in message
 
 
 @pytest.mark.parametrize("factor", [1.5, 3])  # above the limit Pillow warns, above twice the limit it raises

@@ -113,6 +113,19 @@ def test_other_images_are_another_entry(photos: Path, cache: Path, change: str) 
     assert len(list(cache.glob("*.pixels"))) == 2
 
 
+@pytest.mark.usefixtures("at_once")
+def test_other_contents_of_the_same_size_and_time_are_another_entry(photos: Path, cache: Path) -> None:
+    """Nobody can set the time of change."""
+    one, other = photos / "a" / "000.png", photos / "b" / "000.png"
+    contents = [path.read_bytes().ljust(10_000, b"\0") for path in (one, other)]
+    one.write_bytes(contents[0])
+    before, digest = one.stat(), streamed(photos).digest()
+    one.write_bytes(contents[1])
+    os.utime(one, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (one.stat().st_size, one.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert streamed(photos).digest() != digest
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -146,7 +159,7 @@ def test_damaged_images_are_named_and_nothing_stays(photos: Path, cache: Path) -
         file = photos / name
         file.write_bytes(file.read_bytes()[:100])
     message = refusal(photos)
-    assert f"2 of 40 images cannot be read: {photos}/a/003.png (" in message and "truncated" in message
+    assert f"2 of 40 images cannot be read:\n  {photos}/a/003.png (" in message and "truncated" in message
     assert files(cache) == [".lock"]
 
 

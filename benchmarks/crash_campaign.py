@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Kills small runs at every file operation, within writes and at random moments, resumes them and compares.
+
+    python benchmarks/crash_campaign.py --work FOLDER --record benchmarks/records/NAME.json
+    python benchmarks/crash_campaign.py --work FOLDER --scenario run --operations 20 --torn 5 --moments 5
+
+A scenario is a command and what lies there before it (`crashing/scenarios.py`): a whole run from nothing,
+another run in its place, other forms of a finished run, its stages once more, a large folder of images, a
+state dict that is packed. A case forks a process that has all imports, kills it, looks for half-written
+files under final names, runs the same command again, looks whether it redid a finished stage, and compares
+all files with those of a command that nobody disturbed: to the bit, times aside, and no other file may be
+left, temporary folder and cache included. Kills are SIGKILL before a file operation (all of them by
+default), SIGXFSZ within a write, and SIGKILL once to three times at random moments; and SIGINT or SIGTERM,
+which must end with exit code 130 or 143.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from common.record import write_record
+from crashing.campaign import Campaign, as_line, children_seconds, kills_of
+from crashing.scenarios import SCENARIOS, Scenario
+
+OF_THEIR_OWN = ("large folder", "pack a file")  # scenarios that import what a run does not
+KINDS = ("operations", "torn", "moments", "signals")
+
+
+def with_imports(work: Path, names: set[str]) -> None:
+    """Runs commands once in this process: what it imports is there in all that are forked."""
+    import recycle_pipeline.pipeline.data.folder as folder
+    import recycle_pipeline.pipeline.stages.verify as verify
+
+    verify.LATENCY_SECONDS = 0.0  # times are not looked at
+    folder.STREAM_ABOVE = 0  # photos are few here
+    before = os.getcwd()
+    for name in {name if name in OF_THEIR_OWN else "run" for name in names}:
+        here = work / "warm" / name
+        here.mkdir(parents=True)
+        SCENARIOS[name].prepare(here)
+        os.chdir(here)
+        os.environ["RECYCLE_PIPELINE_CACHE"] = str(here / "cache")
+        sys.stdout.flush()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                command([*SCENARIOS[name].line, "--quiet"])
+        except SystemExit as stop:
+            if stop.code:
+                raise
+        finally:
+            os.chdir(before)
+    shutil.rmtree(work / "warm")
+
+
+def command(line: list[str]) -> None:
+    from recycle_pipeline.pipeline.cli import main
+
+    main(line)
+
+
+def done(name: str, scenario: Scenario, work: Path, numbers: dict[str, int], seed: int) -> dict[str, Any]:
+    """All cases of a scenario."""
+    campaign = Campaign(name, scenario, work, command)
+    luck = random.Random(f"{seed} {name}")
+    found: dict[str, Any] = {"operations": len(campaign.operations), "seconds_whole": campaign.seconds}
+    found |= {"cases": 0, "killed": 0, "by_kind": {}, "failures": []}
+    for kind in KINDS:
+        cases = kills_of(campaign, kind, numbers[kind], luck)
+        for kills in cases:
+            result = campaign.case(kills)
+            found["cases"] += 1
+            found["killed"] += result["killed"]
+            if result["wrong"]:
+                at = "; ".join(kill.described() for kill in kills)
+                what = campaign.operations[kills[0].operation - 1] if kills[0].operation else ""
+                found["failures"].append({"kill": at, "before": what, "wrong": result["wrong"]})
+                print(as_line({"scenario": name, **found["failures"][-1]}), flush=True)
+        found["by_kind"][kind] = len(cases)
+        if kind == "signals":
+            found["slowest_end_seconds"] = round(campaign.slowest_end, 2)
+        campaign.slowest_end = 0.0
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, help="a folder for the cases; a temporary one by default")
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS)
+    parser.add_argument("--operations", type=int, default=0, help="of each scenario; 0 for every one")
+    parser.add_argument("--torn", type=int, default=12)
+    parser.add_argument("--moments", type=int, default=12)
+    parser.add_argument("--signals", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    began, found = time.monotonic(), {}
+    numbers = {kind: getattr(args, kind) for kind in KINDS}
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.work, prefix="crashes-") as scratch:
+        work = Path(scratch).resolve()
+        with_imports(work, set(args.scenario or SCENARIOS))
+        for name in args.scenario or SCENARIOS:
+            found[name] = done(name, SCENARIOS[name], work / name.replace(" ", "-"), numbers, args.seed)
+            print(as_line({"scenario": name, **found[name]}), flush=True)
+            sums: dict[str, Any] = {
+                key: sum(each[key] for each in found.values()) for key in ("cases", "killed")
+            }
+            failures = sum(len(each["failures"]) for each in found.values())
+            sums |= {"cases_that_failed": failures, "seconds": round(time.monotonic() - began, 1)}
+            sums |= {"cpu_seconds": round(children_seconds(), 1), "seed": args.seed, "scenarios": found}
+            write_record(args.record, __doc__.splitlines()[0], **sums)
+    sys.exit(bool(failures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""A short form of benchmarks/soak.py: runs in one process leave no file open, no thread, no folder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "soak.py"
+
+
+def test_runs_in_one_process_leave_no_open_file_and_no_thread(tmp_path, import_path):
+    record = tmp_path / "record.json"
+    line = [sys.executable, str(SCRIPT), "--runs", "6", "--inferences", "200", "--record", str(record)]
+    done = subprocess.run(line, env=import_path, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(record.read_text())
+    for name in ("open_files", "threads", "python_threads"):
+        assert found["growth"][name]["last"] <= found["states"][1][name], (name, found["states"])
+    assert found["left_in_temporary_folder"] == 0
