@@ -1,0 +1,185 @@
+/* Runs a network, a step after the other, in a workspace that holds every image. */
+#include "run.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEPT 8 /* workspaces kept for the next calls */
+
+struct Runner {
+    Network *network;
+    Convolve convolve;
+    _Atomic(uint8_t *) workspace[KEPT];
+};
+
+Convolve convolve_for(const char *name) {
+#if defined(__x86_64__)
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512 && (!name || !strcmp(name, "avx512"))) return convolve_avx512;
+    if (avx2 && (!name || !strcmp(name, "avx2"))) return convolve_avx2;
+#endif
+    return !name || !strcmp(name, "portable") ? convolve_portable : NULL;
+}
+
+Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
+    Convolve convolve = convolve_for(path);
+    if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
+    Network *network = network_read(bytes, size, why);
+    if (!network) return NULL;
+    Runner *runner = calloc(1, sizeof *runner);
+    if (!runner) {
+        network_free(network);
+        return snprintf(why, MESSAGE, "no memory"), NULL;
+    }
+    runner->network = network;
+    runner->convolve = convolve;
+    return runner;
+}
+
+void recycle_close(Runner *runner) {
+    if (!runner) return;
+    for (int i = 0; i < KEPT; i++) free(runner->workspace[i]);
+    network_free(runner->network);
+    free(runner);
+}
+
+void recycle_shape(const Runner *runner, uint32_t shape[6]) {
+    const Network *n = runner->network;
+    const Tensor *in = &n->tensor[n->input], *out = &n->tensor[n->output];
+    uint32_t found[6] = {in->channels, in->height, in->width, out->channels, out->height, out->width};
+    memcpy(shape, found, sizeof found);
+}
+
+void recycle_counts(const Runner *runner, uint64_t counts[4]) {
+    const Network *n = runner->network;
+    uint64_t found[4] = {n->weights, n->narrow, n->chunked, n->workspace};
+    memcpy(counts, found, sizeof found);
+}
+
+/* Padding is the zero point, and nothing ever writes another value there. */
+static uint8_t *new_workspace(const Network *n) {
+    uint8_t *found = aligned_alloc(64, n->workspace);
+    for (uint32_t i = 0; found && i < n->grids; i++) {
+        const Grid *g = &n->grid[i];
+        memset(found + g->place, (int)g->zero, g->size);
+        memset(found + g->place + g->channel * g->channels, 0, g->size - g->channel * g->channels);
+    }
+    return found;
+}
+
+static uint8_t *take_workspace(Runner *r) {
+    for (int i = 0; i < KEPT; i++) {
+        uint8_t *found = atomic_exchange(&r->workspace[i], NULL);
+        if (found) return found;
+    }
+    return new_workspace(r->network);
+}
+
+static void give_workspace(Runner *r, uint8_t *workspace) {
+    for (int i = 0; i < KEPT; i++) {
+        uint8_t *none = NULL;
+        if (atomic_compare_exchange_strong(&r->workspace[i], &none, workspace)) return;
+    }
+    free(workspace);
+}
+
+static const Grid *home(const Network *n, uint32_t tensor) { return &n->grid[n->tensor[tensor].home]; }
+
+static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspace) {
+    const Grid *g = home(n, tensor);
+    return workspace + g->place + (size_t)g->top * g->row + g->left;
+}
+
+/* Copies an image of whole rows to or from its place in the workspace. */
+static void copy_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from, uint8_t *to) {
+    const Tensor *t = &n->tensor[tensor];
+    const Grid *g = home(n, tensor);
+    for (uint32_t channel = 0; channel < t->channels; channel++)
+        for (uint32_t row = 0; row < t->height; row++) {
+            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel + (size_t)row * g->row;
+            size_t outside = ((size_t)channel * t->height + row) * t->width;
+            if (from) memcpy(inside, from + outside, t->width);
+            else memcpy(to + outside, inside, t->width);
+        }
+}
+
+/* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
+static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
+    const Tensor *t = &n->tensor[g->tensor];
+    const Grid *from = home(n, g->tensor);
+    const uint8_t *source = first_pixel(n, g->tensor, workspace);
+    for (uint32_t channel = 0; channel < t->channels; channel++)
+        for (uint32_t y = 0; y < t->height; y++) {
+            uint32_t row = (y + g->top) / g->down, phase = (y + g->top) % g->down * g->right;
+            if (row >= g->rows) continue;
+            const uint8_t *x = source + channel * from->channel + (size_t)y * from->row;
+            uint8_t *base = workspace + g->place + channel * g->channel;
+            for (uint32_t part = 0; part < g->right; part++) {
+                uint32_t first = (part + g->right - g->left % g->right) % g->right;
+                uint32_t column = (first + g->left) / g->right;
+                uint8_t *to = base + ((size_t)(phase + part) * g->rows + row) * g->row;
+                for (uint32_t i = first; i < t->width && column < g->row; i += g->right) to[column++] = x[i];
+            }
+        }
+}
+
+static void pool(const Network *n, const Step *s, uint8_t *workspace) {
+    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
+    const Grid *from = home(n, s->input), *to = home(n, s->output);
+    const Window *w = &s->window;
+    for (uint32_t channel = 0; channel < out->channels; channel++)
+        for (uint32_t y = 0; y < out->height; y++)
+            for (uint32_t x = 0; x < out->width; x++) {
+                uint8_t largest = 0;
+                for (uint32_t a = 0; a < w->height; a++)
+                    for (uint32_t b = 0; b < w->width; b++) {
+                        int64_t row = (int64_t)y * w->down + a - w->top, column = (int64_t)x * w->right + b - w->left;
+                        if (row < 0 || column < 0 || row >= in->height || column >= in->width) continue;
+                        uint8_t value = first_pixel(n, s->input, workspace)[channel * from->channel +
+                                                                            (size_t)row * from->row + (size_t)column];
+                        largest = value > largest ? value : largest;
+                    }
+                first_pixel(n, s->output, workspace)[channel * to->channel + (size_t)y * to->row + x] = largest;
+            }
+}
+
+static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
+    const Network *n = r->network;
+    const Grid *g = &n->grid[s->grid];
+    if (s->spread) spread(n, g, workspace);
+    ConvCall call = {
+        .step = s,
+        .to = n->tensor[s->output].channels,
+        .in = workspace + g->place,
+        .out = first_pixel(n, s->output, workspace),
+        .out_channel = home(n, s->output)->channel,
+        .out_zero = (uint8_t)n->tensor[s->output].zero,
+    };
+    if (s->other != NONE) {
+        call.other = first_pixel(n, s->other, workspace);
+        call.other_channel = home(n, s->other)->channel;
+    }
+    r->convolve(&call);
+}
+
+int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
+    const Network *n = r->network;
+    const Tensor *first = &n->tensor[n->input], *last = &n->tensor[n->output];
+    size_t given = (size_t)first->channels * first->height * first->width;
+    size_t taken = (size_t)last->channels * last->height * last->width;
+    uint8_t *workspace = take_workspace(r);
+    if (!workspace) return 0;
+    for (size_t image = 0; image < images; image++) {
+        copy_image(n, n->input, workspace, in + image * given, NULL);
+        for (uint32_t i = 0; i < n->steps; i++)
+            if (n->step[i].kind == CONV) conv(r, &n->step[i], workspace);
+            else pool(n, &n->step[i], workspace);
+        copy_image(n, n->output, workspace, NULL, out + image * taken);
+    }
+    give_workspace(r, workspace);
+    return 1;
+}
