@@ -25,11 +25,10 @@ void convolve_avx512(const ConvCall *call);
 /* "portable", "avx2", "avx512", or NULL for the fastest that this processor has; NULL where it has it not. */
 Convolve convolve_for(const char *name);
 
-/* Bits q .. q + 15 of a step's `real`. */
-static inline uint32_t real_bits(const Step *s, uint32_t q) {
-    uint64_t bits = s->real[q / 64] >> q % 64;
-    if (q % 64 > 48) bits |= s->real[q / 64 + 1] << (64 - q % 64);
-    return (uint32_t)bits & 0xffff;
+/* Bits q .. q + 63 of a step's `real`. */
+static inline uint64_t real_bits(const uint64_t *real, uint32_t q) {
+    uint64_t bits = real[q / 64] >> q % 64;
+    return q % 64 ? bits | real[q / 64 + 1] << (64 - q % 64) : bits;
 }
 
 #endif

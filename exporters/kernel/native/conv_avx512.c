@@ -17,31 +17,80 @@ HELPER Lanes minus(Lanes a, const uint8_t *at) { return _mm512_sub_epi16(a, byte
 HELPER Lanes join(Lanes a, Lanes b) { return _mm512_add_epi16(a, b); }
 HELPER void store(int16_t *at, Lanes a) { _mm512_storeu_si512(at, a); }
 
-HELPER __m512 clamped(__m512 value, float low, float high) {
-    return _mm512_min_ps(_mm512_max_ps(value, _mm512_set1_ps(low)), _mm512_set1_ps(high));
-}
+/* What brings the sums of one output channel back to 8 bits. Values in registers: a store of bytes may change
+ * anything in memory, as far as a compiler knows. */
+typedef struct {
+    __m512 magnitude, bias, scale, low, high, zero, own, other, fixed;
+    __m512i whole_magnitude, whole_bias, zeros, order;
+    int exact, adds, first;
+} Scaling;
 
-HELPER void finish16(const ConvCall *call, uint32_t channel, uint32_t q, const int16_t *sums16, const int32_t *sums32) {
+HELPER Scaling scaling_of(const ConvCall *call, uint32_t channel) {
     const Step *s = call->step;
     float zero = (float)s->zero;
-    __m512i sum = sums32 ? _mm512_loadu_si512(sums32)
-                         : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)sums16));
-    sum = _mm512_add_epi32(_mm512_mullo_epi32(sum, _mm512_set1_epi32(s->magnitude[channel])),
-                           _mm512_set1_epi32(s->bias[channel]));
-    __m512 value = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), _mm512_set1_ps(s->scale[channel]));
-    __m512i result = _mm512_add_epi32(_mm512_cvtps_epi32(clamped(value, -zero, LEVELS - zero)),
-                                      _mm512_set1_epi32((int)s->zero));
-    if (call->other) {
-        const void *at = call->other + channel * call->other_channel + q;
-        __m512 own = _mm512_cvtepi32_ps(result), a = _mm512_set1_ps(s->own_ratio), b = _mm512_set1_ps(s->other_ratio);
-        __m512 other = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(at))), fixed = _mm512_set1_ps(s->fixed);
-        value = s->first ? _mm512_fmadd_ps(own, a, _mm512_fmadd_ps(other, b, fixed))
-                         : _mm512_fmadd_ps(other, b, _mm512_fmadd_ps(own, a, fixed));
-        result = _mm512_cvtps_epi32(clamped(value, 0, LEVELS));
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return (Scaling){
+        .magnitude = _mm512_set1_ps((float)s->magnitude[channel]),
+        .bias = _mm512_set1_ps((float)s->bias[channel]),
+        .scale = _mm512_set1_ps(s->scale[channel]),
+        .low = _mm512_set1_ps(-zero),
+        .high = _mm512_set1_ps(LEVELS - zero),
+        .zero = _mm512_set1_ps(zero),
+        .own = _mm512_set1_ps(s->own_ratio),
+        .other = _mm512_set1_ps(s->other_ratio),
+        .fixed = _mm512_set1_ps(s->fixed),
+        .whole_magnitude = _mm512_set1_epi32(s->magnitude[channel]),
+        .whole_bias = _mm512_set1_epi32(s->bias[channel]),
+        .zeros = call->other ? _mm512_setzero_si512() : _mm512_set1_epi16((short)s->zero),
+        .order = order,
+        .exact = (int)s->exact,
+        .adds = call->other != NULL,
+        .first = (int)s->first,
+    };
+}
+
+/* 16 sums times the magnitude, plus bias, as float32: of 24 bits (`exact`) float32 loses nothing on the way. */
+HELPER __m512 biased(const Scaling *c, __m512i sum) {
+    if (c->exact) return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), c->magnitude, c->bias);
+    return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_mullo_epi32(sum, c->whole_magnitude), c->whole_bias));
+}
+
+/* 16 results, still without the zero point where nothing is added and values are small. */
+HELPER __m512i quantized(const Scaling *c, __m512i sum, const uint8_t *other) {
+    __m512 value = _mm512_mul_ps(biased(c, sum), c->scale);
+    if (!c->adds && c->exact) return _mm512_cvtps_epi32(value); /* packing saturates */
+    value = _mm512_min_ps(_mm512_max_ps(value, c->low), c->high);
+    if (!c->adds) return _mm512_cvtps_epi32(value);
+    __m512 own = _mm512_add_ps(_mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), c->zero);
+    __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)other)));
+    value = c->first ? _mm512_fmadd_ps(own, c->own, _mm512_fmadd_ps(more, c->other, c->fixed))
+                     : _mm512_fmadd_ps(more, c->other, _mm512_fmadd_ps(own, c->own, c->fixed));
+    return _mm512_cvtps_epi32(value);
+}
+
+HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t pixels, const int16_t *sums,
+                   const int32_t *whole) {
+    const Scaling c = scaling_of(call, channel);
+    const Step *s = call->step;
+    const uint64_t *real = s->real;
+    const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + q;
+    uint8_t *out = call->out + channel * call->out_channel + q;
+    const __m512i between = _mm512_set1_epi8((char)call->out_zero);
+    for (uint32_t p = 0; p < pixels; p += 64) {
+        __m512i part[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            __m512i sum = whole ? _mm512_loadu_si512(whole + p + 16 * i)
+                                : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)(sums + p + 16 * i)));
+            part[i] = quantized(&c, sum, other + p + 16 * i);
+        }
+        __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[1]), c.zeros);
+        __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(part[2], part[3]), c.zeros);
+        __m512i result = _mm512_permutexvar_epi32(c.order, _mm512_packus_epi16(low, high));
+        uint64_t stored = pixels - p < 64 ? ((uint64_t)1 << (pixels - p)) - 1 : UINT64_MAX;
+        result = _mm512_mask_mov_epi8(between, real_bits(real, q + p), result);
+        _mm512_mask_storeu_epi8(out + p, stored, result);
     }
-    uint32_t left = s->length - q, stored = left < 16 ? (1u << left) - 1 : 0xffff;
-    result = _mm512_mask_mov_epi32(_mm512_set1_epi32(call->out_zero), (__mmask16)real_bits(s, q), result);
-    _mm_mask_storeu_epi8(call->out + channel * call->out_channel + q, (__mmask16)stored, _mm512_cvtepi32_epi8(result));
 }
 
 #include "conv_lanes.h"

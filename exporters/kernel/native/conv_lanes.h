@@ -6,7 +6,8 @@
  *   plus(a, at)  a with LANES unsigned bytes at `at` added; minus(a, at) with them subtracted
  *   join(a, b)   their sum
  *   store(at, a) writes LANES of int16_t
- *   finish16(call, channel, q, sums16, sums32) the sums of 16 pixels to 8 bits; sums32, where not NULL, counts
+ *   finish(call, channel, q, pixels, sums, whole)  sums of pixels from q on to 8 bits; `whole`, where not NULL,
+ *                has them in 32 bits; both may be read to the end of their last 64
  *
  * A tile is some vectors of pixels, for which the list of an output channel's taps is read once. Where there are
  * few vectors, several sums are kept for each, so that one addition need not wait for the last.
@@ -53,8 +54,8 @@ ALWAYS void one_tile(const Tile *t, const int wide, const int vectors) {
     const int ways = vectors * 4 <= MOST ? 4 : vectors * 2 <= MOST ? 2 : 1;
     const uint8_t *in = call->in + t->q;
     for (uint32_t channel = call->from; channel < call->to; channel++) {
-        int16_t sums[MOST * LANES] __attribute__((aligned(64)));
-        int32_t whole[MOST * LANES] __attribute__((aligned(64)));
+        int16_t sums[(MOST * LANES + 63) / 64 * 64] __attribute__((aligned(64)));
+        int32_t whole[(MOST * LANES + 63) / 64 * 64] __attribute__((aligned(64)));
         uint32_t c = s->first_chunk[channel], end = s->first_chunk[channel + 1];
         add_taps(in, s->distances, wide, &s->chunks[c], vectors, ways, sums);
         int several = end - c > 1;
@@ -65,8 +66,7 @@ ALWAYS void one_tile(const Tile *t, const int wide, const int vectors) {
                 for (int p = 0; p < vectors * LANES; p++) whole[p] += sums[p];
             }
         }
-        for (uint32_t p = 0; p < t->pixels; p += 16)
-            finish16(call, channel, t->q + p, sums + p, several ? whole + p : NULL);
+        finish(call, channel, t->q, t->pixels, sums, several ? whole : NULL);
     }
 }
 

@@ -45,7 +45,7 @@ static void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t 
                              : fmaf(other, s->other_ratio, fmaf(value, s->own_ratio, s->fixed));
             value = rounded(clamped(value, 0, LEVELS));
         }
-        out[p] = real_bits(s, q + p) & 1 ? (uint8_t)value : call->out_zero;
+        out[p] = real_bits(s->real, q + p) & 1 ? (uint8_t)value : call->out_zero;
     }
 }
 

@@ -54,6 +54,7 @@ typedef struct {
     uint32_t zero;          /* zero point of its own result, before anything is added */
     uint32_t first;         /* whether its result is the first operand of the addition */
     float own_ratio, other_ratio, fixed;
+    uint32_t exact;         /* sums with bias take at most 24 bits, and what they are scaled to 30 */
     uint32_t wide;          /* whether distances take 32 bits */
     uint32_t length;        /* pixels of a channel of the result, in rows of the grid */
     int32_t *bias, *magnitude;

@@ -113,6 +113,7 @@ static int read_addition(Reader *r, Network *n, Step *s) {
         !within(r, "the operand", 0, 1, &s->first) || !real_number(r, "a ratio", &s->own_ratio) ||
         !real_number(r, "a ratio", &s->other_ratio) || !real_number(r, "a sum", &s->fixed))
         return 0;
+    if (fabs(s->own_ratio) + fabs(s->other_ratio) + fabs(s->fixed) > 1 << 20) return REFUSE(r, "ratios are too large");
     if (s->other == NONE) return 1;
     if (s->other >= n->tensors || s->other == s->output ||
         (s->other != n->input && n->tensor[s->other].made_by == NONE))
@@ -153,6 +154,7 @@ static int read_taps(Reader *r, uint32_t channels, uint32_t inputs, uint32_t **t
 /* Brings the zero point of the input into the bias: sum w (x - zero) = sum w x - zero sum w. */
 static int check_sums(Reader *r, const Network *n, Step *s, const uint32_t *taps) {
     const Tensor *in = &n->tensor[s->input];
+    s->exact = 1;
     for (uint32_t channel = 0; channel < n->tensor[s->output].channels; channel++) {
         int64_t count = *taps++, sum = 0, m = s->magnitude[channel];
         for (int64_t i = 0; i < count; i++) sum += *taps++ & 1 ? -1 : 1;
@@ -160,6 +162,8 @@ static int check_sums(Reader *r, const Network *n, Step *s, const uint32_t *taps
         if (llabs(bias) + count * LEVELS * m > INT32_MAX)
             return REFUSE(r, "channel %u may leave 32 bits", channel);
         s->bias[channel] = (int32_t)bias;
+        int64_t largest = llabs(bias) + count * LEVELS * m;
+        s->exact &= largest < 1 << 24 && (double)largest * fabs(s->scale[channel]) < 1 << 30;
     }
     return 1;
 }

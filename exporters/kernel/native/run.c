@@ -107,24 +107,40 @@ static void copy_image(const Network *n, uint32_t tensor, uint8_t *workspace, co
         }
 }
 
+/* Every `step`-th byte. For the usual stride of 2 eight bytes at a time, of which one past the last may be read. */
+static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint32_t step) {
+    uint32_t i = 0;
+    if (step == 2)
+        for (; i + 4 <= count; i += 4) {
+            uint64_t x;
+            memcpy(&x, from + 2 * i, 8);
+            x &= 0x00ff00ff00ff00ffu;
+            x = (x | x >> 8) & 0x0000ffff0000ffffu;
+            uint32_t four = (uint32_t)(x | x >> 16);
+            memcpy(to + i, &four, 4);
+        }
+    for (; i < count; i++) to[i] = from[(size_t)step * i];
+}
+
 /* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
 static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
-    const uint8_t *source = first_pixel(n, g->tensor, workspace);
-    for (uint32_t channel = 0; channel < t->channels; channel++)
+    for (uint32_t part = 0; part < g->right; part++) {
+        uint32_t first = (part + g->right - g->left % g->right) % g->right, column = (first + g->left) / g->right;
+        if (first >= t->width || column >= g->row) continue;
+        uint32_t count = (t->width - first + g->right - 1) / g->right;
+        count = count < g->row - column ? count : g->row - column;
+        const uint8_t *source = first_pixel(n, g->tensor, workspace) + first;
         for (uint32_t y = 0; y < t->height; y++) {
-            uint32_t row = (y + g->top) / g->down, phase = (y + g->top) % g->down * g->right;
+            uint32_t row = (y + g->top) / g->down, phase = (y + g->top) % g->down * g->right + part;
             if (row >= g->rows) continue;
-            const uint8_t *x = source + channel * from->channel + (size_t)y * from->row;
-            uint8_t *base = workspace + g->place + channel * g->channel;
-            for (uint32_t part = 0; part < g->right; part++) {
-                uint32_t first = (part + g->right - g->left % g->right) % g->right;
-                uint32_t column = (first + g->left) / g->right;
-                uint8_t *to = base + ((size_t)(phase + part) * g->rows + row) * g->row;
-                for (uint32_t i = first; i < t->width && column < g->row; i += g->right) to[column++] = x[i];
-            }
+            const uint8_t *x = source + (size_t)y * from->row;
+            uint8_t *to = workspace + g->place + ((size_t)phase * g->rows + row) * g->row + column;
+            for (uint32_t channel = 0; channel < t->channels; channel++)
+                gather(to + channel * g->channel, x + channel * from->channel, count, g->right);
         }
+    }
 }
 
 static void pool(const Network *n, const Step *s, uint8_t *workspace) {
