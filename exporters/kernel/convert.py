@@ -7,11 +7,13 @@ The part of the graph between the first 8-bit tensor and the last that they can 
 import onnx
 from onnx import TensorProto, helper
 
+from recycle_pipeline.exporters.kernel.library import Kernels
 from recycle_pipeline.exporters.kernel.network import Part, first_part
 from recycle_pipeline.exporters.kernel.packed import packed
 from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.models.kernel_library import DOMAIN
 
-DOMAIN, OPERATOR, VERSION = "recycle", "TernaryNetwork", 1
+OPERATOR, VERSION = "TernaryNetwork", 1
 
 
 def with_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -22,6 +24,7 @@ def with_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises:
         RecycleError: there is no such part: weights are not ternary, or operators are others.
+        PackageMissing: the kernels are not compiled here, so that nothing could check what is written.
     """
     found = onnx.ModelProto()
     found.CopyFrom(model)
@@ -33,42 +36,39 @@ def with_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
             "nothing but ReLU, additions and pooling around it; expected a network of --subnetwork binary; "
             "choose another --export"
         )
-    _replace(found.graph, part)
+    content = packed(part.images, part.steps, 0, len(part.images) - 1)
+    with Kernels(content) as kernels:  # refuses what it would refuse under onnxruntime
+        counts = kernels.counts
+    _replace(found.graph, part, content)
     found.opset_import.append(helper.make_opsetid(DOMAIN, VERSION))
+    found.metadata_props.add(key="kernel_weights", value=str(counts.weights))
+    found.metadata_props.add(key="kernel_channels_in_16_bits", value=str(counts.narrow))
+    found.metadata_props.add(key="kernel_channels_in_parts", value=str(counts.chunked))
     return found
 
 
-def _replace(graph: onnx.GraphProto, part: Part) -> None:
+def _replace(graph: onnx.GraphProto, part: Part, content: bytes) -> None:
     """Puts the operator where the part's last node was, and takes away what nothing needs any more."""
-    source, target = part.names[0], part.names[part.target]
-    content = packed(part.images, part.steps, 0, part.target)
-    node = helper.make_node(
+    source, target, image = part.names[0], part.names[-1], part.images[-1]
+    ours = helper.make_node(
         OPERATOR, [source], [target], name="ternary network", domain=DOMAIN, network=content
     )
-    replaced = {id(each) for nodes in part.nodes for each in nodes}
-    nodes: list[onnx.NodeProto] = []
-    for each in graph.node:
-        if each.output[0] == target:
-            nodes.append(node)
-        elif id(each) not in replaced:
-            nodes.append(each)
-    kept = _needed(nodes, {value.name for value in graph.output})
-    copies = [onnx.NodeProto.FromString(each.SerializeToString()) for each in kept]
+    nodes = [ours if node.output[0] == target else node for node in graph.node]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in _needed(nodes, graph)]
     del graph.node[:]
     graph.node.extend(copies)
-    used = {name for each in copies for name in each.input}
+    used = {name for node in copies for name in node.input}
     constants = [item for item in graph.initializer if item.name in used]
     del graph.initializer[:]
     graph.initializer.extend(constants)
-    image = part.images[part.target]
-    shape = ["batch", image.channels, image.height, image.width]
+    shape: list[str | int | None] = ["batch", image.channels, image.height, image.width]
     del graph.value_info[:]
     graph.value_info.append(helper.make_tensor_value_info(target, TensorProto.UINT8, shape))
 
 
-def _needed(nodes: list[onnx.NodeProto], results: set[str]) -> list[onnx.NodeProto]:
+def _needed(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Those that the results come from, in order."""
-    kept, wanted = [], set(results)
+    kept, wanted = list[onnx.NodeProto](), {value.name for value in graph.output}
     for node in reversed(nodes):
         if wanted & set(node.output):
             kept.append(node)

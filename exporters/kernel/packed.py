@@ -59,7 +59,7 @@ class Addition:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """A convolution: round((magnitude * (sum of +-x) + bias) * scale) + zero, halves to even, within 0 to 255.
+    """A convolution: round((magnitude * (sum of +-x) + bias) * scale) + zero, halves to even, in 0 to 255.
 
     Attributes:
         source, target: numbers of images.
@@ -155,7 +155,9 @@ def _taps(signs: NDArray[np.int8]) -> bytes:
 def _groups(numbers: NDArray[np.int64]) -> bytes:
     """LEB128: seven bits to a byte, the lowest first, the top bit set where more follow."""
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() < 1 << 28:
-        raise RecycleError("onnx-kernel: a layer is too large; expected at most 2^27 weights for each channel")
+        raise RecycleError(
+            "onnx-kernel: a layer is too large; expected at most 2^27 weights for each channel"
+        )
     shifts = np.arange(0, 28, 7)
     groups = numbers[:, None] >> shifts & 127  # (n, 4)
     lengths = np.maximum((numbers[:, None] >> shifts > 0).sum(1), 1)
