@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,18 +19,23 @@ ROOT = Path(__file__).parent.parent
 CACHE = Path.home() / ".cache" / "recycle-pipeline"
 
 
-def built_kernels() -> Path | None:
+def built(options: Sequence[str]) -> Path | None:
     """The kernels as the sources beside these tests are, compiled once; None where there is no compiler."""
     if compiler() is None:
         return None
-    content = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir())) + " ".join(OPTIONS).encode()
+    content = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir())) + " ".join(options).encode()
     path = CACHE / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
-    return path if path.is_file() else build(path)
+    return path if path.is_file() else build(path, options)
 
 
 # Set for every process that tests start. What is installed may be of other sources, or nothing.
-if (_kernels := built_kernels()) is not None:
+if (_kernels := built(OPTIONS)) is not None:
     os.environ[VARIABLE] = str(_kernels)
+
+
+@pytest.fixture(scope="session")
+def build_kernels() -> Callable[[Sequence[str]], Path | None]:
+    return built
 
 
 @pytest.fixture(scope="session")

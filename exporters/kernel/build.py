@@ -36,9 +36,7 @@ def build(target: Path = FOLDER / NAME, options: Sequence[str] = OPTIONS) -> Pat
     """
     found = compiler()
     if found is None:
-        raise PackageMissing(
-            "no C compiler is here: expected cc, gcc or clang; install one, or name it in CC"
-        )
+        raise PackageMissing("no C compiler here: expected cc, gcc or clang; install one, or name it in CC")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recycle_pipeline.exporters.kernel.build import OPTIONS, build, compiler
+from recycle_pipeline.exporters.kernel.build import OPTIONS, compiler
 from recycle_pipeline.exporters.kernel.library import Kernels
 from recycle_pipeline.exporters.kernel.packed import Conv, Image, Window, packed
 from recycle_pipeline.models.errors import CorruptArtefact
@@ -105,13 +105,13 @@ def test_every_cut_is_refused_and_so_is_every_byte_too_many():
     assert "bytes are left at its end" in why(content + bytes(4))
 
 
-SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the sanitizers are preloaded as Linux does it")
-def test_nothing_is_read_or_written_out_of_bounds(tmp_path, import_path):
+def test_nothing_is_read_or_written_out_of_bounds(build_kernels, import_path):
     """Random networks, damaged ones and threads in a build that stops at the first fault."""
-    library = build(tmp_path / "sanitized.so", [*OPTIONS[:1], "-O1", *OPTIONS[2:], *SANITIZED])
+    library = build_kernels([*(each for each in OPTIONS if each != "-O3"), *SANITIZED])
     found = [runtime_of(name) for name in ("libasan.so", "libubsan.so")]
     if None in found:
         pytest.skip("the compiler has no AddressSanitizer and UndefinedBehaviorSanitizer")
