@@ -14,6 +14,7 @@ from recycle_pipeline.models.errors import CorruptArtefact, RecycleError
 from recycle_pipeline.models.kernel_library import library_path
 
 MESSAGE = 256  # bytes of a reason
+NO_MEMORY = "no memory for the images of a network: expected a smaller one"
 PATHS = ("portable", "avx2", "avx512")
 
 
@@ -26,12 +27,14 @@ class Counts:
         narrow: output channels whose sums are proved to fit 16 bits.
         chunked: others, summed in parts of which each is.
         workspace: bytes that a call takes for its images.
+        steps: convolutions, with what is added to them, and poolings.
     """
 
     weights: int
     narrow: int
     chunked: int
     workspace: int
+    steps: int
 
 
 class Kernels:
@@ -73,18 +76,30 @@ class Kernels:
 
     @property
     def counts(self) -> Counts:
-        found = (ctypes.c_uint64 * 4)()
+        found = (ctypes.c_uint64 * 5)()
         self._library.recycle_counts(self._runner, found)
         return Counts(*found)
 
+    def times(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Seconds that each step takes of one image, (1, C, H, W), for measurements."""
+        self._require(image)
+        seconds = np.empty(self.counts.steps)
+        image = np.ascontiguousarray(image[:1])
+        if not self._library.recycle_time(self._runner, image.ctypes.data, seconds.ctypes.data):
+            raise RecycleError(NO_MEMORY)
+        return seconds
+
     def run(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(N, C, H, W) to (N, K, P, Q); any number of threads may call it at a time."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.source:
-            raise RecycleError(f"{images.dtype} {images.shape} was given; expected uint8 (N, *{self.source})")
+        self._require(images)
         images, found = np.ascontiguousarray(images), np.empty((len(images), *self.target), np.uint8)
         if not self._library.recycle_run(self._runner, images.ctypes.data, found.ctypes.data, len(images)):
-            raise RecycleError("no memory for the images of a network: expected a smaller one")
+            raise RecycleError(NO_MEMORY)
         return found
+
+    def _require(self, images: NDArray[np.uint8]) -> None:
+        if images.dtype != np.uint8 or images.shape[1:] != self.source:
+            raise RecycleError(f"{images.dtype} {images.shape} was given; expected uint8 (N, *{self.source})")
 
 
 @cache
@@ -97,5 +112,6 @@ def _opened(path: Path) -> Any:
     for name in ("recycle_shape", "recycle_counts"):
         getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         getattr(library, name).restype = None
+    library.recycle_time.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     library.recycle_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     return library

@@ -68,26 +68,35 @@ HELPER __m512i quantized(const Scaling *c, __m512i sum, const uint8_t *other) {
     return _mm512_cvtps_epi32(value);
 }
 
+/* The first 16, 32 or 64 of 64 pixels (`parts` is 1, 2 or 4), as bytes; the others are left undefined. */
+HELPER __m512i bytes_of(const Scaling *c, const int16_t *sums, const int32_t *whole, const uint8_t *other,
+                        const int parts) {
+    __m512i part[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < parts; i++) {
+        __m512i sum = whole ? _mm512_loadu_si512(whole + 16 * i)
+                            : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)(sums + 16 * i)));
+        part[i] = quantized(c, sum, other + 16 * i);
+    }
+    __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[parts > 1]), c->zeros), high = low;
+    if (parts > 2) high = _mm512_adds_epi16(_mm512_packs_epi32(part[parts > 2 ? 2 : 0], part[parts - 1]), c->zeros);
+    return _mm512_permutexvar_epi32(c->order, _mm512_packus_epi16(low, high));
+}
+
 HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t pixels, const int16_t *sums,
                    const int32_t *whole) {
     const Scaling c = scaling_of(call, channel);
-    const Step *s = call->step;
-    const uint64_t *real = s->real;
+    const uint64_t *real = call->step->real;
     const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + q;
     uint8_t *out = call->out + channel * call->out_channel + q;
     const __m512i between = _mm512_set1_epi8((char)call->out_zero);
     for (uint32_t p = 0; p < pixels; p += 64) {
-        __m512i part[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            __m512i sum = whole ? _mm512_loadu_si512(whole + p + 16 * i)
-                                : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)(sums + p + 16 * i)));
-            part[i] = quantized(&c, sum, other + p + 16 * i);
-        }
-        __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[1]), c.zeros);
-        __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(part[2], part[3]), c.zeros);
-        __m512i result = _mm512_permutexvar_epi32(c.order, _mm512_packus_epi16(low, high));
-        uint64_t stored = pixels - p < 64 ? ((uint64_t)1 << (pixels - p)) - 1 : UINT64_MAX;
+        uint32_t left = pixels - p;
+        const int32_t *more = whole ? whole + p : NULL;
+        __m512i result = left > 32   ? bytes_of(&c, sums + p, more, other + p, 4)
+                         : left > 16 ? bytes_of(&c, sums + p, more, other + p, 2)
+                                     : bytes_of(&c, sums + p, more, other + p, 1);
+        uint64_t stored = left < 64 ? ((uint64_t)1 << left) - 1 : UINT64_MAX;
         result = _mm512_mask_mov_epi8(between, real_bits(real, q + p), result);
         _mm512_mask_storeu_epi8(out + p, stored, result);
     }

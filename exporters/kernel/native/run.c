@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define KEPT 8 /* workspaces kept for the next calls */
 
@@ -54,9 +55,9 @@ void recycle_shape(const Runner *runner, uint32_t shape[6]) {
     memcpy(shape, found, sizeof found);
 }
 
-void recycle_counts(const Runner *runner, uint64_t counts[4]) {
+void recycle_counts(const Runner *runner, uint64_t counts[5]) {
     const Network *n = runner->network;
-    uint64_t found[4] = {n->weights, n->narrow, n->chunked, n->workspace};
+    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace, n->steps};
     memcpy(counts, found, sizeof found);
 }
 
@@ -182,6 +183,11 @@ static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
     r->convolve(&call);
 }
 
+static void run_step(const Runner *r, const Step *s, uint8_t *workspace) {
+    if (s->kind == CONV) conv(r, s, workspace);
+    else pool(r->network, s, workspace);
+}
+
 int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
     const Network *n = r->network;
     const Tensor *first = &n->tensor[n->input], *last = &n->tensor[n->output];
@@ -191,10 +197,28 @@ int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
     if (!workspace) return 0;
     for (size_t image = 0; image < images; image++) {
         copy_image(n, n->input, workspace, in + image * given, NULL);
-        for (uint32_t i = 0; i < n->steps; i++)
-            if (n->step[i].kind == CONV) conv(r, &n->step[i], workspace);
-            else pool(n, &n->step[i], workspace);
+        for (uint32_t i = 0; i < n->steps; i++) run_step(r, &n->step[i], workspace);
         copy_image(n, n->output, workspace, NULL, out + image * taken);
+    }
+    give_workspace(r, workspace);
+    return 1;
+}
+
+static double now(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int recycle_time(Runner *r, const uint8_t *in, double *seconds) {
+    const Network *n = r->network;
+    uint8_t *workspace = take_workspace(r);
+    if (!workspace) return 0;
+    copy_image(n, n->input, workspace, in, NULL);
+    for (uint32_t i = 0; i < n->steps; i++) {
+        double started = now();
+        run_step(r, &n->step[i], workspace);
+        seconds[i] = now() - started;
     }
     give_workspace(r, workspace);
     return 1;

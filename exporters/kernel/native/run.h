@@ -20,10 +20,13 @@ EXPORTED void recycle_close(Runner *runner);
 /* Channels, height and width of the input, then of the output. */
 EXPORTED void recycle_shape(const Runner *runner, uint32_t shape[6]);
 
-/* Weights, output channels whose sums are proved to fit 16 bits, others; bytes of a workspace. */
-EXPORTED void recycle_counts(const Runner *runner, uint64_t counts[4]);
+/* Weights, output channels whose sums are proved to fit 16 bits, others; bytes of a workspace; steps. */
+EXPORTED void recycle_counts(const Runner *runner, uint64_t counts[5]);
 
 /* Runs `images` images, channels first, one after the other; 0 where memory ran out. */
 EXPORTED int recycle_run(Runner *runner, const uint8_t *in, uint8_t *out, size_t images);
+
+/* Runs one image, and writes the seconds that each step took: for measurements. */
+EXPORTED int recycle_time(Runner *runner, const uint8_t *in, double *seconds);
 
 #endif

@@ -135,6 +135,15 @@ def test_many_threads_run_one_network_at_a_time(draw_block):
     assert not wrong
 
 
+def test_each_step_can_be_timed(draw_block):
+    rng = np.random.default_rng(4)
+    images, steps = draw_block(rng, 12, 8)
+    with Kernels(packed(images, steps, 0, len(images) - 1)) as kernels:
+        assert kernels.counts.steps == len(steps)
+        times = kernels.times(any_images(rng, images[0], 1))
+        assert times.shape == (len(steps),) and np.isfinite(times).all()
+
+
 def test_images_of_another_shape_or_type_are_refused():
     with Kernels(packed([Image(1, 1, 1, 0)] * 2, [tiny()], 0, 1)) as kernels:
         for images in (np.zeros((1, 1, 1, 2), np.uint8), np.zeros((1, 1, 1, 1), np.int8)):
