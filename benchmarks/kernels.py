@@ -7,7 +7,7 @@ The forms are made as `export` makes them, filters that the mask made dead remov
 round every form has its turn, in random order: two calls that warm the caches, for the others' weights have
 driven its own out, then `--calls` whose median counts. A round gives ratios; medians and quartiles are over
 rounds. Times are of the clock and, beside them, of the processor (`cpu`), which says more where cores are
-shared. One thread. `calls_that_follow_others` are the first calls of turns: where other models ran in between.
+shared. One thread. `calls_that_follow_others` are first calls of turns: where other models ran in between.
 
 Memory is what opening and one call add to the peak of a fresh process. Accuracy is of the test split's first
 `--images`, and `equal_to_the_bit` of all logits. `layers` has the least of `--repeats` times of each step,
