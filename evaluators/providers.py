@@ -18,7 +18,9 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+from recycle_pipeline.evaluators.custom_operators import needs_kernels
 from recycle_pipeline.evaluators.provider_names import base, offered, provider_of, worth_a_look
+from recycle_pipeline.models.kernel_library import library_path
 
 # ORT's own exceptions derive from Exception, one by one; a provider's constructor raises RuntimeError.
 ORT_ERRORS: tuple[type[Exception], ...] = (
@@ -79,6 +81,7 @@ def new_session(
 
     Raises:
         ORT_ERRORS: as ORT raises them.
+        PackageMissing: the model needs the compiled kernels, and they are not there.
     """
     provider = provider_of(name)
     options = ort.SessionOptions()
@@ -87,6 +90,8 @@ def new_session(
     options.inter_op_num_threads = 1
     for key, value in (_config(name, strict) | dict(entries or {})).items():
         options.add_session_config_entry(key, value)
+    if needs_kernels(source):
+        options.register_custom_ops_library(str(library_path()))
     with _quiet():
         _preload(name)
         chosen = [(provider.ort_name, dict(provider.options))]

@@ -46,6 +46,7 @@ def open_session(
         UsageFault: no such file or provider, fewer than one thread, or not one tensor in and one out.
         CorruptArtefact: ONNX Runtime cannot read the file.
         ProviderUnavailable: the provider cannot run here, or not all of this graph.
+        PackageMissing: the model needs the compiled kernels, and they are not there.
     """
     file, threads = Path(path), usable_cores() if threads is None else threads
     _require_request(file, provider, threads)

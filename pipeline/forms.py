@@ -18,6 +18,7 @@ class Form:
         accuracy_drop: top-1 that it may lose against `onnx`, a fraction of the images; None where logits
             are judged.
         needs: anything else, or "".
+        cpu_only: no other provider runs it: it is compared with `onnx` on the CPU.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Form:
     exact: bool = False
     accuracy_drop: float | None = None
     needs: str = ""
+    cpu_only: bool = False
 
 
 FORMS = {
@@ -35,6 +37,14 @@ FORMS = {
         Form("onnx-compact", "model-compact.onnx", "packed weights, unpacked at load", exact=True),
         Form("onnx-seed", "model-seed.onnx", "packed masks, signs drawn at load", exact=True),
         Form("onnx-int8", "model-int8.onnx", "8-bit weights and activations", accuracy_drop=0.005),
+        Form(
+            "onnx-kernel",
+            "model-kernel.onnx",
+            "the integers of onnx-int8, by compiled kernels",
+            accuracy_drop=0.005,
+            needs="the library of recycle_pipeline.exporters.kernel",
+            cpu_only=True,
+        ),
         Form("onnx-compact-int8", "model-compact-int8.onnx", "both", accuracy_drop=0.005),
         Form(
             "onnx-fp16",

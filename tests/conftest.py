@@ -1,16 +1,49 @@
 """What every test may use."""
 
+import hashlib
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
+from recycle_pipeline.exporters.kernel.build import OPTIONS, SOURCES, build, compiler
+from recycle_pipeline.models.kernel_library import VARIABLE
 
 # One thread in each process of the tests: they share the cores with one another (pytest-xdist), and bytes
 # are compared with those of other processes, so sums must be taken in one order. Read when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parent.parent
+CACHE = Path.home() / ".cache" / "recycle-pipeline"
+
+
+def built(options: Sequence[str]) -> Path | None:
+    """The kernels as the sources beside these tests are, compiled once; None where there is no compiler."""
+    if compiler() is None:
+        return None
+    content = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir())) + " ".join(options).encode()
+    path = CACHE / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    return path if path.is_file() else build(path, options)
+
+
+# Set for every process that tests start. What is installed may be of other sources, or nothing.
+if (_kernels := built(OPTIONS)) is not None:
+    os.environ[VARIABLE] = str(_kernels)
+
+
+@pytest.fixture(scope="session")
+def build_kernels() -> Callable[[Sequence[str]], Path | None]:
+    return built
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Path:
+    """The compiled kernels; what needs them is skipped where there is no compiler."""
+    if _kernels is None:
+        pytest.skip("no C compiler here: cc, gcc or clang")
+    return _kernels
 
 
 # Files that take longest, begun first: of two processes neither waits for the other at the end.

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from recycle_pipeline.evaluators.custom_operators import needs_kernels
 from recycle_pipeline.evaluators.samples import MIN_ROUNDS, LatencySamples, ratio_of_medians
+from recycle_pipeline.models.kernel_library import library_path
 
 Row = dict[str, float]
 PROGRAM = """
@@ -20,6 +22,8 @@ if sys.argv[2] != "CPUExecutionProvider":
     onnxruntime.preload_dlls()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.log_severity_level = int(sys.argv[3]), 3
+for library in sys.argv[4:]:
+    options.register_custom_ops_library(library)
 def peak():
     return int(re.search("VmHWM:\\\\s+([0-9]+)", open("/proc/self/status").read())[1]) / 1024
 before, seconds, cpu = peak(), [], []
@@ -46,7 +50,8 @@ def opened_afresh(path: Path, provider: str, threads: int) -> Row:
         Seconds of the first session and of another, by the clock and of the processor, which other work
         disturbs less; peak memory before, in MB, and what the first session added to it.
     """
-    command = [sys.executable, "-c", PROGRAM, str(path), provider, str(threads)]
+    library = [str(library_path())] if needs_kernels(str(path)) else []
+    command = [sys.executable, "-c", PROGRAM, str(path), provider, str(threads), *library]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     row: Row = json.loads(done.stdout.splitlines()[-1])
     return row

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from recycle_pipeline.exporters.atomic import replacing
+from recycle_pipeline.exporters.kernel.convert import with_kernels
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_file, versions_of
@@ -105,6 +106,10 @@ def _int8(dense: Dense) -> onnx.ModelProto:
     return _copy(dense.int8)
 
 
+def _kernel(dense: Dense) -> onnx.ModelProto:
+    return with_kernels(dense.int8)
+
+
 def _compact_int8(dense: Dense) -> onnx.ModelProto:
     compact(found := _copy(dense.int8))
     return found
@@ -129,6 +134,7 @@ BUILDERS: Mapping[str, Callable[[Dense], onnx.ModelProto]] = {
     "onnx-compact": _compact,
     "onnx-seed": _seed,
     "onnx-int8": _int8,
+    "onnx-kernel": _kernel,
     "onnx-compact-int8": _compact_int8,
     "onnx-fp16": _fp16,
     "onnx-sparse": _sparse,

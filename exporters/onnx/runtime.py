@@ -32,8 +32,8 @@ class Versions:
 USUAL = Versions(20, 10, "1.18")
 EARLIER = Versions(18, 8, "1.15")
 
-# Forms whose operators came later: arithmetic on uint64, and 2-bit integers.
-NEWER = {"onnx-seed": "1.21", "onnx-int2": "1.26"}
+# Forms that need more: arithmetic on uint64, 2-bit integers, and custom operators that can say what is wrong.
+NEWER = {"onnx-seed": "1.21", "onnx-int2": "1.26", "onnx-kernel": "1.16"}
 
 
 def versions_for(target: str | None) -> Versions:

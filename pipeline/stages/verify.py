@@ -155,10 +155,10 @@ def _forms(context: Context) -> list[str]:
     return list(forms)
 
 
-def _opened(provider: str, path: Path, threads: int | None) -> "OnnxModel":
+def _opened(provider: str, path: Path, threads: int | None, cpu_only: bool = False) -> "OnnxModel":
     from recycle_pipeline.evaluators.session import open_session
 
-    return open_session(path, provider, threads)
+    return open_session(path, "cpu" if cpu_only else provider, threads)
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:

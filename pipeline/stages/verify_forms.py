@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.pipeline.forms import DENSE, FORMS, Form
@@ -24,7 +24,12 @@ UNFOLDED = (
     "this onnxruntime does not fold its unpacking away, as its constant folding is off or limited: it "
     "unpacks weights in every call, which is right to rounding, but slow"
 )
-Open = Callable[[Path, int | None], "OnnxModel"]
+
+
+class Open(Protocol):
+    """Opens a model for logits, or with that many threads for timing; where asked, on the CPU."""
+
+    def __call__(self, path: Path, threads: int | None, cpu_only: bool = False) -> "OnnxModel": ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def verify_forms(
         folder: with the exported forms.
         names: of the forms, in order.
         against: what they are compared with.
-        open_: a model for logits, or with that many threads for timing.
+        open_: how models are opened.
         batch_size: images per call.
         begins: told the name of each form before its turn.
         warn: told what a user should know of a form.
@@ -82,7 +87,7 @@ def verify_forms(
     found, verdicts = {}, list["Verdict"]()
     for name in others:
         begins(name)
-        model = open_(folder.model(name), None)
+        model = open_(folder.model(name), None, FORMS[name].cpu_only)
         exact = FORMS[name].exact and not model.unpacks_in_every_call
         report = _report(FORMS[name], model, against, dense_logits, open_, batch_size, exact=exact)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
@@ -118,14 +123,17 @@ def _report(
         onnx = against.limits
         limits = Limits(max_difference=onnx.max_difference, min_agreement=onnx.min_agreement)
         reference = against.torch_logits
+    timed, baseline = open_(model.path, against.timed.threads, form.cpu_only), against.timed
+    if baseline.provider != timed.provider:
+        baseline = open_(against.dense.path, against.timed.threads, form.cpu_only)
     return verify(
         model,
         reference,
         against.images,
         against.labels,
         batch_size=batch_size,
-        timed=open_(model.path, against.timed.threads),
-        baseline=against.timed,
+        timed=timed,
+        baseline=baseline,
         latency=LatencySettings(seconds=against.seconds),
         limits=limits,
     )

@@ -30,6 +30,7 @@ MARKERS = {
     "onnx-compact": "s",
     "onnx-seed": "D",
     "onnx-int8": "^",
+    "onnx-kernel": "d",
     "onnx-compact-int8": "v",
     "onnx-fp16": "P",
     "onnx-sparse": "X",

@@ -13,6 +13,7 @@ from recycle_pipeline.exporters.onnx.forms import BUILDERS, Dense, drawn_in, wri
 from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.models.draws import signs_at, stream_key
 from recycle_pipeline.models.fold import fold_batch_norm
+from recycle_pipeline.models.kernel_library import find_library, library_path
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import ARCHITECTURES, build
 
@@ -20,7 +21,8 @@ SIDE = 16
 # The deeper ones of its kind are resnet20 with more of the same blocks.
 NAMES = [name for name in ARCHITECTURES if name not in ("resnet32", "resnet44", "resnet56", "resnet110")]
 # How far logits may be from those of `onnx`, over the largest.
-ROUNDED = {"onnx-int8": 0.3, "onnx-compact-int8": 0.3, "onnx-fp16": 0.02, "onnx-int2": 1e-4}
+ROUNDED = {"onnx-int8": 0.3, "onnx-compact-int8": 0.3, "onnx-kernel": 0.3}
+ROUNDED |= {"onnx-fp16": 0.02, "onnx-int2": 1e-4}
 
 
 class Own(nn.Module):
@@ -70,6 +72,8 @@ def ternary(network):
 def logits(path, images):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if path.stem == "onnx-kernel":
+        options.register_custom_ops_library(str(library_path()))
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return session.run(None, {"images": images})[0]
 
@@ -83,15 +87,19 @@ def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
     images = np.random.default_rng(0).standard_normal((16, 3, SIDE, SIDE)).astype(np.float32)
     shrunk = shrink(whole, merge=False)
     source = Dense(shrunk.model, drawn_in(whole, keys, shrunk.left), lambda: [images])
-    expected = None
+    expected, integers = None, {}
     for form in BUILDERS:
+        if form == "onnx-kernel" and not find_library():
+            continue  # no compiler here
         path = tmp_path / f"{form}.onnx"
         write_form(form, source, path)
         got = logits(path, images)
         expected = got if expected is None else expected
+        integers |= {form: got} if form in ("onnx-int8", "onnx-kernel") else {}
         largest = np.abs(expected).max()
         assert largest > 0 and np.isfinite(got).all()
         assert np.abs(got - expected).max() <= ROUNDED.get(form, 0.0) * largest, form
+    assert np.array_equal(integers.get("onnx-kernel", integers["onnx-int8"]), integers["onnx-int8"])
     with torch.inference_mode():
         reference = network(torch.from_numpy(images)).numpy()
     assert np.abs(expected - reference).max() < 1e-4 * max(1.0, np.abs(reference).max())

@@ -25,21 +25,25 @@ from recycle_pipeline.exporters.onnx.runtime import (
 )
 from recycle_pipeline.models.draws import signs_at, stream_key
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.kernel_library import find_library
 
 # The oldest wheels that there are for a version of Python, from 1.15 on.
 OLDEST = {(3, 11): "1.15.1", (3, 12): "1.17.3"}.get(sys.version_info[:2], "1.20.1")
 NUMPY = "numpy<2" if sys.version_info < (3, 13) else "numpy"
 # To the bit.
 SAME = {"onnx-compact": "onnx", "onnx-sparse": "onnx", "onnx-compact-int8": "onnx-int8"}
+NO_KERNELS = set() if find_library() else {"onnx-kernel"}  # where there is no compiler
 RUN = """
-import json, sys
+import json, os, sys
 sys.path.insert(0, sys.argv[1])
 import numpy, onnxruntime
 images, found = numpy.load(sys.argv[2]), {"version": onnxruntime.__version__}
-options = onnxruntime.SessionOptions()
-options.intra_op_num_threads, options.log_severity_level = 1, 4
 for path in sys.argv[3:]:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
     try:
+        if "onnx-kernel" in path:
+            options.register_custom_ops_library(os.environ["RECYCLE_PIPELINE_KERNELS"])
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         found[path] = str(error)
@@ -69,7 +73,7 @@ def oldest_runtime() -> Path:
 
 def forms_for(target):
     """The names of the forms that run on it."""
-    return [name for name in BUILDERS if target is None or name not in NEWER]
+    return [name for name in BUILDERS if name not in NO_KERNELS and (target is None or name not in NEWER)]
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +157,8 @@ def test_the_newest_runtime_runs_every_form_and_packed_ones_to_the_bit(run, writ
     found = run("")
     assert set(found) == {"version"}
     for target, folder in written.items():
-        exact = SAME | ({"onnx-seed": "onnx"} if target is None else {})
+        newer = {"onnx-seed": "onnx", "onnx-kernel": "onnx-int8"}
+        exact = SAME | {name: newer[name] for name in forms_for(target) if name in newer}
         for name, plain in exact.items():
             pair = (logits_of(folder, each, found["version"]) for each in (name, plain))
             assert np.array_equal(*pair), name
@@ -187,8 +192,8 @@ def test_other_targets_are_refused(target):
 
 @pytest.mark.parametrize("name", NEWER)
 def test_a_form_that_needs_a_newer_runtime_than_the_target_is_refused(name, ternary_model, tmp_path):
-    source = Dense(ternary_model, {}, list, "1.18")
-    with pytest.raises(UsageFault, match=f"{name} needs onnxruntime {NEWER[name]} and --ort-target is 1.18"):
+    source = Dense(ternary_model, {}, list, "1.15")
+    with pytest.raises(UsageFault, match=f"{name} needs onnxruntime {NEWER[name]} and --ort-target is 1.15"):
         write_form(name, source, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
     require_runs_on(name, NEWER[name])

@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+r"""`onnx-kernel` of tickets beside `onnx` and `onnx-int8` of the same network: latency, memory, layers.
+
+    PYTHONPATH=.dev python benchmarks/kernels.py --data-root DIR --record FILE TICKET ...
+
+The forms are made as `export` makes them, filters that the mask made dead removed from all three. In each
+round every form has its turn, in random order: two calls that warm the caches, for the others' weights have
+driven its own out, then `--calls` whose median counts. A round gives ratios; medians and quartiles are over
+rounds. Times are of the clock and, beside them, of the processor (`cpu`), which says more where cores are
+shared. One thread. `calls_that_follow_others` are first calls of turns: where other models ran in between.
+
+Memory is what opening and one call add to the peak of a fresh process. Accuracy is of the test split's first
+`--images`, and `equal_to_the_bit` of all logits. `layers` has the least of `--repeats` times of each step,
+and additions per cycle at `--clock`, in GHz: kept weights times pixels of the result.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from common.record import write_record
+from onnx_forms import made_of
+
+from recycle_pipeline.evaluators.accuracy import accuracy, predict_all
+from recycle_pipeline.evaluators.session import open_session
+from recycle_pipeline.evaluators.setting import Setting
+from recycle_pipeline.evaluators.workers import Worker
+from recycle_pipeline.exporters.kernel.convert import OPERATOR
+from recycle_pipeline.exporters.kernel.library import Kernels
+from recycle_pipeline.exporters.kernel.network import first_part
+from recycle_pipeline.exporters.kernel.packed import Conv
+from recycle_pipeline.exporters.onnx.forms import write_form
+from recycle_pipeline.pipeline.data import load
+from recycle_pipeline.pipeline.data.prepared import normalised
+from recycle_pipeline.pipeline.forms import FORMS
+from recycle_pipeline.pipeline.rebuild import rebuild
+
+NAMES = ("onnx", "onnx-int8", "onnx-kernel")
+WARMING, SPLIT = 2, 256
+
+
+def turn(call: Any, calls: int) -> tuple[float, float, float]:
+    """Milliseconds of the median call, of the processor's, and of the first."""
+    times, used = [], []
+    for _ in range(WARMING + calls):
+        started, busy = time.perf_counter(), time.process_time()
+        call()
+        used.append(time.process_time() - busy)
+        times.append(time.perf_counter() - started)
+    return (
+        1e3 * float(np.median(times[WARMING:])),
+        1e3 * float(np.mean(used[WARMING:])),
+        1e3 * times[0],
+    )
+
+
+def latency(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """Of one batch: milliseconds, and ratios of the others to `onnx-kernel`, round by round."""
+    models = {name: open_session(path, "cpu", 1) for name, path in paths.items()}
+    calls = {name: (lambda m=model: m.predict(images)) for name, model in models.items()}
+    rounds = []
+    for _ in range(args.rounds):
+        order = random.sample(NAMES, len(NAMES))
+        rounds.append({name: turn(calls[name], args.calls) for name in order})
+    found: dict[str, Any] = {"rounds": args.rounds, "calls": args.calls}
+    for which, key in enumerate(("ms", "cpu_ms", "calls_that_follow_others_ms")):
+        found[key] = {name: float(np.median([each[name][which] for each in rounds])) for name in NAMES}
+    for which, key in enumerate(("ratio", "cpu_ratio", "ratio_of_calls_that_follow_others")):
+        for name in NAMES[:2]:
+            ratios = [each[name][which] / each["onnx-kernel"][which] for each in rounds]
+            low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+            found[f"{key} {name}"] = {"median": middle, "quartiles": [low, high]}
+    return found
+
+
+def memory(paths: dict[str, Path]) -> dict[str, Any]:
+    """Bytes that opening and a call of batch 1 add to a fresh process's peak: the median of three."""
+    found = {}
+    for name, path in paths.items():
+        grown = []
+        for _ in range(3):
+            with Worker() as worker:
+                grown.append(worker.open(path, Setting()).memory)
+        found[name] = int(np.median(grown))
+    return found | {"of_onnx": found["onnx-kernel"] / found["onnx"]}
+
+
+def judged(paths: dict[str, Path], pixels: Any, labels: Any) -> dict[str, Any]:
+    logits = {
+        name: predict_all(open_session(path, "cpu", 1).predict, pixels, SPLIT) for name, path in paths.items()
+    }
+    return {
+        "images": len(labels),
+        "top1": {name: accuracy(each, labels).top1 for name, each in logits.items()},
+        "equal_to_the_bit": bool(np.array_equal(logits["onnx-kernel"], logits["onnx-int8"])),
+    }
+
+
+def layers(paths: dict[str, Path], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each step by itself, the caches as the steps before left them."""
+    shape = [
+        axis.dim_value for axis in onnx.load(paths["onnx-int8"]).graph.input[0].type.tensor_type.shape.dim
+    ]
+    part = first_part(onnx.load(paths["onnx-int8"]), (shape[1], shape[2], shape[3]))
+    assert part is not None
+    [node] = [each for each in onnx.load(paths["onnx-kernel"]).graph.node if each.op_type == OPERATOR]
+    rows = []
+    with Kernels(node.attribute[0].s) as kernels:
+        image = np.random.default_rng(0).integers(0, 256, (1, *kernels.source), np.uint8)
+        seconds = np.min([kernels.times(image) for _ in range(args.repeats)], axis=0)
+    for step, took in zip(part.steps, seconds, strict=True):
+        source, target = part.images[step.source], part.images[step.target]
+        row = {
+            "shape": f"{source.channels} x {source.height} x {source.width} to {target.channels}",
+            "us": 1e6 * took,
+        }
+        if isinstance(step, Conv):
+            weights = int(np.count_nonzero(step.signs))
+            additions = weights * target.height * target.width
+            row |= {"window": step.window.size, "strides": step.window.strides, "weights": weights}
+            row |= {"density": weights / step.signs.size, "additions": additions}
+            row |= {"additions_per_cycle": additions / (took * args.clock * 1e9)}
+        rows.append(row)
+    return rows
+
+
+def measured(ticket: Path, images: Any, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    rebuilt = rebuild(ticket)
+    subnetwork = rebuilt.subnetwork
+    source = made_of(rebuilt, ticket, images)
+    paths = {name: folder / FORMS[name].file for name in NAMES}
+    for name, path in paths.items():
+        write_form(name, source, path)
+    count = args.images or len(images.test_labels)
+    pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
+    row: dict[str, Any] = {"ticket": ticket.name, "kept": subnetwork.kept, "of": subnetwork.size}
+    row["bytes"] = {name: path.stat().st_size for name, path in paths.items()}
+    row["accuracy"] = judged(paths, pixels, images.test_labels[:count])
+    row["memory"] = memory(paths)
+    row["layers"] = layers(paths, args)
+    for batch in args.batch_sizes:
+        row[f"batch {batch}"] = latency(paths, np.ascontiguousarray(pixels[:batch]), args)
+    print(json.dumps({key: value for key, value in row.items() if key != "layers"}), flush=True)
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("tickets", nargs="+", type=Path)
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--calls", type=int, default=9, help="whose median counts, of each turn [9]")
+    parser.add_argument("--images", type=int, help="the first of the test split, for a trial")
+    parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--clock", type=float, default=4.0, help="GHz that the cores run at [4.0]")
+    parser.add_argument("--record", type=Path)
+    args = parser.parse_args()
+    images = load(args.data, data_root=args.data_root)
+    rows = []
+    for ticket in args.tickets:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measured(ticket, images, args, Path(folder)))
+        write_record(args.record, __doc__.splitlines()[0], threads=1, clock_ghz=args.clock, rows=rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+/* AVX-512 (F, BW, VL): 32 sums in a register. */
+#include "conv.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi2")))
+#define LANES 32
+#define MOST 16
+typedef __m512i Lanes;
+
+#define HELPER static inline __attribute__((always_inline)) TARGET
+HELPER Lanes none(void) { return _mm512_setzero_si512(); }
+HELPER Lanes bytes(const uint8_t *at) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)at)); }
+HELPER Lanes plus(Lanes a, const uint8_t *at) { return _mm512_add_epi16(a, bytes(at)); }
+HELPER Lanes minus(Lanes a, const uint8_t *at) { return _mm512_sub_epi16(a, bytes(at)); }
+HELPER Lanes join(Lanes a, Lanes b) { return _mm512_add_epi16(a, b); }
+HELPER void store(int16_t *at, Lanes a) { _mm512_storeu_si512(at, a); }
+
+/* What brings the sums of one output channel back to 8 bits. Values in registers: a store of bytes may change
+ * anything in memory, as far as a compiler knows. */
+typedef struct {
+    __m512 magnitude, bias, scale, low, high, zero, own, other, fixed;
+    __m512i whole_magnitude, whole_bias, zeros, order;
+    int exact, adds, first;
+} Scaling;
+
+HELPER Scaling scaling_of(const ConvCall *call, uint32_t channel) {
+    const Step *s = call->step;
+    float zero = (float)s->zero;
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return (Scaling){
+        .magnitude = _mm512_set1_ps((float)s->magnitude[channel]),
+        .bias = _mm512_set1_ps((float)s->bias[channel]),
+        .scale = _mm512_set1_ps(s->scale[channel]),
+        .low = _mm512_set1_ps(-zero),
+        .high = _mm512_set1_ps(LEVELS - zero),
+        .zero = _mm512_set1_ps(zero),
+        .own = _mm512_set1_ps(s->own_ratio),
+        .other = _mm512_set1_ps(s->other_ratio),
+        .fixed = _mm512_set1_ps(s->fixed),
+        .whole_magnitude = _mm512_set1_epi32(s->magnitude[channel]),
+        .whole_bias = _mm512_set1_epi32(s->bias[channel]),
+        .zeros = call->other ? _mm512_setzero_si512() : _mm512_set1_epi16((short)s->zero),
+        .order = order,
+        .exact = (int)s->exact,
+        .adds = call->other != NULL,
+        .first = (int)s->first,
+    };
+}
+
+/* 16 sums times the magnitude, plus bias, as float32: of 24 bits (`exact`) float32 loses nothing on the way. */
+HELPER __m512 biased(const Scaling *c, __m512i sum) {
+    if (c->exact) return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), c->magnitude, c->bias);
+    return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_mullo_epi32(sum, c->whole_magnitude), c->whole_bias));
+}
+
+/* 16 results, still without the zero point where nothing is added and values are small. */
+HELPER __m512i quantized(const Scaling *c, __m512i sum, const uint8_t *other) {
+    __m512 value = _mm512_mul_ps(biased(c, sum), c->scale);
+    if (!c->adds && c->exact) return _mm512_cvtps_epi32(value); /* packing saturates */
+    value = _mm512_min_ps(_mm512_max_ps(value, c->low), c->high);
+    if (!c->adds) return _mm512_cvtps_epi32(value);
+    __m512 own = _mm512_add_ps(_mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), c->zero);
+    __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)other)));
+    value = c->first ? _mm512_fmadd_ps(own, c->own, _mm512_fmadd_ps(more, c->other, c->fixed))
+                     : _mm512_fmadd_ps(more, c->other, _mm512_fmadd_ps(own, c->own, c->fixed));
+    return _mm512_cvtps_epi32(value);
+}
+
+/* The first 16, 32 or 64 of 64 pixels (`parts` is 1, 2 or 4), as bytes; the others are left undefined. */
+HELPER __m512i bytes_of(const Scaling *c, const int16_t *sums, const int32_t *whole, const uint8_t *other,
+                        const int parts) {
+    __m512i part[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < parts; i++) {
+        __m512i sum = whole ? _mm512_loadu_si512(whole + 16 * i)
+                            : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)(sums + 16 * i)));
+        part[i] = quantized(c, sum, other + 16 * i);
+    }
+    __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[parts > 1]), c->zeros), high = low;
+    if (parts > 2) high = _mm512_adds_epi16(_mm512_packs_epi32(part[parts > 2 ? 2 : 0], part[parts - 1]), c->zeros);
+    return _mm512_permutexvar_epi32(c->order, _mm512_packus_epi16(low, high));
+}
+
+HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t pixels, const int16_t *sums,
+                   const int32_t *whole) {
+    const Scaling c = scaling_of(call, channel);
+    const uint64_t *real = call->step->real;
+    const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + q;
+    uint8_t *out = call->out + channel * call->out_channel + q;
+    const __m512i between = _mm512_set1_epi8((char)call->out_zero);
+    for (uint32_t p = 0; p < pixels; p += 64) {
+        uint32_t left = pixels - p;
+        const int32_t *more = whole ? whole + p : NULL;
+        __m512i result = left > 32   ? bytes_of(&c, sums + p, more, other + p, 4)
+                         : left > 16 ? bytes_of(&c, sums + p, more, other + p, 2)
+                                     : bytes_of(&c, sums + p, more, other + p, 1);
+        uint64_t stored = left < 64 ? ((uint64_t)1 << left) - 1 : UINT64_MAX;
+        result = _mm512_mask_mov_epi8(between, real_bits(real, q + p), result);
+        _mm512_mask_storeu_epi8(out + p, stored, result);
+    }
+}
+
+#include "conv_lanes.h"
+
+void convolve_avx512(const ConvCall *call) { convolve(call); }
+#endif

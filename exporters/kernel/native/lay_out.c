@@ -1,0 +1,178 @@
+/* Where images lie, and how far from a pixel of the result each tap is.
+ *
+ * A convolution runs over the flat pixels of its input's grid, padding between rows included: pixel q of the
+ * result is at q from where its channel begins, and tap (row, column) of a channel reads q + a constant. So one
+ * list of distances serves every pixel, at any padding and stride. What is computed between rows is not kept.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "network.h"
+
+#define MOST_MEMORY ((size_t)1 << 32)
+
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+static uint32_t speaker(Grid *grid, uint32_t which) {
+    while (grid[which].parent != which) which = grid[which].parent = grid[grid[which].parent].parent;
+    return which;
+}
+
+static void join(Grid *grid, uint32_t a, uint32_t b) {
+    a = speaker(grid, a), b = speaker(grid, b);
+    grid[b].parent = a;
+    grid[a].row = larger(grid[a].row, grid[b].row);
+}
+
+/* The grid of a tensor with these strides; a new one where there is none. */
+static uint32_t grid_of(Network *n, uint32_t tensor, uint32_t down, uint32_t right) {
+    for (uint32_t i = 0; i < n->grids; i++)
+        if (n->grid[i].tensor == tensor && n->grid[i].down == down && n->grid[i].right == right) return i;
+    n->grid[n->grids] = (Grid){.tensor = tensor, .down = down, .right = right, .parent = n->grids,
+                               .channels = n->tensor[tensor].channels, .zero = n->tensor[tensor].zero};
+    return n->grids++;
+}
+
+/* Pixels of a row and rows that a step reads, where the grid's padding is at least the step's. */
+static void require_size(Network *n, const Step *s) {
+    Grid *g = &n->grid[s->grid];
+    const Tensor *out = &n->tensor[s->output], *in = &n->tensor[s->input];
+    const Window *w = &s->window;
+    uint32_t below = (w->height - 1 + g->top - w->top) / g->down, beside = (w->width - 1 + g->left - w->left) / g->right;
+    uint32_t one = g->down == 1 && g->right == 1;
+    g->rows = larger(g->rows, out->height + below);
+    g->row = larger(g->row, one ? in->width + larger(w->rest, g->left) : out->width + beside);
+}
+
+static void choose_grids(Network *n) {
+    for (uint32_t i = 0; i < n->tensors; i++) n->tensor[i].home = grid_of(n, i, 1, 1);
+    for (uint32_t i = 0; i < n->steps; i++) {
+        Step *s = &n->step[i];
+        uint32_t pooled = s->kind == MAXPOOL, before = n->grids; /* pooling goes by rows: it reads the home */
+        s->grid = pooled ? n->tensor[s->input].home : grid_of(n, s->input, s->window.down, s->window.right);
+        s->spread = n->grids > before;
+        if (pooled) continue;
+        Grid *g = &n->grid[s->grid];
+        g->top = larger(g->top, s->window.top);
+        g->left = larger(g->left, s->window.left);
+    }
+    for (uint32_t i = 0; i < n->tensors; i++) {
+        Grid *g = &n->grid[n->tensor[i].home];
+        g->rows = g->top + n->tensor[i].height;
+        g->row = g->left + n->tensor[i].width;
+    }
+    for (uint32_t i = 0; i < n->steps; i++)
+        if (n->step[i].kind == CONV) require_size(n, &n->step[i]);
+    for (uint32_t i = 0; i < n->steps; i++) {
+        const Step *s = &n->step[i];
+        if (s->kind != CONV) continue;
+        join(n->grid, n->tensor[s->output].home, s->grid);
+        if (s->other != NONE) join(n->grid, n->tensor[s->output].home, n->tensor[s->other].home);
+    }
+    for (uint32_t i = 0; i < n->grids; i++) n->grid[i].row = n->grid[speaker(n->grid, i)].row;
+}
+
+/* Whole cache lines where a channel fits one, so that no read is split; else off the powers of two, which
+ * would put all channels into few sets of the cache. */
+static size_t channel_size(const Grid *g) {
+    size_t used = (size_t)g->down * g->right * g->rows * g->row + g->left; /* the last row's padding */
+    if (used <= 32) return 64;
+    size_t found = (used + 31) / 32 * 32;
+    return found % 512 ? found : found + 32;
+}
+
+static int place_grids(Network *n, char why[MESSAGE]) {
+    for (uint32_t i = 0; i < n->grids; i++) {
+        Grid *g = &n->grid[i];
+        g->channel = channel_size(g);
+        g->size = (g->channel * (g->channels + 1) + SLACK + 63) / 64 * 64;
+        g->place = n->workspace;
+        n->workspace += g->size;
+        if (n->workspace > MOST_MEMORY) return snprintf(why, MESSAGE, "its images do not fit memory"), 0;
+    }
+    return 1;
+}
+
+static size_t distance(const Grid *g, const Window *w, uint32_t tap) {
+    uint32_t column = tap % w->width + g->left - w->left, row = tap / w->width % w->height + g->top - w->top;
+    uint32_t channel = tap / w->width / w->height, phase = row % g->down * g->right + column % g->right;
+    return channel * g->channel + (phase * (size_t)g->rows + row / g->down) * g->row + column / g->right;
+}
+
+static void put(Step *s, uint32_t place, size_t value) {
+    if (s->wide) ((uint32_t *)s->distances)[place] = (uint32_t)value;
+    else ((uint16_t *)s->distances)[place] = (uint16_t)value;
+}
+
+/* Writes the taps of one sign that chunk `part` of `parts` has, filled up to whole fours; returns how many. */
+static uint32_t put_sign(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, uint32_t part, uint32_t parts,
+                         uint32_t place) {
+    uint32_t count = taps[0], total = 0, seen = 0, written = 0;
+    for (uint32_t i = 1; i <= count; i++) total += (taps[i] & 1) == minus;
+    uint64_t low = (uint64_t)total * part / parts, high = (uint64_t)total * (part + 1) / parts;
+    for (uint32_t i = 1; i <= count; i++)
+        if ((taps[i] & 1) == minus && seen++ >= low && seen <= high)
+            put(s, place + written++, distance(g, &s->window, taps[i] >> 1));
+    while (written % 4) put(s, place + written++, g->channels * g->channel);
+    return written;
+}
+
+static uint32_t parts_of(const uint32_t *taps, uint32_t *entries) {
+    uint32_t signs[2] = {0, 0};
+    for (uint32_t i = 1; i <= taps[0]; i++) signs[taps[i] & 1]++;
+    uint32_t parts = larger(1, (larger(signs[0], signs[1]) + CHUNK - 1) / CHUNK);
+    *entries = taps[0] + 6 * parts; /* at most three are filled up of either sign */
+    return parts;
+}
+
+static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
+    const Grid *g = &n->grid[s->grid];
+    uint32_t channels = n->tensor[s->output].channels, chunks = 0, entries = 0, each, place = 0;
+    const uint32_t *at = taps;
+    for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
+        uint32_t parts = parts_of(at, &each);
+        chunks += parts, entries += each, n->weights += at[0];
+        *(parts > 1 ? &n->chunked : &n->narrow) += 1;
+    }
+    s->wide = g->channel * g->channels > UINT16_MAX;
+    s->first_chunk = calloc(channels + 1, sizeof *s->first_chunk);
+    s->chunks = calloc(chunks, sizeof *s->chunks);
+    s->distances = calloc((size_t)entries + 4, s->wide ? 4 : 2);
+    if (!s->first_chunk || !s->chunks || !s->distances) return 0;
+    chunks = 0;
+    for (uint32_t i = 0; i < channels; taps += 1 + taps[0], i++) {
+        uint32_t parts = parts_of(taps, &each);
+        s->first_chunk[i] = chunks;
+        for (uint32_t part = 0; part < parts; part++) {
+            Chunk *c = &s->chunks[chunks++];
+            c->start = place;
+            place += c->plus = (uint16_t)put_sign(s, g, taps, 0, part, parts, place);
+            place += c->minus = (uint16_t)put_sign(s, g, taps, 1, part, parts, place);
+        }
+    }
+    s->first_chunk[channels] = chunks;
+    return 1;
+}
+
+static int mark_pixels(Network *n, Step *s) {
+    const Grid *g = &n->grid[s->grid];
+    const Tensor *out = &n->tensor[s->output];
+    s->length = (out->height - 1) * g->row + out->width;
+    s->real = calloc(s->length / 64 + 2, sizeof *s->real);
+    if (!s->real) return 0;
+    for (uint32_t q = 0; q < s->length; q++)
+        if (q % g->row < out->width) s->real[q / 64] |= (uint64_t)1 << q % 64;
+    return 1;
+}
+
+int network_lay_out(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
+    n->grid = calloc(n->tensors + n->steps, sizeof *n->grid);
+    if (!n->grid) return snprintf(why, MESSAGE, "no memory"), 0;
+    choose_grids(n);
+    if (!place_grids(n, why)) return 0;
+    for (uint32_t i = 0; i < n->steps; i++)
+        if (n->step[i].kind == CONV && (!mark_pixels(n, &n->step[i]) || !lay_out_taps(n, &n->step[i], taps[i])))
+            return snprintf(why, MESSAGE, "no memory"), 0;
+    return 1;
+}

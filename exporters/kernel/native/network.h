@@ -1,0 +1,84 @@
+/* A network of ternary convolutions on 8-bit activations, as it lies in memory. Sizes in bytes unless said. */
+#ifndef RECYCLE_NETWORK_H
+#define RECYCLE_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define NONE UINT32_MAX
+#define CHUNK 128     /* weights of one sign whose sum of 8-bit values fits 16 bits: 128 * 255 = 32,640 */
+#define LEVELS 255    /* largest activation */
+#define SLACK 256     /* a vector may be read this far past the last pixel that is used */
+#define MESSAGE 256   /* room for a reason */
+
+enum { CONV = 1, MAXPOOL = 2 };
+
+/* A window that slides over an image: pixels. */
+typedef struct {
+    uint32_t height, width, down, right; /* size; strides */
+    uint32_t top, left, bottom, rest;    /* padding; `rest` is on the right */
+} Window;
+
+/* An image of several channels laid out so that every tap of a convolution is a constant distance.
+ *
+ * A channel is `down * right` phases, of which phase (a, b) holds padded pixels (i * down + a, j * right + b) at
+ * i * row + j. With strides of 1 that is the padded image, the padding right of a row being the padding left of
+ * the next. Channel number `channels` is zeros: where a list of taps is filled up, it points there. */
+typedef struct {
+    uint32_t tensor, down, right, top, left;
+    uint32_t rows, row;     /* of a phase; pixels */
+    uint32_t channels, zero;
+    size_t channel, size, place; /* from one channel to the next; of all; in the workspace */
+    uint32_t parent;        /* grids whose rows must be equally long are joined: the one that speaks for them */
+} Grid;
+
+typedef struct {
+    uint32_t channels, height, width, zero;
+    uint32_t home;          /* its grid of strides 1 */
+    uint32_t made_by;       /* number of the step, NONE for the input */
+} Tensor;
+
+/* Up to CHUNK added and CHUNK subtracted taps of one output channel. */
+typedef struct {
+    uint32_t start;         /* in the list of distances: `plus` of them, then `minus` */
+    uint16_t plus, minus;
+} Chunk;
+
+typedef struct {
+    uint32_t kind, input, output;
+    Window window;
+    uint32_t grid;          /* what it reads */
+    uint32_t spread;        /* whether that has to be filled first */
+    /* of a convolution */
+    uint32_t other;         /* tensor that is added, or NONE */
+    uint32_t zero;          /* zero point of its own result, before anything is added */
+    uint32_t first;         /* whether its result is the first operand of the addition */
+    float own_ratio, other_ratio, fixed;
+    uint32_t exact;         /* sums with bias take at most 24 bits, and what they are scaled to 30 */
+    uint32_t wide;          /* whether distances take 32 bits */
+    uint32_t length;        /* pixels of a channel of the result, in rows of the grid */
+    int32_t *bias, *magnitude;
+    float *scale;
+    uint32_t *first_chunk;  /* of each output channel, and one past the last */
+    Chunk *chunks;
+    void *distances;
+    uint64_t *real;         /* bit q: pixel q of the result is in the image, not between its rows */
+} Step;
+
+typedef struct {
+    uint32_t tensors, steps, grids, input, output;
+    Tensor *tensor;
+    Step *step;
+    Grid *grid;
+    size_t workspace;
+    uint64_t weights, narrow, chunked; /* weights; output channels of one chunk, of several */
+} Network;
+
+/* Reads and checks a packed network; NULL, with the reason in `why`, where anything is wrong with it. */
+Network *network_read(const uint8_t *bytes, size_t size, char why[MESSAGE]);
+void network_free(Network *network);
+
+/* Lays out its images and the distances of its taps; 0, with the reason, where they do not fit memory. */
+int network_lay_out(Network *network, uint32_t *const *taps, char why[MESSAGE]);
+
+#endif

@@ -1,0 +1,225 @@
+/* Runs a network, a step after the other, in a workspace that holds every image. */
+#include "run.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define KEPT 8 /* workspaces kept for the next calls */
+
+struct Runner {
+    Network *network;
+    Convolve convolve;
+    _Atomic(uint8_t *) workspace[KEPT];
+};
+
+Convolve convolve_for(const char *name) {
+#if defined(__x86_64__)
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (avx512 && (!name || !strcmp(name, "avx512"))) return convolve_avx512;
+    if (avx2 && (!name || !strcmp(name, "avx2"))) return convolve_avx2;
+#endif
+    return !name || !strcmp(name, "portable") ? convolve_portable : NULL;
+}
+
+Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
+    Convolve convolve = convolve_for(path);
+    if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
+    Network *network = network_read(bytes, size, why);
+    if (!network) return NULL;
+    Runner *runner = calloc(1, sizeof *runner);
+    if (!runner) {
+        network_free(network);
+        return snprintf(why, MESSAGE, "no memory"), NULL;
+    }
+    runner->network = network;
+    runner->convolve = convolve;
+    return runner;
+}
+
+void recycle_close(Runner *runner) {
+    if (!runner) return;
+    for (int i = 0; i < KEPT; i++) free(runner->workspace[i]);
+    network_free(runner->network);
+    free(runner);
+}
+
+void recycle_shape(const Runner *runner, uint32_t shape[6]) {
+    const Network *n = runner->network;
+    const Tensor *in = &n->tensor[n->input], *out = &n->tensor[n->output];
+    uint32_t found[6] = {in->channels, in->height, in->width, out->channels, out->height, out->width};
+    memcpy(shape, found, sizeof found);
+}
+
+void recycle_counts(const Runner *runner, uint64_t counts[5]) {
+    const Network *n = runner->network;
+    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace, n->steps};
+    memcpy(counts, found, sizeof found);
+}
+
+/* Padding is the zero point, and nothing ever writes another value there. */
+static uint8_t *new_workspace(const Network *n) {
+    uint8_t *found = aligned_alloc(64, n->workspace);
+    for (uint32_t i = 0; found && i < n->grids; i++) {
+        const Grid *g = &n->grid[i];
+        memset(found + g->place, (int)g->zero, g->size);
+        memset(found + g->place + g->channel * g->channels, 0, g->size - g->channel * g->channels);
+    }
+    return found;
+}
+
+static uint8_t *take_workspace(Runner *r) {
+    for (int i = 0; i < KEPT; i++) {
+        uint8_t *found = atomic_exchange(&r->workspace[i], NULL);
+        if (found) return found;
+    }
+    return new_workspace(r->network);
+}
+
+static void give_workspace(Runner *r, uint8_t *workspace) {
+    for (int i = 0; i < KEPT; i++) {
+        uint8_t *none = NULL;
+        if (atomic_compare_exchange_strong(&r->workspace[i], &none, workspace)) return;
+    }
+    free(workspace);
+}
+
+static const Grid *home(const Network *n, uint32_t tensor) { return &n->grid[n->tensor[tensor].home]; }
+
+static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspace) {
+    const Grid *g = home(n, tensor);
+    return workspace + g->place + (size_t)g->top * g->row + g->left;
+}
+
+/* Copies an image of whole rows to or from its place in the workspace. */
+static void copy_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from, uint8_t *to) {
+    const Tensor *t = &n->tensor[tensor];
+    const Grid *g = home(n, tensor);
+    for (uint32_t channel = 0; channel < t->channels; channel++)
+        for (uint32_t row = 0; row < t->height; row++) {
+            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel + (size_t)row * g->row;
+            size_t outside = ((size_t)channel * t->height + row) * t->width;
+            if (from) memcpy(inside, from + outside, t->width);
+            else memcpy(to + outside, inside, t->width);
+        }
+}
+
+/* Every `step`-th byte. For the usual stride of 2 eight bytes at a time, of which one past the last may be read. */
+static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint32_t step) {
+    uint32_t i = 0;
+    if (step == 2)
+        for (; i + 4 <= count; i += 4) {
+            uint64_t x;
+            memcpy(&x, from + 2 * i, 8);
+            x &= 0x00ff00ff00ff00ffu;
+            x = (x | x >> 8) & 0x0000ffff0000ffffu;
+            uint32_t four = (uint32_t)(x | x >> 16);
+            memcpy(to + i, &four, 4);
+        }
+    for (; i < count; i++) to[i] = from[(size_t)step * i];
+}
+
+/* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
+static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
+    const Tensor *t = &n->tensor[g->tensor];
+    const Grid *from = home(n, g->tensor);
+    for (uint32_t part = 0; part < g->right; part++) {
+        uint32_t first = (part + g->right - g->left % g->right) % g->right, column = (first + g->left) / g->right;
+        if (first >= t->width || column >= g->row) continue;
+        uint32_t count = (t->width - first + g->right - 1) / g->right;
+        count = count < g->row - column ? count : g->row - column;
+        const uint8_t *source = first_pixel(n, g->tensor, workspace) + first;
+        for (uint32_t y = 0; y < t->height; y++) {
+            uint32_t row = (y + g->top) / g->down, phase = (y + g->top) % g->down * g->right + part;
+            if (row >= g->rows) continue;
+            const uint8_t *x = source + (size_t)y * from->row;
+            uint8_t *to = workspace + g->place + ((size_t)phase * g->rows + row) * g->row + column;
+            for (uint32_t channel = 0; channel < t->channels; channel++)
+                gather(to + channel * g->channel, x + channel * from->channel, count, g->right);
+        }
+    }
+}
+
+static void pool(const Network *n, const Step *s, uint8_t *workspace) {
+    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
+    const Grid *from = home(n, s->input), *to = home(n, s->output);
+    const Window *w = &s->window;
+    for (uint32_t channel = 0; channel < out->channels; channel++)
+        for (uint32_t y = 0; y < out->height; y++)
+            for (uint32_t x = 0; x < out->width; x++) {
+                uint8_t largest = 0;
+                for (uint32_t a = 0; a < w->height; a++)
+                    for (uint32_t b = 0; b < w->width; b++) {
+                        int64_t row = (int64_t)y * w->down + a - w->top, column = (int64_t)x * w->right + b - w->left;
+                        if (row < 0 || column < 0 || row >= in->height || column >= in->width) continue;
+                        uint8_t value = first_pixel(n, s->input, workspace)[channel * from->channel +
+                                                                            (size_t)row * from->row + (size_t)column];
+                        largest = value > largest ? value : largest;
+                    }
+                first_pixel(n, s->output, workspace)[channel * to->channel + (size_t)y * to->row + x] = largest;
+            }
+}
+
+static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
+    const Network *n = r->network;
+    const Grid *g = &n->grid[s->grid];
+    if (s->spread) spread(n, g, workspace);
+    ConvCall call = {
+        .step = s,
+        .to = n->tensor[s->output].channels,
+        .in = workspace + g->place,
+        .out = first_pixel(n, s->output, workspace),
+        .out_channel = home(n, s->output)->channel,
+        .out_zero = (uint8_t)n->tensor[s->output].zero,
+    };
+    if (s->other != NONE) {
+        call.other = first_pixel(n, s->other, workspace);
+        call.other_channel = home(n, s->other)->channel;
+    }
+    r->convolve(&call);
+}
+
+static void run_step(const Runner *r, const Step *s, uint8_t *workspace) {
+    if (s->kind == CONV) conv(r, s, workspace);
+    else pool(r->network, s, workspace);
+}
+
+int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
+    const Network *n = r->network;
+    const Tensor *first = &n->tensor[n->input], *last = &n->tensor[n->output];
+    size_t given = (size_t)first->channels * first->height * first->width;
+    size_t taken = (size_t)last->channels * last->height * last->width;
+    uint8_t *workspace = take_workspace(r);
+    if (!workspace) return 0;
+    for (size_t image = 0; image < images; image++) {
+        copy_image(n, n->input, workspace, in + image * given, NULL);
+        for (uint32_t i = 0; i < n->steps; i++) run_step(r, &n->step[i], workspace);
+        copy_image(n, n->output, workspace, NULL, out + image * taken);
+    }
+    give_workspace(r, workspace);
+    return 1;
+}
+
+static double now(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int recycle_time(Runner *r, const uint8_t *in, double *seconds) {
+    const Network *n = r->network;
+    uint8_t *workspace = take_workspace(r);
+    if (!workspace) return 0;
+    copy_image(n, n->input, workspace, in, NULL);
+    for (uint32_t i = 0; i < n->steps; i++) {
+        double started = now();
+        run_step(r, &n->step[i], workspace);
+        seconds[i] = now() - started;
+    }
+    give_workspace(r, workspace);
+    return 1;
+}

@@ -1,0 +1,32 @@
+/* Running a network. These functions are the library's own interface, besides ONNX Runtime's. */
+#ifndef RECYCLE_RUN_H
+#define RECYCLE_RUN_H
+
+#include "conv.h"
+
+#if defined(_WIN32)
+#define EXPORTED __declspec(dllexport)
+#else
+#define EXPORTED __attribute__((visibility("default")))
+#endif
+
+typedef struct Runner Runner;
+
+/* A runner of a packed network; NULL, with the reason in `why`, where it is not sound. `path` as for
+ * `convolve_for`. Any number of threads may run it at a time. */
+EXPORTED Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]);
+EXPORTED void recycle_close(Runner *runner);
+
+/* Channels, height and width of the input, then of the output. */
+EXPORTED void recycle_shape(const Runner *runner, uint32_t shape[6]);
+
+/* Weights, output channels whose sums are proved to fit 16 bits, others; bytes of a workspace; steps. */
+EXPORTED void recycle_counts(const Runner *runner, uint64_t counts[5]);
+
+/* Runs `images` images, channels first, one after the other; 0 where memory ran out. */
+EXPORTED int recycle_run(Runner *runner, const uint8_t *in, uint8_t *out, size_t images);
+
+/* Runs one image, and writes the seconds that each step took: for measurements. */
+EXPORTED int recycle_time(Runner *runner, const uint8_t *in, double *seconds);
+
+#endif

@@ -1,0 +1,185 @@
+"""Which part of a quantized ONNX graph the compiled kernels compute, as the steps that they know."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.kernel.graph import Graph, Node, attributes, window_of
+from recycle_pipeline.exporters.kernel.packed import Addition, Conv, Image, MaxPool, Step, Window
+
+Found = tuple[Step, str, list[Node]]  # a step, the tensor that it makes, the nodes that it stands for
+
+
+@dataclass
+class Part:
+    """A part of the graph: from one tensor of 8 bits to another.
+
+    Attributes:
+        names: of the 8-bit tensors, by number; the first is the input, the last leaves the part.
+        images: what they hold.
+        steps: that make them, but for the first.
+        nodes: of the graph, that each step stands for.
+    """
+
+    names: list[str] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    nodes: list[list[Node]] = field(default_factory=list)
+
+
+def first_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> Part | None:
+    """The longest part from the 8-bit input on that ends in a single tensor; None if there is none.
+
+    Args:
+        model: as `onnx-int8` writes it.
+        shape: of its input: channels, height, width.
+    """
+    graph = Graph(model.graph)
+    entry = next((n.output[0] for n in model.graph.node if graph.quantized(n.output[0])), None)
+    if entry is None:
+        return None
+    part = Part([entry], [Image(*shape, graph.zero(entry))])
+    for node in model.graph.node:
+        _extend(graph, part, node)
+    return _closed(graph, part)
+
+
+def _extend(graph: Graph, part: Part, node: Node) -> None:
+    """Adds the step that a node is, where it is one and what it reads is there."""
+    found = KNOWN[node.op_type](graph, part, node) if node.op_type in KNOWN else None
+    if found is None:
+        return
+    step, name, nodes = found
+    source = part.images[step.source]
+    height, width = _sides(source, step.window)
+    if min(height, width) < 1:
+        return
+    channels = len(step.signs) if isinstance(step, Conv) else source.channels
+    part.images.append(Image(channels, height, width, graph.zero(name)))
+    part.names.append(name)
+    part.steps.append(step)
+    part.nodes.append(nodes)
+
+
+def _sides(source: Image, window: Window) -> tuple[int, int]:
+    """Of what a window gives of an image."""
+    sides, before, after = (source.height, source.width), window.pads[:2], window.pads[2:]
+    height, width = (
+        (sides[i] + before[i] + after[i] - window.size[i]) // window.strides[i] + 1 for i in (0, 1)
+    )
+    return height, width
+
+
+def _conv(graph: Graph, part: Part, node: Node) -> Found | None:
+    source, kernel = graph.source(node.input[0]), graph.stored(node.input[1])
+    after, bias = graph.requantized(node), _bias(graph, node)
+    if source is None or source not in part.names or kernel is None or after is None or bias is None:
+        return None
+    (weights, steps), number = kernel, part.names.index(source)
+    window, ternary = window_of(node, weights.shape[2:]), _ternary(weights)
+    if window is None or ternary is None or weights.shape[1] != part.images[number].channels:
+        return None
+    name, way = after
+    # In float32, in this order, as onnxruntime computes it.
+    scale = graph.scale(source) * np.broadcast_to(steps, len(weights)).astype(np.float32) / graph.scale(name)
+    bias = np.broadcast_to(bias, len(weights))
+    return Conv(number, len(part.names), window, *ternary, bias, scale), name, [node, *way]
+
+
+def _bias(graph: Graph, node: Node) -> NDArray[np.int32] | None:
+    """Zero where it has none; None where it is no int32."""
+    if len(node.input) < 3 or not node.input[2]:
+        return np.zeros(1, np.int32)
+    stored = graph.stored(node.input[2])
+    return stored[0] if stored is not None and stored[0].dtype == np.int32 else None
+
+
+def _max_pool(graph: Graph, part: Part, node: Node) -> Found | None:
+    source, after, said = graph.source(node.input[0]), graph.requantized(node), attributes(node)
+    if source is None or source not in part.names or after is None or len(node.output) > 1:
+        return None
+    name, way = after
+    window = window_of(node, said["kernel_shape"]) if not said.get("ceil_mode") else None
+    same = graph.scale(source) == graph.scale(name) and graph.zero(source) == graph.zero(name)
+    if window is None or not same:
+        return None
+    return MaxPool(part.names.index(source), len(part.names), window), name, [node, *way]
+
+
+def _add(graph: Graph, part: Part, node: Node) -> Found | None:
+    """Replaces the convolution that made the last image, and that nothing else takes, by one that adds."""
+    operands = [source for name in node.input if (source := graph.source(name))]
+    after = graph.requantized(node)
+    if after is None or len(set(operands)) < 2 or not set(operands) <= set(part.names):
+        return None
+    at = len(part.names) - 1
+    step = part.steps[-1] if part.steps else None
+    if part.names[at] not in operands or not isinstance(step, Conv) or step.addition:
+        return None
+    own = operands.index(part.names[at])
+    other = part.names.index(operands[1 - own])
+    a, b = part.images[at], part.images[other]
+    alone = len(graph.takers[operands[own]]) == 1 and len(graph.takers[node.input[own]]) == 1
+    if not alone or (a.channels, a.height, a.width) != (b.channels, b.height, b.width):
+        return None
+    addition = _addition(graph, operands, own, other, after[0])
+    nodes = [*part.nodes[-1], graph.maker[node.input[own]], node, *after[1]]
+    for each in (part.names, part.images, part.steps, part.nodes):
+        del each[-1]
+    return replace(step, addition=addition), after[0], nodes
+
+
+def _addition(graph: Graph, operands: list[str], own: int, other: int, name: str) -> Addition:
+    """As onnxruntime adds on x86: one product is rounded before the zero points are summed, one is not (FMA).
+
+    Source: MlasQLinearAdd for AVX2; which product it is was found by comparing all pairs of 8 bits.
+    """
+    ratios = [graph.scale(each) / graph.scale(name) for each in operands]
+    zeros = [graph.zero(each) for each in operands]
+    second = np.longdouble(np.float32(ratios[1] * np.float32(zeros[1])))
+    both = np.float32(np.longdouble(ratios[0]) * zeros[0] + second)
+    fixed = np.float32(np.float32(graph.zero(name)) - both)
+    return Addition(other, zeros[own], own == 0, ratios[own], ratios[1 - own], fixed)
+
+
+KNOWN = {"Conv": _conv, "MaxPool": _max_pool, "Add": _add}
+
+
+def _ternary(weights: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
+    """Signs, and the one magnitude of each output channel (1 where all are 0); None where one has several."""
+    if weights.dtype != np.int8 or weights.ndim != 4:
+        return None
+    flat = np.abs(weights.reshape(len(weights), -1).astype(np.int32))
+    magnitude = np.maximum(flat.max(1), 1)
+    if not ((flat == 0) | (flat == magnitude[:, None])).all():
+        return None
+    return np.sign(weights).astype(np.int8), magnitude
+
+
+def _closed(graph: Graph, part: Part) -> Part | None:
+    """The longest beginning of which nothing but the last tensor is taken outside."""
+    for count in range(len(part.steps), 0, -1):
+        inside = {node.output[0] for nodes in part.nodes[:count] for node in nodes}
+        leaving = [name for name in part.names[1 : count + 1] if _leaves(graph, name, inside)]
+        if leaving == [part.names[count]]:
+            made = count + 1
+            return Part(part.names[:made], part.images[:made], part.steps[:count], part.nodes[:count])
+    return None
+
+
+def _leaves(graph: Graph, name: str, inside: set[str]) -> bool:
+    return name in graph.results or any(
+        taker.output[0] not in inside for reader in graph.takers[name] for taker in _behind(graph, reader)
+    )
+
+
+def _behind(graph: Graph, node: Node) -> Iterator[Node]:
+    """Who takes a dequantized tensor; the node itself, where it is none or its result leaves the graph."""
+    if node.op_type != "DequantizeLinear" or node.output[0] in graph.results:
+        yield node
+        return
+    yield from graph.takers[node.output[0]]

@@ -1,0 +1,80 @@
+"""Run by test_hostile.py in a process of its own, in which the kernels are a build with sanitizers."""
+
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import block, drawn_conv
+
+from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
+from recycle_pipeline.exporters.kernel.packed import Image, Window, packed
+from recycle_pipeline.models.errors import CorruptArtefact, RecycleError
+
+LARGEST = 1 << 22  # bytes of a workspace; a damaged network may ask for gigabytes
+
+
+def tried(content, rng):
+    """Whether it is refused; where it is not, it is run."""
+    refused = True
+    for path in PATHS:
+        try:
+            with Kernels(content, path) as kernels:
+                refused = False
+                if kernels.counts.workspace < LARGEST:
+                    kernels.run(rng.integers(0, 256, (1, *kernels.source), np.uint8))
+        except CorruptArtefact:
+            return True
+        except RecycleError:
+            continue  # not on this processor
+    return refused
+
+
+def networks(rng):
+    """Blocks, and convolutions of every alignment: sides around the lengths of vectors, many channels."""
+    for side, channels in ((5, 3), (12, 6), (17, 2)):
+        yield block(rng, side, channels)
+    for side in (1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33):
+        image = Image(int(rng.integers(1, 90)), side, side, int(rng.integers(0, 256)))
+        size = int(rng.integers(1, 8))
+        pads = tuple(int(each) for each in rng.integers(0, size, 4))
+        if side + min(pads[0] + pads[2], pads[1] + pads[3]) < size:
+            pads = (size - 1,) * 4
+        window = Window((size, size), (int(rng.integers(1, 4)), int(rng.integers(1, 4))), pads)
+        conv, result = drawn_conv(rng, image, int(rng.integers(1, 6)), window, 0.5)
+        yield [image, result], [conv]
+
+
+def damaged(content, rng):
+    """Some bytes of it are others, mostly of its head."""
+    found = bytearray(content)
+    for _ in range(int(rng.integers(1, 4))):
+        where = int(rng.integers(0, min(len(found), 400 if rng.random() < 0.7 else len(found))))
+        found[where] = int(rng.choice([0, 1, 2, 3, 127, 128, 255, int(rng.integers(0, 256))]))
+    return bytes(found)
+
+
+def main() -> None:
+    rng, refused, run = np.random.default_rng(0), 0, 0
+    for images, steps in networks(rng):
+        content = packed(images, steps, 0, len(images) - 1)
+        assert not tried(content, rng)
+        for _ in range(60):
+            if tried(damaged(content, rng), rng):
+                refused += 1
+            else:
+                run += 1
+    with Kernels(content) as kernels:
+        x = rng.integers(0, 256, (2, *kernels.source), np.uint8)
+        threads = [threading.Thread(target=kernels.run, args=(x,)) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert refused and run
+    print(f"refused {refused}, run {run}")
+
+
+main()

@@ -1,0 +1,157 @@
+"""Every path of the kernels gives the integers of a reference in numpy, whatever the shape and the mask."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
+from recycle_pipeline.exporters.kernel.packed import CHUNK, Conv, Image, Window, narrow_channels, packed
+from recycle_pipeline.models.errors import RecycleError
+
+pytestmark = pytest.mark.usefixtures("kernels")
+
+
+def paths_here():
+    """Those that this processor has; the portable one always."""
+    content = packed([Image(1, 1, 1, 0)] * 2, [tiny()], 0, 1)
+    for path in PATHS:
+        try:
+            with Kernels(content, path):
+                yield path
+        except RecycleError as error:
+            assert "this processor has no" in str(error) and path != "portable"
+
+
+def tiny():
+    one = np.ones(1, np.int32)
+    window = Window((1, 1), (1, 1), (0, 0, 0, 0))
+    return Conv(0, 1, window, np.ones((1, 1, 1, 1), np.int8), one, one, one.astype(np.float32))
+
+
+def assert_exact(reference, images, steps, x):
+    """Every path gives the last image of the reference, for every image of a batch (N, C, H, W)."""
+    expected = np.stack([reference(images, steps, each)[len(images) - 1] for each in x])
+    content = packed(images, steps, 0, len(images) - 1)
+    for path in paths_here():
+        with Kernels(content, path) as kernels:
+            assert kernels.source == x.shape[1:] and kernels.target == expected.shape[1:]
+            for _ in range(2):  # what a call leaves in its workspace is no matter to the next
+                assert np.array_equal(kernels.run(x), expected), path
+
+
+def any_images(rng, image: Image, count=2):
+    return rng.integers(0, 256, (count, image.channels, image.height, image.width), np.uint8)
+
+
+@st.composite
+def cases(draw):
+    sides, size = draw(st.tuples(*[st.integers(1, 40)] * 2)), draw(st.tuples(*[st.integers(1, 7)] * 2))
+    pads = tuple(draw(st.integers(0, size[i % 2] - 1)) for i in range(4))
+    fits = all(sides[i] + pads[i] + pads[i + 2] >= size[i] for i in (0, 1))
+    strides = draw(st.tuples(*[st.integers(1, 3)] * 2))
+    window = Window(size, strides, pads if fits else (size[0] - 1, size[1] - 1) * 2)
+    density = draw(st.sampled_from((0.0, 0.03, 0.2, 1.0)))
+    return (
+        Image(draw(st.integers(1, 7)), *sides, draw(st.integers(0, 255))),
+        window,
+        density,
+        draw(st.integers(0, 99)),
+    )
+
+
+@settings(max_examples=120, deadline=None)
+@given(cases())
+def test_any_shape_padding_stride_and_mask(reference, draw_conv, case):
+    image, window, density, seed = case
+    rng = np.random.default_rng(seed)
+    conv, result = draw_conv(rng, image, int(rng.integers(1, 8)), window, density)
+    assert_exact(reference, [image, result], [conv], any_images(rng, image))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(5, 36), st.integers(1, 9))
+def test_any_block_of_convolutions_additions_and_pooling(reference, draw_block, seed, side, channels):
+    rng = np.random.default_rng(seed)
+    images, steps = draw_block(rng, side, channels)
+    assert_exact(reference, images, steps, any_images(rng, images[0]))
+
+
+@pytest.mark.parametrize("side", (4, 8, 16, 32))
+def test_sums_of_more_than_16_bits_at_their_extremes(reference, draw_conv, side):
+    """Full rows of either sign over images of 255: 540 x 255 = 137,700; and rows at the limit."""
+    rng, window = np.random.default_rng(0), Window((3, 3), (1, 1), (1, 1, 1, 1))
+    image = Image(60, side, side, 0)
+    conv, result = draw_conv(rng, image, 6, window, 0.5)
+    conv.signs[0], conv.signs[1], conv.signs[2] = 1, -1, 0
+    conv.signs[3].reshape(-1)[:] = np.r_[np.ones(CHUNK), -np.ones(CHUNK), np.zeros(540 - 2 * CHUNK)]
+    conv.signs[4].reshape(-1)[:] = np.r_[np.ones(CHUNK + 1), np.zeros(540 - CHUNK - 1)]
+    conv.scale[:] = 1e-5
+    assert narrow_channels(conv) == 2
+    x = np.concatenate([np.full((1, 60, side, side), 255, np.uint8), any_images(rng, image)])
+    assert_exact(reference, [image, result], [conv], x)
+    with Kernels(packed([image, result], [conv], 0, 1)) as kernels:
+        counts = kernels.counts
+        assert (counts.narrow, counts.chunked, counts.weights) == (2, 4, int(np.abs(conv.signs).sum()))
+
+
+def test_distances_of_more_than_16_bits(reference, draw_conv):
+    rng, image = np.random.default_rng(1), Image(70, 33, 31, 7)
+    conv, result = draw_conv(rng, image, 3, Window((3, 3), (1, 1), (1, 1, 1, 1)), 0.02)
+    conv.signs[0] = 0
+    conv.signs[0, 69, 2, 2] = -1  # one weight, the furthest
+    assert_exact(reference, [image, result], [conv], any_images(rng, image))
+
+
+def test_sums_that_float32_would_round(reference, draw_conv):
+    """Beyond 2^24, where integers are brought to float32 once, as onnxruntime does."""
+    rng, image = np.random.default_rng(2), Image(4, 12, 12, 0)
+    conv, result = draw_conv(rng, image, 4, Window((3, 3), (1, 1), (1, 1, 1, 1)), 0.5)
+    conv.bias[:] = rng.integers(2**29, 2**30, 4)
+    conv.scale[:] = 255 / 2**30
+    assert_exact(reference, [image, result], [conv], any_images(rng, image, 4))
+
+
+def test_many_threads_run_one_network_at_a_time(draw_block):
+    rng = np.random.default_rng(3)
+    images, steps = draw_block(rng, 12, 8)
+    content, x = packed(images, steps, 0, len(images) - 1), any_images(rng, images[0], 12)
+    with Kernels(content) as kernels:
+        expected = kernels.run(x)
+        wrong = []
+
+        def work(which):
+            for _ in range(20):
+                if not np.array_equal(kernels.run(x[which : which + 1])[0], expected[which]):
+                    wrong.append(which)
+
+        threads = [threading.Thread(target=work, args=(which,)) for which in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
+def test_each_step_can_be_timed(draw_block):
+    rng = np.random.default_rng(4)
+    images, steps = draw_block(rng, 12, 8)
+    with Kernels(packed(images, steps, 0, len(images) - 1)) as kernels:
+        assert kernels.counts.steps == len(steps)
+        times = kernels.times(any_images(rng, images[0], 1))
+        assert times.shape == (len(steps),) and np.isfinite(times).all()
+
+
+def test_images_of_another_shape_or_type_are_refused():
+    with Kernels(packed([Image(1, 1, 1, 0)] * 2, [tiny()], 0, 1)) as kernels:
+        for images in (np.zeros((1, 1, 1, 2), np.uint8), np.zeros((1, 1, 1, 1), np.int8)):
+            with pytest.raises(RecycleError, match=r"expected uint8 \(N, \*\(1, 1, 1\)\)"):
+                kernels.run(images)
+        assert kernels.run(np.zeros((0, 1, 1, 1), np.uint8)).shape == (0, 1, 1, 1)
+
+
+def test_a_path_that_does_not_exist_is_refused():
+    with pytest.raises(RecycleError, match="this processor has no neon"):
+        Kernels(packed([Image(1, 1, 1, 0)] * 2, [tiny()], 0, 1), "neon")

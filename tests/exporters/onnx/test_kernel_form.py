@@ -1,0 +1,138 @@
+"""onnx-kernel under ONNX Runtime: the logits of onnx-int8 to the bit, in any batch, thread and session."""
+
+import threading
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from recycle_pipeline.exporters.kernel import library_path
+from recycle_pipeline.exporters.kernel.convert import OPERATOR, with_kernels
+from recycle_pipeline.exporters.onnx.int8 import quantized
+from recycle_pipeline.models.errors import RecycleError
+
+pytestmark = pytest.mark.usefixtures("kernels")
+DAMAGED = "its packed network is damaged: it is no packed network; export it again"
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).standard_normal((32, 3, 16, 16)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def int8(ternary_model, images):
+    return quantized(ternary_model, [images])
+
+
+@pytest.fixture(scope="module")
+def kernel(int8):
+    return with_kernels(int8)
+
+
+def opened(model, register=True):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    if register:
+        options.register_custom_ops_library(str(library_path()))
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=providers)
+
+
+def logits(session, images):
+    return session.run(["logits"], {"images": images})[0]
+
+
+def copy_of(model):
+    return onnx.ModelProto.FromString(model.SerializeToString())
+
+
+def operator(model):
+    [node] = [node for node in model.graph.node if node.op_type == OPERATOR]
+    return node
+
+
+@pytest.mark.parametrize("batch", (1, 2, 16, 32))
+def test_logits_are_those_of_onnx_int8_to_the_bit(int8, kernel, images, batch):
+    assert np.array_equal(logits(opened(kernel), images[:batch]), logits(opened(int8), images[:batch]))
+
+
+def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(int8, kernel):
+    onnx.checker.check_model(kernel, full_check=True)
+    left = {node.op_type for node in kernel.graph.node}
+    assert not left & {"Conv", "Add", "Relu"}
+    assert kernel.ByteSize() < 0.6 * int8.ByteSize()
+    assert sum(len(item.raw_data) for item in kernel.graph.initializer) < 20_000
+    said = {each.key: each.value for each in kernel.metadata_props}
+    convs = [node for node in int8.graph.node if node.op_type == "Conv"]
+    channels = int(said["kernel_channels_in_16_bits"]) + int(said["kernel_channels_in_parts"])
+    assert len(convs) == 21 and channels == 16 * 7 + 32 * 7 + 64 * 7
+
+
+def test_sessions_and_threads_do_not_disturb_one_another(int8, kernel, images):
+    expected, wrong = logits(opened(int8), images), []
+    sessions = [opened(kernel) for _ in range(3)]
+
+    def work(which):
+        for _ in range(5):
+            if not np.array_equal(logits(sessions[which % 3], images), expected):
+                wrong.append(which)
+
+    threads = [threading.Thread(target=work, args=(which,)) for which in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_session_without_the_library_says_which_operator_it_lacks(kernel):
+    with pytest.raises(Exception, match=r"recycle:TernaryNetwork\(-1\) is not a registered function/op"):
+        opened(kernel, register=False)
+
+
+def test_a_damaged_network_is_refused_when_the_session_is_opened(kernel):
+    model = copy_of(kernel)
+    operator(model).attribute[0].s = b"anything"
+    with pytest.raises(Exception, match=DAMAGED):
+        opened(model)
+    operator(model).attribute[0].s = operator(kernel).attribute[0].s[:-4]
+    with pytest.raises(Exception, match=r"recycle\.TernaryNetwork: its packed network is damaged: "):
+        opened(model)
+    del operator(model).attribute[:]
+    with pytest.raises(Exception, match="network"):
+        opened(model)
+
+
+def test_images_of_another_size_are_refused_when_it_runs(kernel):
+    model = copy_of(kernel)
+    dims = model.graph.input[0].type.tensor_type.shape.dim
+    dims[2].dim_param, dims[3].dim_param = "height", "width"
+    with pytest.raises(Exception, match=r"it takes \(N, 3, 16, 16\) and was given 4 dimensions, 3 x 16 x 8"):
+        logits(opened(model), np.zeros((1, 3, 16, 8), np.float32))
+
+
+def test_weights_of_many_magnitudes_are_refused(ternary_model, images):
+    model = copy_of(ternary_model)
+    rng = np.random.default_rng(0)
+    for item in model.graph.initializer:
+        if len(item.dims) == 4:
+            item.raw_data = rng.standard_normal(tuple(item.dims)).astype(np.float32).tobytes()
+    with pytest.raises(RecycleError, match="onnx-kernel: no convolution here has ternary weights"):
+        with_kernels(quantized(model, [images]))
+
+
+def test_many_calls_take_no_more_memory(kernel, images):
+    session, peaks = opened(kernel), []
+    for count in (50, 400):
+        for _ in range(count):
+            logits(session, images[:1])
+        peaks.append(resident())
+    assert peaks[1] - peaks[0] < 2_000_000
+
+
+def resident():
+    """Bytes of this process in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
