@@ -1,8 +1,9 @@
-"""Names and limits of a ticket, version 3; FORMAT.md beside this file says what each is for."""
+"""Names and limits of a ticket, version 4; FORMAT.md beside this file says what each is for."""
 
 import json
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+UNSTAGED_VERSION = 3  # the last without stages and without raw bytes
 METADATA_KEY = "recycle_ticket"
 GENERATOR = "splitmix64/1"  # the draws of models/draws.py; another generator gets another name
 
@@ -13,6 +14,7 @@ MOVED = "moved"
 ELSEWHERE = "elsewhere"
 SOURCES = "sources"
 STATE = "state"
+RAW = "raw"
 
 MAX_LAYERS = 10_000
 MAX_ARRAYS = 100_000  # of the state

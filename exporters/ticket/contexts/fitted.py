@@ -120,6 +120,11 @@ def _axis_levels(total: Floats, set_: Floats, others: _Mixture, choices: NDArray
     if len(total) < 2:
         return None
     bits = total[:, None] * others.cost(choices) - set_[:, None] * choices * (STEP / np.log(2))
+    return cheapest_levels(bits, choices)
+
+
+def cheapest_levels(bits: Floats, choices: NDArray[np.int64]) -> Levels | None:
+    """The choice of each row, by its bits and by what it costs itself; None where 0 for all is no worse."""
     price = 1 + 1.5 * np.abs(choices)
     for _ in range(3):
         best = (bits + price).argmin(1)

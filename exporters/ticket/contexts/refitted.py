@@ -1,0 +1,160 @@
+"""Choosing levels in finer steps, those of neighbours among them, from what the coarser ones leave.
+
+`fitted` knows nothing of neighbours. Here the bits of a layer are counted by the class that they have so far:
+first by their neighbours' code as well, which gives levels for that; then what classes foretell is compared
+with the bits of each filter, channel, position and entry of the table, which moves those. Newton's method all
+of it. Only the chosen integers count for reading.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket.contexts.context import Context, Levels
+from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
+from recycle_pipeline.exporters.ticket.contexts.fitted import EVEN as COARSE_EVEN
+from recycle_pipeline.exporters.ticket.contexts.neighbours import ALONE, NEARS, SUMS, ByNeighbours
+from recycle_pipeline.exporters.ticket.contexts.staged import EVEN, STAGED_CLASSES, ZERO, Run, StagedContext
+
+Floats = NDArray[np.float64]
+FINER = 4  # steps of a sum to one of a class
+FINE = STEP / FINER  # log-odds
+CODES = NEARS * SUMS
+ROUNDS, RIDGE, LONGEST = 16, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
+WORTH = 150.0  # bits that levels of neighbours cost, about
+GRID = 2  # levels of filters and channels are multiples of it: they are many
+REACH = 120  # the largest level
+ODDS = (np.arange(STAGED_CLASSES) - EVEN + 0.375) * STEP  # the middle of a class
+CHANCE = 1 / (1 + np.exp(-ODDS))
+CHANCES, CURVES = CHANCE.astype(np.float32), (CHANCE * (1 - CHANCE)).astype(np.float32)
+
+
+def in_fine_steps(context: Context) -> Context:
+    """The same context, for sums."""
+    table = np.clip((context.table.astype(np.int64) - COARSE_EVEN) * FINER + ZERO, 0, 255)
+    levels = (None if each is None else _levels(each.astype(np.int64) * FINER) for each in context.levels)
+    return Context(context.weight, context.score, table.astype(np.uint8), *levels)
+
+
+class ByCode:
+    """Bits by class and neighbours' code."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros((2, STAGED_CLASSES, CODES))
+
+    def add(self, run: Run, bits: NDArray[np.bool_]) -> None:
+        both = run.classes.astype(np.intp) * CODES + (ALONE if run.codes is None else run.codes)
+        for counts, which in zip(self._counts, (both, both[bits]), strict=True):
+            counts += np.bincount(which, minlength=counts.size).reshape(counts.shape)
+
+    def neighbours(self) -> ByNeighbours | None:
+        """Levels for what came before; None where they gain nothing."""
+        some = self._counts[0].sum(1) > 0
+        total, set_ = self._counts[:, some]
+        base = ODDS[some, None]
+        sums, nears = np.divmod(np.arange(CODES), NEARS)
+        terms = [(np.zeros(NEARS), nears), (np.zeros(SUMS), sums)]
+        for _ in range(ROUNDS):
+            for levels, index in terms:
+                p = 1 / (1 + np.exp(-(base + terms[0][0][nears] + terms[1][0][sums])))
+                slope = np.bincount(index, (set_ - total * p).sum(0), len(levels))
+                curve = np.bincount(index, (total * p * (1 - p)).sum(0), len(levels))
+                levels += np.clip((slope - RIDGE * levels / 4) / (curve + RIDGE), -LONGEST, LONGEST)
+        near, sum_ = (_levels(np.rint(levels / FINE)) for levels, _ in terms)
+        gained = _cost(base, total, set_) - _cost(base + (near[nears] + sum_[sums]) * FINE, total, set_)
+        return ByNeighbours(near, sum_) if gained > WORTH else None
+
+
+@dataclass
+class _Left:
+    """By index: set bits less those foretold, and the sums of p (1 - p)."""
+
+    slope: Floats
+    curve: Floats
+
+    def best(self, before: Levels | None) -> Floats:
+        """Levels, as fractions."""
+        found: Floats = self.slope / ((self.curve + RIDGE) * FINE) + (0 if before is None else before)
+        return found
+
+
+class Residuals:
+    """What classes leave of the bits of each filter, channel, position and entry of the table.
+
+    Args:
+        context: whose classes they are.
+        filters, channels, positions: how many.
+    """
+
+    def __init__(self, context: StagedContext, filters: int, channels: int, positions: int) -> None:
+        self._context, self._channels = context, channels
+        sides = filters, channels, positions, context.plain.table.size
+        self._left = [_Left(np.zeros(side), np.zeros(side)) for side in sides]
+
+    def add(self, run: Run, bits: NDArray[np.bool_], position: int, kernels: NDArray[np.intp] | None) -> None:
+        """Takes a run of one position.
+
+        Args:
+            run: of it.
+            bits: of it.
+            position: which.
+            kernels: which ones they are; None if they are those from `run.kernels` on.
+        """
+        rests = bits - CHANCES.take(run.classes), CURVES.take(run.classes)
+        for rest, name in zip(rests, ("slope", "curve"), strict=True):
+            filters, channels, positions, cells = (getattr(left, name) for left in self._left)
+            positions[position] += rest.sum()
+            cells += np.bincount(np.broadcast_to(run.cells, len(bits)), rest, len(cells))
+            if kernels is None:
+                row, skipped = divmod(run.kernels.start, self._channels)
+                rows = rest.reshape(-1, min(self._channels, len(rest)))
+                filters[row : row + len(rows)] += rows.sum(1)
+                channels[skipped : skipped + rows.shape[1]] += rows.sum(0)
+            else:
+                rows, columns = np.divmod(kernels, self._channels)
+                filters += np.bincount(rows, rest, len(filters))
+                channels += np.bincount(columns, rest, len(channels))
+
+    def refitted(self, levels: bool) -> StagedContext:
+        """The context with other levels, as near to what is best as they are worth.
+
+        Args:
+            levels: whether filters and channels have any.
+        """
+        plain, cells = self._context.plain, self._left[3]
+        table = plain.table.reshape(-1).astype(np.int64) + np.rint(cells.best(None)).astype(np.int64)
+        found = [
+            (_grid_levels(left, before) if levels else None) if i < 2 else _fine_levels(left, before)
+            for i, (left, before) in enumerate(zip(self._centred(), plain.levels, strict=True))
+        ]
+        table = np.clip(table, 0, 255).astype(np.uint8).reshape(plain.table.shape)
+        return replace(self._context, plain=Context(plain.weight, plain.score, table, *found))
+
+    def _centred(self) -> Sequence[_Left]:
+        """Without what all have in common, which the table takes."""
+        common = self._left[3].slope.sum() / (self._left[3].curve.sum() + RIDGE)
+        return [_Left(left.slope - left.curve * common, left.curve) for left in self._left[:3]]
+
+
+def _grid_levels(left: _Left, before: Levels | None) -> Levels | None:
+    if len(left.slope) < 2:
+        return None
+    choices = np.arange(-REACH, REACH // 2, GRID)
+    bits = (choices - left.best(before)[:, None]) ** 2 * (left.curve[:, None] * (FINE**2 / 2 / np.log(2)))
+    return cheapest_levels(bits, choices)
+
+
+def _fine_levels(left: _Left, before: Levels | None) -> Levels | None:
+    found = _levels(np.rint(left.best(before)))
+    return found if len(found) > 1 and found.any() else None
+
+
+def _levels(numbers: NDArray[np.int64] | Floats) -> Levels:
+    return np.clip(numbers, -REACH, REACH).astype(np.int8)
+
+
+def _cost(odds: Floats, total: Floats, set_: Floats) -> float:
+    """Bits that these bits take at these odds."""
+    return float((total * np.logaddexp(0, odds) - set_ * odds).sum() / np.log(2))
