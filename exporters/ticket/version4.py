@@ -18,7 +18,7 @@ from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
 from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.raw import Raw
 from recycle_pipeline.exporters.ticket.tallied import table_of
-from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest, places_of
+from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, array_digest, places_of
 
 Bits = NDArray[np.bool_]
 Places = NDArray[np.intp]
@@ -197,11 +197,15 @@ class _Weights:
             raise ValueError(f"{what}, the header says {self.layer.kept}")
 
     def bits(self) -> tuple[Bits, Bits | None]:
-        """The mask, (size,), and which of the kept weights moved."""
+        """The mask, (size,), and which of the kept weights moved; once."""
+        marks, self._marks = self._marks, np.zeros(0, np.uint8)
         if self.layer.moved is None:
-            return self._marks.view(np.bool_), None
-        mask = self._marks > 0
-        return mask, self._marks.take(places_of(mask)) > KEPT
+            return marks.view(np.bool_), None
+        moved = []
+        for start in range(0, len(marks), BLOCK):
+            part = marks[start : start + BLOCK]
+            moved.append(part.take(places_of(part > 0)) > KEPT)
+        return np.greater(marks, 0, out=marks.view(np.bool_)), np.concatenate(moved)
 
 
 def _origins(

@@ -123,9 +123,15 @@ def _axis_levels(total: Floats, set_: Floats, others: _Mixture, choices: NDArray
     return cheapest_levels(bits, choices)
 
 
-def cheapest_levels(bits: Floats, choices: NDArray[np.int64]) -> Levels | None:
-    """The choice of each row, by its bits and by what it costs itself; None where 0 for all is no worse."""
-    price = 1 + 1.5 * np.abs(choices)
+def cheapest_levels(bits: Floats, choices: NDArray[np.int64], unit: float = 1.0) -> Levels | None:
+    """The choice of each row, by its bits and by what it costs itself; None where 0 for all is no worse.
+
+    Args:
+        bits: by row and choice.
+        choices: the levels.
+        unit: how many levels make a step of a class.
+    """
+    price = 1 + 1.5 / unit * np.abs(choices)
     for _ in range(3):
         best = (bits + price).argmin(1)
         counts = np.bincount(best, minlength=len(choices)) + 0.02

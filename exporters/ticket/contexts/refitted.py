@@ -26,6 +26,7 @@ ROUNDS, RIDGE, LONGEST = 16, 2.0, 1.0  # ridge in bits at even odds, of weight; 
 WORTH = 150.0  # bits that levels of neighbours cost, about
 GRID = 2  # levels of filters and channels are multiples of it: they are many
 REACH = 120  # the largest level
+STEPS = np.arange(-16, 17)  # how far what is not many may go
 ODDS = (np.arange(STAGED_CLASSES) - EVEN + 0.375) * STEP  # the middle of a class
 CHANCE = 1 / (1 + np.exp(-ODDS))
 CHANCES, CURVES = CHANCE.astype(np.float32), (CHANCE * (1 - CHANCE)).astype(np.float32)
@@ -69,15 +70,34 @@ class ByCode:
 
 @dataclass
 class _Left:
-    """By index: set bits less those foretold, and the sums of p (1 - p)."""
+    """By index: set bits, those that classes foretell, and the sums of p (1 - p)."""
 
-    slope: Floats
+    set_: Floats
+    foretold: Floats
     curve: Floats
 
-    def best(self, before: Levels | None) -> Floats:
-        """Levels, as fractions."""
-        found: Floats = self.slope / ((self.curve + RIDGE) * FINE) + (0 if before is None else before)
+    def bits(self, steps: NDArray[np.int64]) -> Floats:
+        """What bits take if their odds are moved by so many fine steps, but for what all have in common.
+
+        As if those of an index were all as likely: as many, and as likely, as give the same sums.
+
+        Args:
+            steps: (n, choices).
+        """
+        p, count = self._alike()
+        moved = np.log1p(p[:, None] * np.expm1(steps * FINE))
+        found: Floats = (count[:, None] * moved - self.set_[:, None] * (steps * FINE)) / np.log(2)
         return found
+
+    def moved(self, odds: float) -> "_Left":
+        """The same with odds that are moved."""
+        p, count = self._alike()
+        foretold = count * p * np.exp(odds) / (1 + p * np.expm1(odds))
+        return _Left(self.set_, foretold, foretold * (1 - foretold / count))
+
+    def _alike(self) -> tuple[Floats, Floats]:
+        p = np.clip(1 - self.curve / np.maximum(self.foretold, 1e-9), 1e-9, 1 - 1e-9)
+        return p, np.maximum(self.foretold, 1e-9) / p
 
 
 class Residuals:
@@ -91,7 +111,7 @@ class Residuals:
     def __init__(self, context: StagedContext, filters: int, channels: int, positions: int) -> None:
         self._context, self._channels = context, channels
         sides = filters, channels, positions, context.plain.table.size
-        self._left = [_Left(np.zeros(side), np.zeros(side)) for side in sides]
+        self._left = [_Left(*np.zeros((3, side))) for side in sides]
 
     def add(self, run: Run, bits: NDArray[np.bool_], position: int, kernels: NDArray[np.intp] | None) -> None:
         """Takes a run of one position.
@@ -102,8 +122,8 @@ class Residuals:
             position: which.
             kernels: which ones they are; None if they are those from `run.kernels` on.
         """
-        rests = bits - CHANCES.take(run.classes), CURVES.take(run.classes)
-        for rest, name in zip(rests, ("slope", "curve"), strict=True):
+        rows_of = bits.astype(np.float32), CHANCES.take(run.classes), CURVES.take(run.classes)
+        for rest, name in zip(rows_of, ("set_", "foretold", "curve"), strict=True):
             filters, channels, positions, cells = (getattr(left, name) for left in self._left)
             positions[position] += rest.sum()
             cells += np.bincount(np.broadcast_to(run.cells, len(bits)), rest, len(cells))
@@ -123,31 +143,41 @@ class Residuals:
         Args:
             levels: whether filters and channels have any.
         """
-        plain, cells = self._context.plain, self._left[3]
-        table = plain.table.reshape(-1).astype(np.int64) + np.rint(cells.best(None)).astype(np.int64)
+        plain = self._context.plain
+        table = plain.table.reshape(-1).astype(np.int64) - ZERO
+        table = np.clip(_best(self._left[3], table, STEPS) + ZERO, 0, 255).astype(np.uint8)
         found = [
             (_grid_levels(left, before) if levels else None) if i < 2 else _fine_levels(left, before)
             for i, (left, before) in enumerate(zip(self._centred(), plain.levels, strict=True))
         ]
-        table = np.clip(table, 0, 255).astype(np.uint8).reshape(plain.table.shape)
+        table = table.reshape(plain.table.shape)
         return replace(self._context, plain=Context(plain.weight, plain.score, table, *found))
 
     def _centred(self) -> Sequence[_Left]:
         """Without what all have in common, which the table takes."""
-        common = self._left[3].slope.sum() / (self._left[3].curve.sum() + RIDGE)
-        return [_Left(left.slope - left.curve * common, left.curve) for left in self._left[:3]]
+        cells = self._left[3]
+        common = (cells.set_ - cells.foretold).sum() / (cells.curve.sum() + RIDGE)
+        return [left.moved(float(np.clip(common, -1, 1))) for left in self._left[:3]]
+
+
+def _best(left: _Left, before: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Levels that take fewest bits, of those so many steps away."""
+    every = np.broadcast_to(steps, (len(before), len(steps)))
+    found: NDArray[np.int64] = before + steps[(left.bits(every) + RIDGE * (every * FINE) ** 2 / 2).argmin(1)]
+    return found
 
 
 def _grid_levels(left: _Left, before: Levels | None) -> Levels | None:
-    if len(left.slope) < 2:
+    if len(left.set_) < 2:
         return None
     choices = np.arange(-REACH, REACH // 2, GRID)
-    bits = (choices - left.best(before)[:, None]) ** 2 * (left.curve[:, None] * (FINE**2 / 2 / np.log(2)))
-    return cheapest_levels(bits, choices)
+    start = np.zeros((len(left.set_), 1), np.int64) if before is None else before[:, None].astype(np.int64)
+    return cheapest_levels(left.bits(choices - start), choices, FINER)
 
 
 def _fine_levels(left: _Left, before: Levels | None) -> Levels | None:
-    found = _levels(np.rint(left.best(before)))
+    start = np.zeros(len(left.set_), np.int64) if before is None else before.astype(np.int64)
+    found = _levels(_best(left, start, STEPS))
     return found if len(found) > 1 and found.any() else None
 
 
