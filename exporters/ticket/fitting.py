@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Context
+from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Context, extents
 from recycle_pipeline.exporters.ticket.contexts.fitted import SIGNED_WEIGHTS, Tally, fitted
 from recycle_pipeline.exporters.ticket.contexts.neighbours import (
+    MOST_POSITIONS,
     NEARS,
     SUMS,
     ByNeighbours,
@@ -21,6 +22,7 @@ from recycle_pipeline.models.subnetwork import MaskedTensor, places_of
 
 # Where fewer moved, as late in a ResNet, contexts save 0.1 % of the file and cost 10 % of its reading.
 LEAST_WORTH = 0.03
+LEAST_KERNELS = 256  # that neighbours are worth looking at
 Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
 StagedBits = tuple[int, int, Stage, Bits, Places | None]
@@ -28,7 +30,7 @@ NO_LEVELS = ByNeighbours(np.zeros(NEARS, np.int8), np.zeros(SUMS, np.int8))
 
 
 def contexts_for(
-    tensor: MaskedTensor, seed: int, kept: Places, moved: Bits | None
+    tensor: MaskedTensor, seed: int, kept: Places, moved: Bits | None, most: int
 ) -> tuple[StagedContext, StagedContext | None]:
     """For the mask's bits, and for those that say which of the kept weights moved.
 
@@ -36,11 +38,15 @@ def contexts_for(
         tensor, seed: the layer.
         kept: flat indices of the kept weights.
         moved: (kept,), None if none did.
+        most: kernel positions that may be decoded in turn.
     """
-    found = [StagedContext(in_fine_steps(mask_context(tensor, seed, kept)))]
+    filters, channels, positions = extents(tensor.mask.shape)
+    staged = 2 <= positions <= min(most, MOST_POSITIONS) and filters * channels >= LEAST_KERNELS
+    staged = staged and 0 < len(kept) < tensor.size
+    found = [StagedContext(in_fine_steps(mask_context(tensor, seed, kept, staged)))]
     if moved is not None:
-        found.append(StagedContext(in_fine_steps(moved_context(tensor, seed, kept, moved))))
-    if extents_in_stages(tensor.mask.shape)[2] > 1 and 0 < len(kept) < tensor.size:
+        found.append(StagedContext(in_fine_steps(moved_context(tensor, seed, kept, moved, staged))))
+    if staged:
         # What filters and channels say of moves, neighbours say as well.
         found[1:] = [StagedContext(replace(each.plain, filters=None, channels=None)) for each in found[1:]]
         trial = [replace(each, neighbours=NO_LEVELS) for each in found]
@@ -51,6 +57,7 @@ def contexts_for(
         found = [
             replace(each, neighbours=counts.neighbours()) for each, counts in zip(found, counted, strict=True)
         ]
+        found[0] = replace(found[0], neighbours=found[0].neighbours or NO_LEVELS)
         found = _refitted(tensor, seed, found, moved)
     return found[0], found[1] if moved is not None else None
 
@@ -73,21 +80,23 @@ def _stages(tensor: MaskedTensor, seed: int, contexts: list[StagedContext]) -> S
     return Stages(tensor.name, tensor.mask.shape, seed, of_mask, of_moved, tensor.sign_only)
 
 
-def mask_context(tensor: MaskedTensor, seed: int, kept: Places) -> Context:
+def mask_context(tensor: MaskedTensor, seed: int, kept: Places, staged: bool) -> Context:
     """For the mask's bits, but for neighbours."""
     size = tensor.size
     all_pairs = np.full((CLASSES, CLASSES), size / CLASSES**2)
     pairs = all_pairs, _pairs(tensor.name, seed, kept)
-    axes = [(np.full(len(c), size / len(c)), c) for c in _by_axis(tensor.mask.shape, kept)]
+    axes = [(np.full(len(c), size / len(c)), c) for c in _by_axis(tensor.mask.shape, staged, kept)]
     return fitted(Tally(pairs, tuple(axes)))
 
 
-def moved_context(tensor: MaskedTensor, seed: int, kept: Places, moved: Bits) -> Context:
+def moved_context(
+    tensor: MaskedTensor, seed: int, kept: Places, moved: Bits, staged: bool
+) -> Context:
     """For the bits that say which weights moved, but for neighbours; also by the sign that the seed gives."""
     there = kept[moved]
     pairs = _pairs(tensor.name, seed, kept), _pairs(tensor.name, seed, there)
     shape = tensor.mask.shape
-    axes = tuple(zip(_by_axis(shape, kept), _by_axis(shape, there), strict=True))
+    axes = tuple(zip(_by_axis(shape, staged, kept), _by_axis(shape, staged, there), strict=True))
     return fitted(Tally(pairs, axes), SIGNED_WEIGHTS, LEAST_WORTH)
 
 
@@ -145,8 +154,8 @@ def _pairs(layer: str, seed: int, places: Places) -> NDArray[np.float64]:
     return counts.reshape(CLASSES, CLASSES).astype(np.float64)
 
 
-def _by_axis(shape: tuple[int, ...], places: Places) -> list[NDArray[np.float64]]:
-    filters, channels, positions = extents_in_stages(shape)
+def _by_axis(shape: tuple[int, ...], staged: bool, places: Places) -> list[NDArray[np.float64]]:
+    filters, channels, positions = extents_in_stages(shape, staged)
     cells, position = np.divmod(places, positions)
     rows, channel = np.divmod(cells, channels)
     counted = ((rows, filters), (channel, channels), (position, positions))

@@ -129,6 +129,7 @@ def _layer(entry: Any, container: Container) -> Layer:
     scale = float32_of(entry["scale"])
     if scale == 0:
         raise HeaderFault(container.name, name, "its scale is 0")
+    context = Numbers(entry["context"], sides, staged)
     return Layer(
         name=name,
         shape=sides,
@@ -138,8 +139,8 @@ def _layer(entry: Any, container: Container) -> Layer:
         scale=scale,
         gain=None if entry["gain"] is None else float32_of(entry["gain"]),
         sha256=None if staged else digest(entry[LAYER_DIGEST]),
-        context=Numbers(entry["context"], sides, staged),
-        moved=None if entry["moved"] is None else Numbers(entry["moved"], sides, staged),
+        context=context,
+        moved=None if entry["moved"] is None else Numbers(entry["moved"], sides, staged, context),
     )
 
 
@@ -150,6 +151,9 @@ def _check(layers: tuple[Layer, ...], said: dict[str, Any], container: Container
     if total > (most := layout.MAX_WEIGHTS_PER_BYTE) * container.size:
         what = f"{total} weights in {container.size} bytes, at most {most} a byte are allowed"
         raise LimitFault(name, "header", what)
+    stages = sum(layer.context.positions for layer in layers if layer.context.in_turn)
+    if stages > (most := layout.MAX_STAGES):
+        raise LimitFault(name, "header", f"{stages} kernel positions in turn, at most {most} are allowed")
     for twice, count in Counter(layer.name for layer in layers).items():
         if count > 1:
             raise HeaderFault(name, twice, f"{count} layers have this name")

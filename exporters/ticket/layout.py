@@ -29,6 +29,7 @@ MAX_LAYER_WEIGHTS = 1 << 30
 MAX_WEIGHTS = 1 << 31
 # Of a file: what a byte can stand for. 99.99 % removed takes 7,000 weights a byte at its entropy.
 MAX_WEIGHTS_PER_BYTE = 1 << 14
+MAX_STAGES = 4096  # kernel positions that are decoded in turn, of all layers: each takes time
 
 
 def canonical_json(value: object) -> str:

@@ -97,9 +97,9 @@ class Streams:
             of_state = raw.take(DIGEST).hex()
             self.state = {} if numbers is None else numbers.arrays(raw)
             raw.end(len(carried))
-        for name in names:
-            if name in self.state:
-                raise HeaderFault(container.name, name, "it is of the state, too")
+        for layer in self.header.layers:
+            if f"{layer.name}.weight" in self.state:
+                raise HeaderFault(container.name, layer.name, "its weight is of the state, too")
         found = {name: array_digest(array) for name, array in self.state.items()}
         if state.digest_of(found) != of_state:
             raise DigestFault(container.name, layout.STATE, "the rebuilt arrays are not those that were stored")

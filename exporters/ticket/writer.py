@@ -1,6 +1,7 @@
 """A Subnetwork to the bytes of a ticket, version 4."""
 
 import hashlib
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,10 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     """The file's content; see `write_ticket`. Equal subnetworks give equal bytes."""
     if digests is None:
         digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
-    layers = [_Layer(tensor, subnetwork.seed) for tensor in subnetwork.tensors]
+    layers = list[_Layer]()
+    for tensor in subnetwork.tensors:
+        most = layout.MAX_STAGES - sum(layer.stages for layer in layers)
+        layers.append(_Layer(tensor, subnetwork.seed, most))
     header, parts, numbers = said_of(subnetwork), {}, planned(subnetwork.state)
     of_state = digest_of({name: digests[name] for name in subnetwork.state})
     names = [f"{tensor.name}.weight" for tensor in subnetwork.tensors]
@@ -71,13 +75,14 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
 
 
 class _Layer:
-    """A layer with its contexts, and the bits they are for."""
+    """A layer with its contexts, and the bits they are for; `most` of its kernel positions may be in turn."""
 
-    def __init__(self, tensor: MaskedTensor, seed: int) -> None:
+    def __init__(self, tensor: MaskedTensor, seed: int, most: int) -> None:
         self.tensor, self.kept = tensor, np.flatnonzero(tensor.mask)
         self.moved = tensor.moved_bits(self.kept)
         self._seed = seed
-        self.of_mask, self.of_moved = contexts_for(tensor, seed, self.kept, self.moved)
+        self.of_mask, self.of_moved = contexts_for(tensor, seed, self.kept, self.moved, most)
+        self.stages = math.prod(tensor.mask.shape[2:]) if self.of_mask.neighbours is not None else 0
 
     def bits(self) -> Iterator[StagedBits]:
         """See `fitting.bits_in_stages`."""

@@ -10,29 +10,25 @@ weight that is to be decoded count, with the sign that the seed gives it,
 each as its sign: 1, -1, or 0 if it is pruned.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import Levels, Symbols
+from recycle_pipeline.exporters.ticket.contexts.context import Levels, Symbols, extents
 
 Signs = NDArray[np.int8]
 BESIDE, ASKEW = 3, 1
 MOST_NEAR, MOST_SUM = 2 * BESIDE + 2 * ASKEW, 7
 NEARS, SUMS = 2 * MOST_NEAR + 1, 2 * MOST_SUM + 1
-# A layer with fewer kernels has nothing to learn from; one with more positions would be slow.
-LEAST_KERNELS, MOST_POSITIONS = 1024, 64
+MOST_POSITIONS = 64
 ALONE = MOST_SUM * NEARS + MOST_NEAR  # the code where nothing came before
 
 
-def extents_in_stages(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Filters, input channels and kernel positions; one position if they are not decoded in turn."""
-    filters, channels, positions = shape[0], math.prod(shape[1:2]), math.prod(shape[2:])
-    if positions > MOST_POSITIONS or filters * channels < LEAST_KERNELS:
-        return filters, channels * positions, 1
-    return filters, channels, positions
+def extents_in_stages(shape: tuple[int, ...], staged: bool) -> tuple[int, int, int]:
+    """Filters, input channels and kernel positions; if these are not decoded in turn, they count as channels."""
+    filters, channels, positions = extents(shape)
+    return (filters, channels, positions) if staged else (filters, channels * positions, 1)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,10 @@ NO_WORDS = np.zeros(0, np.uint64)
 
 @dataclass(frozen=True)
 class StagedContext:
-    """A context, and what it adds for the neighbours' code; None where nothing."""
+    """A context, and what it adds for the neighbours' code.
+
+    That of a mask has this if, and only if, the layer's kernel positions are decoded in turn.
+    """
 
     plain: Context
     neighbours: ByNeighbours | None = None
@@ -96,13 +99,12 @@ class Stages:
         of_moved: StagedContext | None,
         signs: bool,
     ) -> None:
-        self.filters, self.channels, self.positions = extents_in_stages(shape)
+        self.filters, self.channels, self.positions = extents_in_stages(shape, of_mask.neighbours is not None)
         self.kernels = self.filters * self.channels
         self._weights, self._scores = stream_key(seed, name), stream_key(seed, name, purpose="score")
         self._of_mask, self._of_moved, self._signs = of_mask, of_moved, signs
         self._terms = [None if each is None else _Terms.of(each) for each in (of_mask, of_moved)]
-        wanted = any(terms is not None and terms.codes is not None for terms in self._terms)
-        self._known = Kernels(self.kernels, self.positions, shape[-1]) if wanted else None
+        self._known = Kernels(self.kernels, self.positions, shape[-1]) if self.positions > 1 else None
         self._codes: Symbols | None = None
         self._negative: Bits | None = None
 

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Axis, Context, extents
-from recycle_pipeline.exporters.ticket.contexts.neighbours import NEARS, SUMS, ByNeighbours, extents_in_stages
+from recycle_pipeline.exporters.ticket.contexts.neighbours import (
+    MOST_POSITIONS,
+    NEARS,
+    SUMS,
+    ByNeighbours,
+    extents_in_stages,
+)
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 
@@ -58,12 +64,15 @@ class Numbers:
         numbers: five of them.
         shape: of the weight.
         staged: whether they are of version 4.
+        of_mask: of the layer's mask in version 4, if these are of what moved.
 
     Raises:
         ValueError: they are none.
     """
 
-    def __init__(self, numbers: Any, shape: tuple[int, ...], staged: bool) -> None:
+    def __init__(
+        self, numbers: Any, shape: tuple[int, ...], staged: bool, of_mask: "Numbers | None" = None
+    ) -> None:
         first, count, score_first, score_count, flags = entries(numbers, 5, 5)
         weight = Axis(integer(first, 0, 7), integer(count, 0, MAX_BITS))
         self.axes = weight, Axis(integer(score_first, 0, 7), integer(score_count, 0, MAX_BITS))
@@ -72,12 +81,14 @@ class Numbers:
         self.staged = staged
         self.cells = 1 << self.axes[0].count + self.axes[1].count
         integer(flags, 0, 2 * NEIGHBOURS - 1 if staged else NEIGHBOURS - 1)
-        sides = extents_in_stages(shape) if staged else extents(shape)
+        neighbours = bool(flags & NEIGHBOURS)
+        self.in_turn = neighbours if of_mask is None else of_mask.in_turn
+        sides = extents_in_stages(shape, self.in_turn) if staged else extents(shape)
+        if self.in_turn and not 2 <= sides[2] <= MOST_POSITIONS or neighbours and not self.in_turn:
+            raise ValueError(f"{numbers!r} are of neighbours, which a weight of shape {shape} has not")
         self.levels = [n if flags >> i & 1 else 0 for i, n in enumerate(sides)]
-        if flags & NEIGHBOURS:
-            if sides[2] < 2:
-                raise ValueError(f"{numbers!r} are of neighbours, which a weight of shape {shape} has not")
-            self.levels += [NEARS, SUMS]
+        self.levels += [NEARS, SUMS] if neighbours else []
+        self.positions = sides[2] if self.in_turn else 1
 
 
 def contexts_of(numbers: Sequence[Numbers], tables: Symbols, levels: Symbols) -> list[StagedContext]:

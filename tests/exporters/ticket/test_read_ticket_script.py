@@ -38,12 +38,12 @@ def same(script, path):
         assert found[name].tobytes() == array.tobytes(), name
 
 
-@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v3-" in p.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v4-" in p.name], ids=lambda path: path.stem)
 def test_it_rebuilds_every_golden_ticket_of_its_version_as_the_library_does(script, path):
     same(script, path)
 
 
-@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v3-" not in p.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v4-" not in p.name], ids=lambda path: path.stem)
 def test_it_refuses_other_versions(script, path):
     with pytest.raises(AssertionError, match="another version"):
         script.Ticket(path)
@@ -70,7 +70,7 @@ def test_it_rebuilds_any_mask(script, tmp_path_factory, seed, density, size):
 
 
 def test_it_needs_numpy_and_safetensors_alone_and_fits_150_lines(tmp_path):
-    path, output = next(p for p in GOLDEN if "-v3-" in p.name), tmp_path / "out.safetensors"
+    path, output = next(p for p in GOLDEN if "-v4-" in p.name), tmp_path / "out.safetensors"
     subprocess.run([sys.executable, "-c", WITHOUT, SCRIPT, path, output], check=True, timeout=120)
     found, expected = safetensors.numpy.load_file(output), load_ticket(path).arrays()
     assert {name: array.tobytes() for name, array in found.items()} == {
