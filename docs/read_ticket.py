@@ -87,8 +87,14 @@ class Ticket:
         w, s = ((word >> np.uint64(56)).astype(int) for word in words)
         near, total = x["seen"][:, kernels] * (1 - 2 * (w >> 7)) + [[8], [7]]
         index = kernels // channels, kernels % channels, p, near, total
-        own = table[(w << a & 255) >> 8 - b, (s << c & 255) >> 8 - d] + sum(o[i] for o, i in zip(levels, index))
-        classes, bits, streams = np.clip(64 + (own >> 2), 0, 127), np.zeros(len(kernels), bool), self.streams[key]
+        own = table[(w << a & 255) >> 8 - b, (s << c & 255) >> 8 - d] + sum(
+            o[i] for o, i in zip(levels, index)
+        )
+        classes, bits, streams = (
+            np.clip(64 + (own >> 2), 0, 127),
+            np.zeros(len(kernels), bool),
+            self.streams[key],
+        )
         for number in set(classes.tolist()) & streams.keys():
             here = np.flatnonzero(classes == number)
             bits[here], streams[number] = np.split(streams[number], [len(here)])
@@ -110,7 +116,9 @@ class Ticket:
             x["kept"], x["turned"] = np.append(x["kept"], places), np.append(x["turned"], turned)
 
     def numbers(self, planes, kind):  # 9 and 10
-        word = np.stack([next(planes) for _ in range(kind.itemsize)], 1).astype("u1").view(f"<u{kind.itemsize}")
+        word = (
+            np.stack([next(planes) for _ in range(kind.itemsize)], 1).astype("u1").view(f"<u{kind.itemsize}")
+        )
         return (word >> 1 | word << 8 * kind.itemsize - 1 if kind.kind == "f" else word)[:, 0].view(kind)
 
     def state(self):  # 10
@@ -118,10 +126,14 @@ class Ticket:
         kinds = [np.dtype(kind) for kind, _ in self.header["state"]]
         counts = [sum(size) for size, kind in zip(sizes, kinds) for _ in range(kind.itemsize)]
         planes = list(zip(counts, self.header["planes"]))
-        coded = self.symbols("state", [(n, self.table(tally)) for n, tally in planes if tally]) if kinds else ()
+        coded = (
+            self.symbols("state", [(n, self.table(tally)) for n, tally in planes if tally]) if kinds else ()
+        )
         self.raw += self.parts.get("raw", b"")[8:]
         raw = iter(self.raw[32 * len(self.layers) + 32 :])
-        found = iter([next(coded) if tally else np.array([next(raw) for _ in range(n)]) for n, tally in planes])
+        found = iter(
+            [next(coded) if tally else np.array([next(raw) for _ in range(n)]) for n, tally in planes]
+        )
         for (_, group), size, kind in zip(self.header["state"], sizes, kinds):
             for (name, shape), own in zip(group, np.split(self.numbers(found, kind), np.cumsum(size))):
                 yield name, own.reshape(shape)
@@ -164,7 +176,11 @@ class Ticket:
             s, x["plain"] = x["shape"], bool(x["gain"]) or x["init"] == "signed_constant"
             f, c, p = s[0], math.prod(s[1:2]), math.prod(s[2:])
             f, c, p = x["sides"] = (f, c, p) if x["context"][4] & 8 else (f, c * p, 1)
-            x["signs"], x["kept"], x["turned"] = np.zeros((p, f * c), int), np.zeros(0, int), np.zeros(0, bool)
+            x["signs"], x["kept"], x["turned"] = (
+                np.zeros((p, f * c), int),
+                np.zeros(0, int),
+                np.zeros(0, bool),
+            )
         self.contexts()
         self.streams = {}
         for key, part in (("context", "masks"), ("moved", "moved")):
@@ -183,7 +199,9 @@ class Ticket:
         for i, x in enumerate(self.layers):  # 11
             array = self.weight(x)
             head = f"float32:{','.join(map(str, array.shape))}\0".encode()
-            assert hashlib.sha256(head + array.tobytes()).digest() == self.raw[32 * i : 32 * i + 32], x["name"]
+            assert hashlib.sha256(head + array.tobytes()).digest() == self.raw[32 * i : 32 * i + 32], x[
+                "name"
+            ]
             yield x["name"] + ".weight", array
 
 

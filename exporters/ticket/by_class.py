@@ -27,7 +27,7 @@ def encoded(vectors: Sequence[Bits], reserve: bytearray | None = None) -> tuple[
 
 
 def decoded(frame: bytes, numbers: Any, total: int) -> tuple[Spread, bytes]:
-    """The inverse, and what its lanes carry; memory is bounded by the numbers of bits, whatever the frame holds.
+    """The inverse, and what its lanes carry. Memory is bounded by the numbers of bits.
 
     Args:
         frame, numbers: as `encoded` gave them.

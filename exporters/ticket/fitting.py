@@ -89,9 +89,7 @@ def mask_context(tensor: MaskedTensor, seed: int, kept: Places, staged: bool) ->
     return fitted(Tally(pairs, tuple(axes)))
 
 
-def moved_context(
-    tensor: MaskedTensor, seed: int, kept: Places, moved: Bits, staged: bool
-) -> Context:
+def moved_context(tensor: MaskedTensor, seed: int, kept: Places, moved: Bits, staged: bool) -> Context:
     """For the bits that say which weights moved, but for neighbours; also by the sign that the seed gives."""
     there = kept[moved]
     pairs = _pairs(tensor.name, seed, kept), _pairs(tensor.name, seed, there)

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket import layout, planes
 from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
+from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 from recycle_pipeline.exporters.ticket.smoothing import cheapest
-from recycle_pipeline.exporters.ticket.tallied import table_of, tally_of
+from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
 Bits = NDArray[np.bool_]
@@ -103,14 +104,14 @@ def _each(tallies: list[Any]) -> Iterator[Any]:
     raise ValueError("fewer tallies than there are planes")
 
 
-def _draws_tallied(draws: NDArray[np.uint16]) -> list[tuple[planes.Symbols, planes.Tally]]:
+def _draws_tallied(draws: NDArray[np.uint16]) -> list[tuple[Symbols, planes.Tally]]:
     """The high bytes with their counts; then the low bytes of each high byte that there is."""
     low, high = planes.planes_of(draws)
     rows = [low[high == value] for value in np.unique(high)]
     return [(high, tally_of(high)), *((row, cheapest(tally_of(row))) for row in rows)]
 
 
-def _draws_segments(count: int, tallies: Iterator[Any], joint: bool) -> list[tuple[int, planes.Frequencies]]:
+def _draws_segments(count: int, tallies: Iterator[Any], joint: bool) -> list[tuple[int, Frequencies]]:
     if not joint:
         return planes.segments_of(count, DRAW, tallies)
     high = next(tallies)
@@ -118,14 +119,15 @@ def _draws_segments(count: int, tallies: Iterator[Any], joint: bool) -> list[tup
     for each in high[: HIGHS if count else 0]:
         if each:
             tally = next(tallies)
-            segments.append((each, table_of(tally, each) if tally else planes.UNIFORM))
+            segments.append((each, table_of(tally, each) if tally else UNIFORM))
     return segments
 
 
-def _draws_decoded(symbols: Iterator[planes.Symbols], highs: int) -> NDArray[np.uint16]:
+def _draws_decoded(symbols: Iterator[Symbols], highs: int) -> NDArray[np.uint16]:
     """Raises ValueError if high bytes come up more or less often than their tally says."""
     high = next(symbols)
-    draws, values = high.astype(DRAW) << 8, np.unique(high)
+    draws: NDArray[np.uint16] = high.astype(np.uint16) << np.uint16(8)
+    values = np.unique(high)
     rows = [next(symbols) for _ in range(highs)]
     if len(values) != highs:
         raise ValueError(f"{len(values)} high bytes of draws where there are {highs}")

@@ -102,8 +102,8 @@ def _staged_bits(container: Container) -> tuple[Header, list[LayerBits]]:
     subnetwork, _ = version4.read_in(container)
     layers: list[LayerBits] = []
     of = zip(streams.header.layers, subnetwork.tensors, streams.of_masks, streams.of_moved, strict=True)
-    for layer, tensor, *contexts in of:
-        stages = version4.stages_of(layer, subnetwork.seed, *contexts)
+    for layer, tensor, context, other in of:
+        stages = version4.stages_of(layer, subnetwork.seed, context, other)
         bits = bits_in_stages(tensor, stages, tensor.moved_bits())
         layers.append((which, stage, own) for which, _, stage, own, _ in bits)
     return streams.header, layers

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, planes
 from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, decode_symbols
+from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import choice, entries, integer, short_text
 from recycle_pipeline.exporters.ticket.raw import Raw
+from recycle_pipeline.exporters.ticket.tallied import Symbols
 
 Arrays = dict[str, NDArray[Any]]
 KINDS = (
@@ -51,7 +53,7 @@ class Planned:
 
     described: list[Any]
     tallies: list[planes.Tally]
-    segments: list[tuple[planes.Symbols, planes.Frequencies]]
+    segments: list[tuple[Symbols, Frequencies]]
     raw: bytes
 
 
@@ -60,7 +62,7 @@ def planned(state: Mapping[str, NDArray[Any]]) -> Planned:
     groups: dict[tuple[str, str], list[str]] = {}
     for name in sorted(state):
         groups.setdefault((state[name].dtype.name, name.rpartition(".")[2]), []).append(name)
-    found: list[tuple[planes.Symbols, planes.Tally]] = []
+    found: list[tuple[Symbols, planes.Tally]] = []
     described = []
     for (kind, _), names in groups.items():
         little = np.dtype(kind).newbyteorder("<")
@@ -105,7 +107,7 @@ class Part:
     def __init__(self, frame: bytes, described: Any, tallies: Any) -> None:
         self._groups = _groups(described)
         self._segments = _segments(self._groups, tallies)
-        coded = [segment for segment in self._segments if segment[1] is not planes.UNIFORM]
+        coded = [segment for segment in self._segments if segment[1] is not UNIFORM]
         self._symbols, self.carried = decode_carrying(frame, coded)
 
     def arrays(self, raw: Raw) -> Arrays:
@@ -114,19 +116,19 @@ class Part:
         return _arrays(
             self._groups,
             (
-                np.frombuffer(raw.take(count), np.uint8) if table is planes.UNIFORM else next(symbols)
+                np.frombuffer(raw.take(count), np.uint8) if table is UNIFORM else next(symbols)
                 for count, table in self._segments
             ),
         )
 
 
-def _segments(groups: list[Group], tallies: Any) -> list[tuple[int, planes.Frequencies]]:
+def _segments(groups: list[Group], tallies: Any) -> list[tuple[int, Frequencies]]:
     count = sum(group.kind.itemsize for group in groups)
     told = iter(entries(tallies, count, count))
     return [s for group in groups for s in planes.segments_of(group.count, group.kind, told)]
 
 
-def _arrays(groups: list[Group], symbols: Iterator[planes.Symbols]) -> Arrays:
+def _arrays(groups: list[Group], symbols: Iterator[Symbols]) -> Arrays:
     found = {}
     for group in groups:
         numbers, first = planes.decoded(symbols, group.kind), 0

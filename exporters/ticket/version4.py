@@ -86,7 +86,9 @@ class Streams:
         of_masks = [next(found) for _ in self.header.layers]
         return (of_masks, [None if each is None else next(found) for each in of_moved]), carried
 
-    def _take_raw(self, container: Container, parts: Parts, carried: bytes, numbers: state.Part | None) -> None:
+    def _take_raw(
+        self, container: Container, parts: Parts, carried: bytes, numbers: state.Part | None
+    ) -> None:
         left = parts.decoded(layout.RAW, content_of) if layout.RAW in container.parts else None
         with parts.named(layout.RAW):
             if left == b"":
@@ -102,7 +104,9 @@ class Streams:
                 raise HeaderFault(container.name, layer.name, "its weight is of the state, too")
         found = {name: array_digest(array) for name, array in self.state.items()}
         if state.digest_of(found) != of_state:
-            raise DigestFault(container.name, layout.STATE, "the rebuilt arrays are not those that were stored")
+            raise DigestFault(
+                container.name, layout.STATE, "the rebuilt arrays are not those that were stored"
+            )
         self.digests |= found
 
 
@@ -130,7 +134,7 @@ def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedC
 def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
     layers, parts = streams.header.layers, Parts(container)
     contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
-    weights = [_Weights(layer, stages_of(layer, seed, *own)) for layer, *own in contexts]
+    weights = [_Weights(layer, stages_of(layer, seed, own, other)) for layer, own, other in contexts]
     for position in range(max(each.stages.positions for each in weights)):
         _take_position(parts, streams, position, [e for e in weights if position < e.stages.positions])
     with parts.named(layout.MASKS):

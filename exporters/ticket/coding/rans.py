@@ -24,7 +24,9 @@ TABLE_PAYS = 2048  # symbols; of fewer, slots are looked for by bisection
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
-def encode(segments: Sequence[tuple[Symbols, Frequencies]], lanes: int, carried: Words | None = None) -> Words:
+def encode(
+    segments: Sequence[tuple[Symbols, Frequencies]], lanes: int, carried: Words | None = None
+) -> Words:
     """Symbols, segment by segment with the frequencies of each, as words.
 
     Args:

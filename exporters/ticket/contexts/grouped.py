@@ -3,7 +3,7 @@
 Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np

@@ -45,7 +45,7 @@ class ByNeighbours:
 
     def table(self) -> NDArray[np.int16]:
         """By code, which is (sum + 7) * 17 + near + 8; (255,)."""
-        return (self.sum[:, None] + self.near.astype(np.int16)).reshape(-1)
+        return (self.sum.astype(np.int16)[:, None] + self.near).reshape(-1).astype(np.int16)
 
 
 class Kernels:

@@ -8,13 +8,14 @@ of it. Only the chosen integers count for reading.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import Context, Levels
-from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
 from recycle_pipeline.exporters.ticket.contexts.fitted import EVEN as COARSE_EVEN
+from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
 from recycle_pipeline.exporters.ticket.contexts.neighbours import ALONE, NEARS, SUMS, ByNeighbours
 from recycle_pipeline.exporters.ticket.contexts.staged import EVEN, STAGED_CLASSES, ZERO, Run, StagedContext
 
@@ -145,13 +146,13 @@ class Residuals:
         """
         plain = self._context.plain
         table = plain.table.reshape(-1).astype(np.int64) - ZERO
-        table = np.clip(_best(self._left[3], table, STEPS) + ZERO, 0, 255).astype(np.uint8)
+        cells = np.clip(_best(self._left[3], table, STEPS) + ZERO, 0, 255).astype(np.uint8)
         found = [
             (_grid_levels(left, before) if levels else None) if i < 2 else _fine_levels(left, before)
             for i, (left, before) in enumerate(zip(self._centred(), plain.levels, strict=True))
         ]
-        table = table.reshape(plain.table.shape)
-        return replace(self._context, plain=Context(plain.weight, plain.score, table, *found))
+        cells = cells.reshape(plain.table.shape)
+        return replace(self._context, plain=Context(plain.weight, plain.score, cells, *found))
 
     def _centred(self) -> Sequence[_Left]:
         """Without what all have in common, which the table takes."""
@@ -185,6 +186,6 @@ def _levels(numbers: NDArray[np.int64] | Floats) -> Levels:
     return np.clip(numbers, -REACH, REACH).astype(np.int8)
 
 
-def _cost(odds: Floats, total: Floats, set_: Floats) -> float:
+def _cost(odds: NDArray[Any], total: Floats, set_: Floats) -> float:
     """Bits that these bits take at these odds."""
     return float((total * np.logaddexp(0, odds) - set_ * odds).sum() / np.log(2))

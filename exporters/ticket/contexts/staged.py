@@ -217,9 +217,7 @@ class _Terms:
         levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
         return _Terms(context.plain.table.reshape(-1).astype(np.int16) - np.int16(ZERO), codes, *levels)
 
-    def sums(
-        self, cells: NDArray[np.int64] | int, codes: Symbols | None, count: int, position: int
-    ) -> Sums:
+    def sums(self, cells: NDArray[np.int64] | int, codes: Symbols | None, count: int, position: int) -> Sums:
         """All but levels of filters and channels; (count,)."""
         if isinstance(cells, int):
             found = np.full(count, self.table[cells])

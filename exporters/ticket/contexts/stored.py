@@ -82,9 +82,9 @@ class Numbers:
         self.cells = 1 << self.axes[0].count + self.axes[1].count
         integer(flags, 0, 2 * NEIGHBOURS - 1 if staged else NEIGHBOURS - 1)
         neighbours = bool(flags & NEIGHBOURS)
-        self.in_turn = neighbours if of_mask is None else of_mask.in_turn
+        self.in_turn: bool = neighbours if of_mask is None else of_mask.in_turn
         sides = extents_in_stages(shape, self.in_turn) if staged else extents(shape)
-        if self.in_turn and not 2 <= sides[2] <= MOST_POSITIONS or neighbours and not self.in_turn:
+        if (self.in_turn and not 2 <= sides[2] <= MOST_POSITIONS) or (neighbours and not self.in_turn):
             raise ValueError(f"{numbers!r} are of neighbours, which a weight of shape {shape} has not")
         self.levels = [n if flags >> i & 1 else 0 for i, n in enumerate(sides)]
         self.levels += [NEARS, SUMS] if neighbours else []
@@ -111,7 +111,9 @@ def contexts_of(numbers: Sequence[Numbers], tables: Symbols, levels: Symbols) ->
         for count in each.levels:
             own.append(steps[level : level + count].copy() if count else None)
             level += count
-        found.append(StagedContext(Context(*each.axes, table, *own[:3]), ByNeighbours(*own[3:]) if own[3:] else None))
+        found.append(
+            StagedContext(Context(*each.axes, table, *own[:3]), ByNeighbours(*own[3:]) if own[3:] else None)
+        )
         low, high = found[-1].plain.range()
         if not each.staged and (low < 0 or high >= CLASSES):
             raise ValueError(f"classes from {low} to {high}")

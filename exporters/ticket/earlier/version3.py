@@ -13,9 +13,9 @@ from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
 from recycle_pipeline.exporters.ticket.contexts.grouped import Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
-from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
 from recycle_pipeline.exporters.ticket.header import STATE_DIGEST, Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.tallied import table_of
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
@@ -144,7 +144,9 @@ def _origins(
     layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
     total = sum(len(places) for places, _ in layers)
     away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
-    return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=False))
+    return parts.decoded(
+        layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=False)
+    )
 
 
 def _tensor(

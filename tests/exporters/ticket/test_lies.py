@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 
 from recycle_pipeline.exporters.ticket.coding.frames import content_of, encode_symbols, framed, lanes_of
 from recycle_pipeline.exporters.ticket.coding.tables import of_counts
-from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, LimitFault, PartFault, TicketFault
+from recycle_pipeline.exporters.ticket.faults import (
+    DigestFault,
+    HeaderFault,
+    LimitFault,
+    PartFault,
+    TicketFault,
+)
 from recycle_pipeline.exporters.ticket.reader import parse_ticket
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.assemble import assemble
