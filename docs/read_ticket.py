@@ -20,7 +20,7 @@ class Ticket:
         self.header, self.raw = json.loads(zlib.decompress(self.parts["header"], -15)), b""  # 2
         self.layers = self.header["layers"]
 
-    def draw(self, layer, places, number=0, purpose="weight"):  # 3
+    def draw(self, layer, places, number=0, purpose="weight"):  # 3: the words
         head = f"recycle-pipeline/draw/1/{purpose}\0".encode() + self.header["seed"].to_bytes(8, "little")
         key = hashlib.sha256(head + number.to_bytes(4, "little") + layer["name"].encode()).digest()[:8]
         z = (places.astype("u8") + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.frombuffer(key, "<u8")
@@ -68,7 +68,7 @@ class Ticket:
                 bits[np.flatnonzero(dense) if 16 * k >= n else ends - 1] = True
         return vectors
 
-    def contexts(self):  # 6: in place of five numbers, these and their table and levels
+    def contexts(self):  # 6: in place of five numbers, four of them, the table and levels
         before, tallies = 128, [self.header["tallies"][row] for row in ("tables", "levels")]
         found = self.symbols("contexts", [(sum(row), self.table(row)) for row in tallies])
         tables, levels = (iter((s >> 1 ^ -(s & 1)).tolist()) for s in found)
@@ -82,19 +82,16 @@ class Ticket:
             x[key] = a, b, c, d, table - 128, rows
 
     def bits(self, x, key, p, kernels):  # 6 and 7
-        (a, b, c, d, table, levels), channels = x[key], x["sides"][1]
-        words = (self.draw(x, kernels * x["sides"][2] + p, 0, of) for of in ("weight", "score"))
+        (a, b, c, d, table, levels), (_, channels, positions) = x[key], x["sides"]
+        words = (self.draw(x, kernels * positions + p, 0, of) for of in ("weight", "score"))
         w, s = ((word >> np.uint64(56)).astype(int) for word in words)
         near, total = x["seen"][:, kernels] * (1 - 2 * (w >> 7)) + [[8], [7]]
-        index = kernels // channels, kernels % channels, p, near, total
-        own = table[(w << a & 255) >> 8 - b, (s << c & 255) >> 8 - d] + sum(
-            o[i] for o, i in zip(levels, index)
+        index, streams = (kernels // channels, kernels % channels, p, near, total), self.streams[key]
+        own = (
+            sum(row[i] for row, i in zip(levels, index))
+            + table[(w << a & 255) >> 8 - b, (s << c & 255) >> 8 - d]
         )
-        classes, bits, streams = (
-            np.clip(64 + (own >> 2), 0, 127),
-            np.zeros(len(kernels), bool),
-            self.streams[key],
-        )
+        classes, bits = np.clip(64 + (own >> 2), 0, 127), np.zeros(len(kernels), bool)
         for number in set(classes.tolist()) & streams.keys():
             here = np.flatnonzero(classes == number)
             bits[here], streams[number] = np.split(streams[number], [len(here)])
@@ -102,7 +99,7 @@ class Ticket:
 
     def position(self, p, layers):  # 6 to 8
         for x in layers:
-            t, (*_, side), (filters, channels, n) = x["signs"], x["shape"], x["sides"]
+            t, side, (filters, channels, n) = x["signs"], x["shape"][-1], x["sides"]
             up, left, right = p >= side, p % side > 0, (p + 1) % side > 0
             near = 3 * (t[p - 1] * left + t[(p - side) % n] * up)
             near += t[(p - side - 1) % n] * (up and left) + t[(p - side + 1) % n] * (up and right)
@@ -116,26 +113,25 @@ class Ticket:
             x["kept"], x["turned"] = np.append(x["kept"], places), np.append(x["turned"], turned)
 
     def numbers(self, planes, kind):  # 9 and 10
-        word = (
-            np.stack([next(planes) for _ in range(kind.itemsize)], 1).astype("u1").view(f"<u{kind.itemsize}")
-        )
-        return (word >> 1 | word << 8 * kind.itemsize - 1 if kind.kind == "f" else word)[:, 0].view(kind)
+        size = np.dtype(kind).itemsize
+        word = np.stack([next(planes) for _ in range(size)], 1).astype("u1").view(f"<u{size}")[:, 0]
+        return (word >> 1 | word << 8 * size - 1 if "float" in kind else word).view(kind)
 
     def state(self):  # 10
-        sizes = [[math.prod(shape) for _, shape in group] for _, group in self.header["state"]]
-        kinds = [np.dtype(kind) for kind, _ in self.header["state"]]
-        counts = [sum(size) for size, kind in zip(sizes, kinds) for _ in range(kind.itemsize)]
+        groups = [(kind, dict(arrays)) for kind, arrays in self.header["state"]]
+        counts = [(kind, sum(map(math.prod, arrays.values()))) for kind, arrays in groups]
+        counts = [count for kind, count in counts for _ in range(np.dtype(kind).itemsize)]
         planes = list(zip(counts, self.header["planes"]))
-        coded = (
-            self.symbols("state", [(n, self.table(tally)) for n, tally in planes if tally]) if kinds else ()
-        )
+        segments = [(count, self.table(tally)) for count, tally in planes if tally]
+        coded = self.symbols("state", segments) if groups else None
         self.raw += self.parts.get("raw", b"")[8:]
         raw = iter(self.raw[32 * len(self.layers) + 32 :])
         found = iter(
             [next(coded) if tally else np.array([next(raw) for _ in range(n)]) for n, tally in planes]
         )
-        for (_, group), size, kind in zip(self.header["state"], sizes, kinds):
-            for (name, shape), own in zip(group, np.split(self.numbers(found, kind), np.cumsum(size))):
+        for kind, arrays in groups:
+            ends = np.cumsum([math.prod(shape) for shape in arrays.values()])
+            for (name, shape), own in zip(arrays.items(), np.split(self.numbers(found, kind), ends)):
                 yield name, own.reshape(shape)
 
     def sources(self, told, drawn):  # 9
@@ -151,7 +147,7 @@ class Ticket:
         for bits in (~away, away):
             for value in np.unique(high := next(found)):
                 draws[np.flatnonzero(bits)[high == value]] = 256 * value + next(found)
-        sources[away] = np.concatenate([self.numbers(found, np.dtype("u4")) for _ in own])
+        sources[away] = np.concatenate([self.numbers(found, "uint32") for _ in own])
         for x, *both in zip(drawn, np.split(draws, ends), np.split(sources, ends)):
             x["draws"][x["turned"]], x["sources"][x["turned"]] = both
 
@@ -159,45 +155,40 @@ class Ticket:
         array = np.zeros(x["shape"], "f4")
         for number in np.unique(x["draws"]).tolist():
             here = x["draws"] == number
-            word = self.draw(x, x["sources"][here], number)
-            size = np.array(int(x["gain"] or x["scale"], 16), "u4").view("f4") * np.ones(len(word), "f4")
+            word, size = self.draw(x, x["sources"][here], number), np.float32(1)
             if x["init"] == "kaiming_normal" and not x["plain"]:
                 table = [NormalDist().inv_cdf(0.5 + (j + 0.5) / 131072) for j in range(65536)]
-                size *= np.array(table).astype("f4")[word >> np.uint64(47) & np.uint64(0xFFFF)]
+                size = np.array(table).astype("f4")[word >> np.uint64(47) & np.uint64(0xFFFF)]
             elif x["init"] == "kaiming_uniform" and not x["plain"]:
                 odd = 2 * (word >> np.uint64(40) & np.uint64(0x7FFFFF)) + np.uint64(1)
-                size *= odd.astype("f4") * np.float32(2**-24)
+                size = odd.astype("f4") * np.float32(2**-24)
+            size = size * np.array(int(x["gain"] or x["scale"], 16), "u4").view("f4")
             negative = (word >> np.uint64(63) != 0) ^ (x["turned"][here] & x["plain"])
             array.reshape(-1)[x["kept"][here]] = np.where(negative, -size, size)
         return array
 
     def arrays(self):
         for x in self.layers:
-            s, x["plain"] = x["shape"], bool(x["gain"]) or x["init"] == "signed_constant"
-            f, c, p = s[0], math.prod(s[1:2]), math.prod(s[2:])
-            f, c, p = x["sides"] = (f, c, p) if x["context"][4] & 8 else (f, c * p, 1)
-            x["signs"], x["kept"], x["turned"] = (
-                np.zeros((p, f * c), int),
-                np.zeros(0, int),
-                np.zeros(0, bool),
-            )
+            (f, *s), x["plain"] = x["shape"], bool(x["gain"]) or x["init"] == "signed_constant"
+            c, p = (s[0], math.prod(s[1:])) if x["context"][4] & 8 else (math.prod(s), 1)
+            x["sides"], x["signs"] = (f, c, p), np.zeros((p, f * c), int)
+            x["kept"], x["turned"] = np.zeros(0, int), np.zeros(0, bool)
         self.contexts()
-        self.streams = {}
-        for key, part in (("context", "masks"), ("moved", "moved")):
+        self.streams = {"context": {}, "moved": {}}
+        for key, part in [("context", "masks")] + [("moved", "moved")] * ("moved" in self.parts):
             four = np.reshape(self.header[part], (-1, 4)).astype(int).tolist()
-            vectors = self.vectors(part, [each[1:] for each in four]) if part in self.parts else []
-            self.streams[key] = dict(zip([each[0] for each in four], vectors))
+            vectors = self.vectors(part, [each[1:] for each in four])
+            self.streams[key] = {each[0]: vector for each, vector in zip(four, vectors)}
         yield from self.state()
         for p in range(64):
             self.position(p, [x for x in self.layers if p < x["sides"][2]])
         for x in self.layers:
             order = np.argsort(x["kept"])
-            x["kept"] = x["sources"] = x["kept"][order]
-            x["turned"], x["sources"], x["draws"] = x["turned"][order], x["kept"].copy(), x["kept"] * 0
-        if self.header["sources"]:
-            self.sources(self.header["sources"], [x for x in self.layers if x["moved"] and not x["plain"]])
-        for i, x in enumerate(self.layers):  # 11
-            array = self.weight(x)
+            x["kept"], x["turned"], x["draws"] = x["kept"][order], x["turned"][order], order * 0
+            x["sources"] = x["kept"].copy()
+        if told := self.header["sources"]:
+            self.sources(told, [x for x in self.layers if x["moved"] and not x["plain"]])
+        for i, (x, array) in enumerate((x, self.weight(x)) for x in self.layers):  # 11
             head = f"float32:{','.join(map(str, array.shape))}\0".encode()
             assert hashlib.sha256(head + array.tobytes()).digest() == self.raw[32 * i : 32 * i + 32], x[
                 "name"

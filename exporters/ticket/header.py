@@ -1,4 +1,4 @@
-"""The header of versions 3 and 4: from the file's part to checked values, before any memory is taken for weights."""
+"""The header of versions 3 and 4: to checked values, before any memory is taken for weights."""
 
 import hashlib
 import json

@@ -74,16 +74,20 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
     sizes = {part: array.nbytes for part, array in container.parts.items()}
     state = sizes.get(layout.STATE, 0)
     if container.version > layout.UNSTAGED_VERSION:
-        digests = version4.DIGEST * (len(layers) + 1)
-        carried = 0
-        for part in sizes.keys() & set(CARRIERS):
-            own = CARRIED * lanes_of(container.parts[part].tobytes())
+        carried = carried_in(container)
+        for part, own in carried.items():
             sizes[part] -= own
-            carried += own
-        state += max(0, carried + sizes.get(layout.RAW, 0) - digests) if state else 0
+        raw = sum(carried.values()) + sizes.get(layout.RAW, 0) - version4.DIGEST * (len(layers) + 1)
+        state += max(0, raw) if state else 0
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
     names = (layer.name for layer in layers)
     return dict(zip(names, _whole(np.asarray(taken)), strict=True)), state
+
+
+def carried_in(container: Container) -> dict[str, int]:
+    """Raw bytes that the lanes of parts carry which are the layers' own; version 4."""
+    parts = {part: array.tobytes() for part, array in container.parts.items() if part in CARRIERS}
+    return {part: CARRIED * lanes_of(frame) for part, frame in parts.items()}
 
 
 def information(layers: Sequence[Counts]) -> Floats:

@@ -50,7 +50,7 @@ def moved_statistics(masked: MaskedNetwork, network: nn.Module, generator: torch
 
 
 def global_recycled() -> Subnetwork:
-    """conv2 of width 0.5 for 8-px digits, Biprop over all layers, three recycling events, kernels of one sign."""
+    """conv2 of width 0.5 for 8-px digits, Biprop over all layers, recycled thrice, kernels of one sign."""
     options = ArchOptions(0.5)
     network = build("conv2", classes=10, channels=1, image_size=8, options=options)
     recipe = Recipe(20_261_128, "binary", 0.9, "kaiming_normal", "keep", "global")

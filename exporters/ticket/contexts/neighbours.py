@@ -1,8 +1,8 @@
 """What a kernel's earlier positions say of the next one.
 
-A kernel is the weights of one filter and one input channel. Its positions are decoded one after the other, all
-kernels of a layer at once. Weights beside each other tend to be kept, or not, with the same sign: so of a
-weight that is to be decoded count, with the sign that the seed gives it,
+A kernel is the weights of one filter and one input channel. Its positions are decoded one after the other,
+all kernels of a layer at once. Weights beside each other tend to be kept, or not, with the same sign: so of
+a weight that is to be decoded count, with the sign that the seed gives it,
 
     near   3 times the weights to the left and above, and those above to the left and to the right
     sum    all weights of its kernel that came before, at most 7 either way
@@ -26,7 +26,7 @@ ALONE = MOST_SUM * NEARS + MOST_NEAR  # the code where nothing came before
 
 
 def extents_in_stages(shape: tuple[int, ...], staged: bool) -> tuple[int, int, int]:
-    """Filters, input channels and kernel positions; if these are not decoded in turn, they count as channels."""
+    """Filters, input channels and kernel positions; which count as channels if they are not in turn."""
     filters, channels, positions = extents(shape)
     return (filters, channels, positions) if staged else (filters, channels * positions, 1)
 

@@ -1,9 +1,9 @@
 """The classes of a layer's bits, one kernel position after the other.
 
-A weight has a sum: table[bits of the weight's byte, bits of the score's byte] - 128 + level of its filter + of
-its input channel + of its kernel position + of its neighbours' code. Four sums make a class, of which there are
-128: class = 64 + sum // 4, but at least 0 and at most 127. Of each position come the mask's bits first, of all
-kernels, then those that say which of the kept weights moved.
+A weight has a sum: table[bits of the weight's byte, bits of the score's byte] - 128 + level of its filter +
+of its input channel + of its kernel position + of its neighbours' code. Four sums make a class, of which
+there are 128: class = 64 + sum // 4, but at least 0 and at most 127. Of each position come the mask's bits
+first, of all kernels, then those that say which of the kept weights moved.
 """
 
 from collections.abc import Iterator

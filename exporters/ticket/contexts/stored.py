@@ -4,8 +4,8 @@ A context's numbers are [first, count of the weight's bits, first, count of the 
 levels adds 1 for filters, 2 for channels and 4 for positions. A table's entries are stored as differences,
 modulo 256: along each row; the first of a row from the first of the row above; that of the first row from
 the first of the table before, which for the first table is 128. Differences and levels are folded: 0, -1,
-1, -2, 2 become 0, 1, 2, 3, 4. In version 4 `levels` adds 8 for neighbours, whose levels, of `near` and of `sum`,
-come after the others of their context.
+1, -2, 2 become 0, 1, 2, 3, 4. In version 4 `levels` adds 8 for neighbours, whose levels, of `near` and of
+`sum`, come after the others of their context.
 """
 
 from collections.abc import Sequence

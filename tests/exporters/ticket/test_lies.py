@@ -216,6 +216,72 @@ def test_any_content_of_a_part_is_refused_or_read(request, kind, data):
         assert fault.part == part or part in ("contexts", "masks", "moved", "elsewhere", "raw")
 
 
+# --- what version 4 added --------------------------------------------------------------------------
+
+
+def test_raw_bytes_that_are_too_few_too_many_or_none_are_refused(binary):
+    raw = content_of(binary.parts["raw"].tobytes())
+    for content, match in (
+        (raw[:-1], "part 'raw': .* raw bytes where more are needed"),
+        (raw + b"\0", "part 'raw': raw bytes are left over"),
+        (b"", "part 'raw': it is empty"),
+    ):
+        binary.parts["raw"] = np.frombuffer(framed(content), np.uint8)
+        refused(binary, match, PartFault)
+    del binary.parts["raw"]
+    refused(binary, "part 'raw': .* raw bytes where more are needed", PartFault)
+
+
+def test_the_state_that_raw_bytes_give_is_compared_with_its_digest(binary):
+    raw = bytearray(content_of(binary.parts["raw"].tobytes()))
+    raw[-1] ^= 1
+    binary.parts["raw"] = np.frombuffer(framed(bytes(raw)), np.uint8)
+    refused(binary, "part 'state': the rebuilt arrays are not those", DigestFault)
+
+
+def test_lanes_that_carry_something_in_vain_are_refused(make_by_hand, take_apart):
+    """Without a state three digests are all there is; what lanes have room for beyond them is 0."""
+    draft = take_apart(ticket_bytes(replace(make_by_hand("binary"), state={})))
+    digests = content_of(draft.parts["raw"].tobytes())
+    for more in (b"\0", b"\1"):
+        draft.parts["raw"] = np.frombuffer(framed(digests + more), np.uint8)
+        refused(draft, "part 'raw': raw bytes are left over", PartFault)
+
+
+def test_tallies_of_sources_are_one_for_each_plane(continuous):
+    planes = continuous.header["sources"]["planes"]
+    for other in (planes[:-1], [*planes, []]):
+        continuous.header["sources"]["planes"] = other
+        refused(continuous, "part 'sources': (fewer|more) tallies than there are planes", PartFault)
+
+
+def test_high_bytes_of_draws_come_up_as_often_as_their_tally_says(make_by_hand, take_apart):
+    """300 draws in place: their low bytes are in two segments, by the high bytes."""
+    draws = np.arange(1, 301, dtype=np.int16)
+    own = np.arange(300, dtype=np.int32)
+    mask = np.ones((300, 1), np.bool_)
+    subnetwork = make_by_hand("continuous")
+    tensor = replace(subnetwork.tensors[0], mask=mask, draws=draws, sources=own)
+    content = ticket_bytes(replace(subnetwork, tensors=(tensor,)))
+    assert (parse_ticket(content, "mine").tensors[0].draws == draws).all()
+    draft = take_apart(content)
+    high, *lows = draft.header["sources"]["planes"][:3]
+    assert high == [255, 45] and len(lows) == 2
+    draft.header["sources"]["planes"][0] = [254, 46]
+    refused(draft, "part 'sources'", PartFault)
+
+
+@pytest.mark.parametrize("layers", [64, 65])
+def test_kernel_positions_in_turn_are_limited(binary, layers):
+    """Each takes time, however few weights it has."""
+    layer = dict(binary.header["layers"][0], kept=0, moved=None, context=[0, 0, 0, 0, 8], shape=[1, 1, 64])
+    binary.header["layers"] = [dict(layer, name=f"l{i}") for i in range(layers)]
+    if layers > 64:
+        bounded(binary, f"{64 * layers} kernel positions in turn, at most 4096 are allowed", LimitFault, 6e7)
+    else:
+        refused(binary, "part '(contexts|masks|moved)'", PartFault)
+
+
 # --- cost ----------------------------------------------------------------------------------------
 
 

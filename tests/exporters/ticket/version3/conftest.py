@@ -39,7 +39,9 @@ def drafted(subnetwork: Subnetwork) -> tuple[dict[str, Any], dict[str, np.ndarra
             np.concatenate([np.asarray(subnetwork.state[name], f"<{kind}").reshape(-1) for name, _ in group])
             for kind, group in ((np.dtype(kind).str[1:], group) for kind, group in numbers.described)
         ]
-        parts["state"] = encode_symbols([planes.segment(*each) for row in rows for each in planes.tallied(row)])
+        parts["state"] = encode_symbols(
+            [planes.segment(*each) for row in rows for each in planes.tallied(row)]
+        )
     header["state_sha256"] = digest_of({name: digests[name] for name in subnetwork.state})
     header["layers"] = [
         entry(tensor, bits is not None) | {"sha256": digests[f"{tensor.name}.weight"]}

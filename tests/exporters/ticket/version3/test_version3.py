@@ -78,7 +78,9 @@ def paths(value, so_far=()):
         yield from paths(each, (*so_far, key))
 
 
-VALUES = st.integers(-2, 300) | st.sampled_from([None, True, "", "a", 0.5, [], {}, [0], 2**31, 2**64, 10**400])
+VALUES = st.integers(-2, 300) | st.sampled_from(
+    [None, True, "", "a", 0.5, [], {}, [0], 2**31, 2**64, 10**400]
+)
 
 
 @LIVES
