@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import content_of, decode_carrying
 from recycle_pipeline.exporters.ticket.container import Container
+from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Spread
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
 from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
@@ -69,6 +70,10 @@ class Streams:
         elif said["planes"]:
             raise HeaderFault(container.name, "header", "planes of a state, where there is none")
         self._take_raw(container, parts, carried, numbers)
+
+    def release(self) -> None:
+        """Forgets the bits, once they have all found their weights."""
+        self.masks, self.moved = Spread([None] * CLASSES), None
 
     def _contexts(self, frame: bytes) -> tuple[Contexts, bytes]:
         of_moved = [layer.moved for layer in self.header.layers]
@@ -134,7 +139,14 @@ def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedC
 def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
     layers, parts = streams.header.layers, Parts(container)
     contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
-    weights = [_Weights(layer, stages_of(layer, seed, own, other)) for layer, own, other in contexts]
+    # In one piece, which leaves no holes where memory is taken and given back beside it.
+    marks = np.split(
+        np.zeros(sum(e.size for e in layers), np.uint8), np.cumsum([e.size for e in layers])[:-1]
+    )
+    weights = [
+        _Weights(layer, stages_of(layer, seed, own, other), room)
+        for (layer, own, other), room in zip(contexts, marks, strict=True)
+    ]
     for position in range(max(each.stages.positions for each in weights)):
         _take_position(parts, streams, position, [e for e in weights if position < e.stages.positions])
     with parts.named(layout.MASKS):
@@ -144,7 +156,9 @@ def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedT
     if streams.moved is not None:
         with parts.named(layout.MOVED):
             streams.moved.end()
-    found = [each.bits() for each in weights]
+    del weights
+    streams.release()
+    found = [_bits_of(layer, own) for layer, own in zip(layers, marks, strict=True)]
     drawn = [i for i, layer in enumerate(layers) if layer.moved is not None and not layer.sign_only]
     kept = {i: found[i][0].nonzero()[0].astype(np.int32) for i in drawn}
     moved_bits = {i: found[i][1] for i in drawn}
@@ -176,9 +190,9 @@ class _Weights:
     places: Places
     moved: Bits | None = None
 
-    def __init__(self, layer: Layer, stages: Stages) -> None:
+    def __init__(self, layer: Layer, stages: Stages, marks: NDArray[np.uint8]) -> None:
         self.layer, self.stages = layer, stages
-        self._marks, self._kept = np.zeros(layer.size, np.uint8), 0
+        self._marks, self._kept = marks, 0
 
     def keep(self, position: int, places: Places) -> None:
         """Takes where weights are kept at a position. Raises ValueError if they are too many."""
@@ -200,16 +214,18 @@ class _Weights:
             what = f"{self._kept} weights kept of {self.layer.name!r}"
             raise ValueError(f"{what}, the header says {self.layer.kept}")
 
-    def bits(self) -> tuple[Bits, Bits | None]:
-        """The mask, (size,), and which of the kept weights moved; once."""
-        marks, self._marks = self._marks, np.zeros(0, np.uint8)
-        if self.layer.moved is None:
-            return marks.view(np.bool_), None
-        moved = []
-        for start in range(0, len(marks), BLOCK):
-            part = marks[start : start + BLOCK]
-            moved.append(part.take(places_of(part > 0)) > KEPT)
-        return np.greater(marks, 0, out=marks.view(np.bool_)), np.concatenate(moved)
+
+def _bits_of(layer: Layer, marks: NDArray[np.uint8]) -> tuple[Bits, Bits | None]:
+    """The mask, (size,), in the place of the marks, and which of the kept weights moved."""
+    if layer.moved is None:
+        return marks.view(np.bool_), None
+    moved, first = np.empty(layer.kept, np.bool_), 0
+    for start in range(0, len(marks), BLOCK):
+        part = marks[start : start + BLOCK]
+        own = part.take(places_of(part > 0))
+        np.greater(own, KEPT, out=moved[first : first + len(own)])
+        first += len(own)
+    return np.greater(marks, 0, out=marks.view(np.bool_)), moved
 
 
 def _origins(

@@ -123,20 +123,27 @@ class Residuals:
             position: which.
             kernels: which ones they are; None if they are those from `run.kernels` on.
         """
-        rows_of = bits.astype(np.float32), CHANCES.take(run.classes), CURVES.take(run.classes)
-        for rest, name in zip(rows_of, ("set_", "foretold", "curve"), strict=True):
-            filters, channels, positions, cells = (getattr(left, name) for left in self._left)
+        for name, rest in (("foretold", CHANCES.take(run.classes)), ("curve", CURVES.take(run.classes))):
+            filters, channels, positions, _ = (getattr(left, name) for left in self._left)
             positions[position] += rest.sum()
-            cells += np.bincount(np.broadcast_to(run.cells, len(bits)), rest, len(cells))
             if kernels is None:
                 row, skipped = divmod(run.kernels.start, self._channels)
                 rows = rest.reshape(-1, min(self._channels, len(rest)))
                 filters[row : row + len(rows)] += rows.sum(1)
                 channels[skipped : skipped + rows.shape[1]] += rows.sum(0)
+        own = np.arange(run.kernels.start, run.kernels.stop)[bits] if kernels is None else kernels[bits]
+        cells = np.broadcast_to(run.cells, len(bits))
+        for left, index in zip(self._left, (*np.divmod(own, self._channels), None, cells[bits]), strict=True):
+            if index is None:
+                left.set_[position] += len(own)
             else:
-                rows, columns = np.divmod(kernels, self._channels)
-                filters += np.bincount(rows, rest, len(filters))
-                channels += np.bincount(columns, rest, len(channels))
+                left.set_ += np.bincount(index, minlength=len(left.set_))
+        both = np.bincount(
+            cells * STAGED_CLASSES + run.classes, minlength=self._left[3].set_.size * STAGED_CLASSES
+        )
+        by_class = both.reshape(-1, STAGED_CLASSES)
+        self._left[3].foretold += by_class @ CHANCE
+        self._left[3].curve += by_class @ (CHANCE * (1 - CHANCE))
 
     def refitted(self, levels: bool) -> StagedContext:
         """The context with other levels, as near to what is best as they are worth.

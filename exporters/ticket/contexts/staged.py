@@ -120,6 +120,7 @@ class Stages:
     def settle(self, position: int, kept: Places, moved: Bits | None) -> None:
         """Says which were kept, and which of these moved."""
         if self._known is None or position == self.positions - 1:
+            self._codes = self._negative = None
             return
         if self._negative is None:
             negative = signs_at(self._weights, kept * self.positions + position)
@@ -131,6 +132,7 @@ class Stages:
         if moved is not None and not self._signs:
             signs[moved] = 0
         self._known.settle(position, kept, signs)
+        self._codes = self._negative = None
 
     def prepare(self, position: int) -> None:
         """What came before each kernel's position, for `masks` and `moved`; where anything did."""
