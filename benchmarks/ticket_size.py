@@ -4,7 +4,8 @@
     python benchmarks/ticket_size.py --record benchmarks/records/NAME.json TICKET ...
     python benchmarks/ticket_size.py --nncodec /path/to/python --record ... TICKET ...
 
-For each ticket, of any version, written again as of the latest: bytes of its parts; the bound of independent
+For each ticket, of any version, written again as of the latest: bytes of its parts, of what rebuilds the
+weights, and of the state (raw bytes that lanes carry are counted where they belong); the bound of independent
 bits per layer (masks, and which kept signs are flipped); the bits that remain under the file's contexts; of
 continuous weights that moved, those of their places and draws; the
 network's ternary weights by lzma and, where an interpreter has it, by nncodec (MPEG NNC), layer by layer as
@@ -35,7 +36,8 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.container import opened
 from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
-from recycle_pipeline.exporters.ticket.shares import information_of
+from recycle_pipeline.exporters.ticket.shares import carried_in, information_of
+from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.subnetwork import (
     MaskedTensor,
@@ -115,17 +117,21 @@ def sizes(path: Path, content: bytes, subnetwork: Subnetwork) -> dict[str, Any]:
     """Of a ticket's parts, beside bounds."""
     container, tensors = opened(content, path.name), subnetwork.tensors
     parts = {name: int(array.nbytes) for name, array in sorted(container.parts.items())}
+    shares, carried = sizes_of(content, [tensor.name for tensor in tensors]), carried_in(container)
     state = sum(array.nbytes for array in subnetwork.state.values())
     row: dict[str, Any] = {"ticket": path.name, "bytes_before": path.stat().st_size, "bytes": len(content)}
     row |= {"arch": subnetwork.arch, "prune": subnetwork.prune, "scope": subnetwork.scope}
     row |= {"weights": subnetwork.size, "kept": subnetwork.kept, "moved": sum(t.moved for t in tensors)}
     mask_bound = mask_entropy_bytes(tensors)
     masks, moved = (bits / 8 for bits in information_of(container))
-    row |= {"parts": parts, "state_numbers_bytes": state}
+    contexts = parts["contexts"] - carried["contexts"]
+    row |= {"parts": parts, "carried": carried, "state_numbers_bytes": state}
+    row |= {"weights_bytes": round(sum(shares.layers.values())), "state_bytes": shares.state}
+    row["header_bytes"] = shares.header
     row["independent_bound"] = {"masks": round(mask_bound)}
     row["independent_bound"]["signs"] = round(sum(map(bits_entropy_bytes, tensors)) - mask_bound)
-    row["model_bound"] = {"masks": round(masks), "signs": round(moved), "contexts": parts["contexts"]}
-    best = min(masks + parts["contexts"], mask_bound) + moved + parts.get("state", 0)
+    row["model_bound"] = {"masks": round(masks), "signs": round(moved), "contexts": contexts}
+    best = min(masks + contexts, mask_bound) + moved + shares.state
     if "sources" in parts:
         row["model_bound"] |= origins_bound(tensors)
         best += row["model_bound"]["sources"] + row["model_bound"]["draws"]
@@ -206,10 +212,9 @@ def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         row["ternary"] = others(subnetwork, args.nncodec, folder)
         if "nncodec" in row["ternary"]:
-            whole, parts = row["ternary"]["nncodec"]["bytes"], row["parts"]
-            rebuilds = sum(parts.get(n, 0) for n in ("contexts", "masks", "moved", "elsewhere", "sources"))
+            whole = row["ternary"]["nncodec"]["bytes"]
             row |= {
-                "weights_of_nncodec": round(rebuilds / whole, 4),
+                "weights_of_nncodec": round(row["weights_bytes"] / whole, 4),
                 "file_of_nncodec": round(len(content) / whole, 4),
             }
         if args.repeats:

@@ -111,21 +111,24 @@ def high_bits_at(key: int, indices: NDArray[np.integer]) -> NDArray[np.uint64]:
     return out
 
 
-def high_bits(key: int, first: int, out: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> None:
+def high_bits(
+    key: int, first: int, out: NDArray[np.uint64], scratch: NDArray[np.uint64], step: int = 1
+) -> None:
     """The same at indices from `first` on, which is faster, into memory that the caller has.
 
     Args:
         key: of the stream.
         first: the first index.
         out, scratch: (n,) each, n at most `MAX_RUN`.
+        step: from one index to the next.
     """
-    np.add(_steps()[: len(out)], np.uint64((key + first * GOLDEN) & _WRAP), out=out)
+    np.add(_steps(step)[: len(out)], np.uint64((key + (first + 1) * GOLDEN) & _WRAP), out=out)
     _mix(out, scratch)
 
 
-@functools.cache
-def _steps() -> NDArray[np.uint64]:
-    return np.arange(1, MAX_RUN + 1, dtype=np.uint64) * np.uint64(GOLDEN)
+@functools.lru_cache(4)
+def _steps(step: int) -> NDArray[np.uint64]:
+    return np.arange(0, MAX_RUN, dtype=np.uint64) * np.uint64(step * GOLDEN & _WRAP)
 
 
 def _mix(z: NDArray[np.uint64], scratch: NDArray[np.uint64]) -> None:

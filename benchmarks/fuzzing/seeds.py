@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
-from recycle_pipeline.models.draws import high_bits_at, stream_key
+from recycle_pipeline.models.draws import high_bits_at, signs_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
-SHAPES = {"stem": (8, 3, 3, 3), "conv": (12, 8, 3, 3), "head": (4, 150)}
+SHAPES = {"stem": (8, 3, 3, 3), "conv": (32, 8, 2, 2), "head": (4, 150)}
 DENSITIES = {"stem": 0.5, "conv": 0.3, "head": 0.04}  # the last is coded as gaps
 SEED = 11
 
@@ -47,6 +47,10 @@ def _tensor(name: str, shape: tuple[int, ...], kind: str, rng: np.random.Generat
     kept = np.flatnonzero(mask)
     init: Any = {"stem": "kaiming_normal", "conv": "kaiming_uniform", "head": "signed_constant"}[name]
     moved = _moved(kept, rng)
+    if name == "conv":  # in turn, and most weights of a kernel have one sign
+        wanted = rng.random(size) < 0.5
+        wanted = wanted[kept // 4]
+        moved = (signs_at(stream_key(SEED, name), kept) != wanted) & (rng.random(len(kept)) < 0.9)
     if kind == "binary" or init == "signed_constant":
         gain = np.float32(0.125) if kind == "binary" else None
         return MaskedTensor(name, init, np.float32(0.25), mask, gain, flips=moved)

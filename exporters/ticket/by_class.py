@@ -1,39 +1,45 @@
 """Bits of many layers as one frame: sorted by class, each class with the odds that its counts give."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
+from recycle_pipeline.exporters.ticket.coding.streams import (
+    Counts,
+    counts_of,
+    decode_bits_carrying,
+    encode_bits,
+)
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
-from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, gathered, spread
+from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Spread
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 
 
-def encoded(layers: Iterable[tuple[Of, Bits]]) -> tuple[bytes, list[int]]:
+def encoded(vectors: Sequence[Bits], reserve: bytearray | None = None) -> tuple[bytes, list[int]]:
     """The frame, and for the header [class, its bits, those set, symbols of its gaps] where any is set.
 
     Args:
-        layers: the classes of bits, and the bits; (n,).
+        vectors: the bits of each class.
+        reserve: see `frames.encode_symbols`.
     """
-    vectors = gathered(layers)
     counts = counts_of(vectors)
     numbers = [[i, each.size, each.kept, each.gaps] for i, each in enumerate(counts) if each.kept]
-    return encode_bits(vectors), [number for four in numbers for number in four]
+    return encode_bits(vectors, reserve), [number for four in numbers for number in four]
 
 
-def decoded(frame: bytes, numbers: Any, layers: Sequence[Of]) -> list[Bits]:
-    """The inverse; memory is bounded by the numbers of bits, whatever the frame holds.
+def decoded(frame: bytes, numbers: Any, total: int) -> tuple[Spread, bytes]:
+    """The inverse, and what its lanes carry. Memory is bounded by the numbers of bits.
 
     Args:
         frame, numbers: as `encoded` gave them.
-        layers: the classes of bits.
+        total: the number of bits.
 
     Raises:
         ValueError: the frame is damaged, or not of these bits.
     """
-    counts = counts_from(numbers, sum(of.count for of in layers))
-    vectors = iter(decode_bits(frame, list(counts.values())))
-    return spread([next(vectors) if i in counts else None for i in range(CLASSES)], layers)
+    counts = counts_from(numbers, total)
+    found, carried = decode_bits_carrying(frame, list(counts.values()))
+    vectors = iter(found)
+    return Spread([next(vectors) if i in counts else None for i in range(CLASSES)]), carried
 
 
 def counts_from(numbers: Any, total: int) -> dict[int, Counts]:

@@ -1,4 +1,4 @@
-"""The header of version 3: from the file's part to checked values, before any memory is taken for weights."""
+"""The header of versions 3 and 4: to checked values, before any memory is taken for weights."""
 
 import hashlib
 import json
@@ -28,14 +28,18 @@ from recycle_pipeline.models.draws import INITS, Init
 FIELDS = {
     *("arch", "classes", "channels", "image_size", "mean", "std", "seed", "subnetwork", "prune", "scope"),
     *("generator", "recipe", "layers", "tallies", "masks", "moved", "sources", "state", "planes"),
-    "state_sha256",
 }
-LAYER_FIELDS = {"name", "shape", "kept", "init", "scale", "gain", "sha256", "context", "moved"}
+LAYER_FIELDS = {"name", "shape", "kept", "init", "scale", "gain", "context", "moved"}
+# Version 4 has the digests elsewhere, as bytes.
+STATE_DIGEST, LAYER_DIGEST = "state_sha256", "sha256"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What the header says of a layer, see `MaskedTensor`; `moved` is None where none did."""
+    """What the header says of a layer, see `MaskedTensor`.
+
+    `moved` is None where none did; `sha256` in version 4, which has it elsewhere.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -44,7 +48,7 @@ class Layer:
     init: Init
     scale: np.float32
     gain: np.float32 | None
-    sha256: str
+    sha256: str | None
     context: Numbers
     moved: Numbers | None
 
@@ -62,18 +66,19 @@ class Header:
 
 
 def header_in(container: Container) -> Header:
-    """The header of a ticket of version 3.
+    """The header of a ticket of version 3 or 4.
 
     Raises:
         HeaderFault: it is not as it must be.
         LimitFault: it claims more than a ticket may hold.
         PartFault: the file has other parts than it says.
     """
-    said = _inflated(container)
+    said, staged = _inflated(container), container.version > layout.UNSTAGED_VERSION
     try:
-        keys(said, FIELDS, {"options"})
+        keys(said, FIELDS if staged else FIELDS | {STATE_DIGEST}, {"options"})
         layers = tuple(_layer(entry, container) for entry in entries(said["layers"], 1, layout.MAX_LAYERS))
-        digest(said["state_sha256"])
+        if not staged:
+            digest(said[STATE_DIGEST])
         keys(said["tallies"], {"tables", "levels"})
         if said["sources"] is not None:
             keys(said["sources"], origins.FIELDS)
@@ -115,7 +120,8 @@ def _inflated(container: Container) -> dict[str, Any]:
 
 
 def _layer(entry: Any, container: Container) -> Layer:
-    keys(entry, LAYER_FIELDS)
+    staged = container.version > layout.UNSTAGED_VERSION
+    keys(entry, LAYER_FIELDS if staged else LAYER_FIELDS | {LAYER_DIGEST})
     name, shape = short_text(entry["name"]), entries(entry["shape"], 1, layout.MAX_DIMENSIONS)
     sides, most = tuple(integer(side, 1, 1 << 40) for side in shape), layout.MAX_LAYER_WEIGHTS
     if (size := math.prod(sides)) > most:
@@ -123,6 +129,7 @@ def _layer(entry: Any, container: Container) -> Layer:
     scale = float32_of(entry["scale"])
     if scale == 0:
         raise HeaderFault(container.name, name, "its scale is 0")
+    context = Numbers(entry["context"], sides, staged)
     return Layer(
         name=name,
         shape=sides,
@@ -131,9 +138,9 @@ def _layer(entry: Any, container: Container) -> Layer:
         init=choice(entry["init"], INITS),
         scale=scale,
         gain=None if entry["gain"] is None else float32_of(entry["gain"]),
-        sha256=digest(entry["sha256"]),
-        context=Numbers(entry["context"], sides),
-        moved=None if entry["moved"] is None else Numbers(entry["moved"], sides),
+        sha256=None if staged else digest(entry[LAYER_DIGEST]),
+        context=context,
+        moved=None if entry["moved"] is None else Numbers(entry["moved"], sides, staged, context),
     )
 
 
@@ -144,6 +151,9 @@ def _check(layers: tuple[Layer, ...], said: dict[str, Any], container: Container
     if total > (most := layout.MAX_WEIGHTS_PER_BYTE) * container.size:
         what = f"{total} weights in {container.size} bytes, at most {most} a byte are allowed"
         raise LimitFault(name, "header", what)
+    stages = sum(layer.context.positions for layer in layers if layer.context.in_turn)
+    if stages > (most := layout.MAX_STAGES):
+        raise LimitFault(name, "header", f"{stages} kernel positions in turn, at most {most} are allowed")
     for twice, count in Counter(layer.name for layer in layers).items():
         if count > 1:
             raise HeaderFault(name, twice, f"{count} layers have this name")
@@ -160,5 +170,7 @@ def _check(layers: tuple[Layer, ...], said: dict[str, Any], container: Container
     parts |= {layout.MOVED} if moved else set()
     parts |= {layout.ELSEWHERE, layout.SOURCES} if drawn else set()
     parts |= {layout.STATE} if said["state"] else set()
-    for part in sorted(parts ^ container.parts.keys()):
+    # Whether there is something left for that one, only the other parts' lanes say.
+    there = container.parts.keys() - ({layout.RAW} if container.version > layout.UNSTAGED_VERSION else set())
+    for part in sorted(parts ^ there):
         raise PartFault(name, part, "missing" if part in parts else "not announced by the header")

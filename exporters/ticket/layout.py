@@ -1,8 +1,9 @@
-"""Names and limits of a ticket, version 3; FORMAT.md beside this file says what each is for."""
+"""Names and limits of a ticket, version 4; FORMAT.md beside this file says what each is for."""
 
 import json
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+UNSTAGED_VERSION = 3  # the last without stages and without raw bytes
 METADATA_KEY = "recycle_ticket"
 GENERATOR = "splitmix64/1"  # the draws of models/draws.py; another generator gets another name
 
@@ -13,6 +14,7 @@ MOVED = "moved"
 ELSEWHERE = "elsewhere"
 SOURCES = "sources"
 STATE = "state"
+RAW = "raw"
 
 MAX_LAYERS = 10_000
 MAX_ARRAYS = 100_000  # of the state
@@ -27,6 +29,7 @@ MAX_LAYER_WEIGHTS = 1 << 30
 MAX_WEIGHTS = 1 << 31
 # Of a file: what a byte can stand for. 99.99 % removed takes 7,000 weights a byte at its entropy.
 MAX_WEIGHTS_PER_BYTE = 1 << 14
+MAX_STAGES = 4096  # kernel positions that are decoded in turn, of all layers: each takes time
 
 
 def canonical_json(value: object) -> str:

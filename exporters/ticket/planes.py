@@ -18,18 +18,18 @@ from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_o
 Tally = list[int]
 
 
-def encoded(numbers: NDArray[Any]) -> tuple[list[tuple[Symbols, Frequencies]], list[Tally]]:
-    """Segments of a frame, and tallies for the header, empty where a plane is coded as it is; one per plane.
+def tallied(numbers: NDArray[Any]) -> list[tuple[Symbols, Tally]]:
+    """The planes, each with its tally, which is empty where the plane is left as it is.
 
     Args:
         numbers: (n,), little-endian.
     """
-    segments, tallies = [], []
-    for plane in _planes(numbers):
-        tally = cheapest(tally_of(plane))
-        tallies.append(tally)
-        segments.append((plane, table_of(tally, len(plane)) if tally else UNIFORM))
-    return segments, tallies
+    return [(plane, cheapest(tally_of(plane))) for plane in planes_of(numbers)]
+
+
+def segment(plane: Symbols, tally: Tally) -> tuple[Symbols, Frequencies]:
+    """Of a frame."""
+    return plane, table_of(tally, len(plane)) if tally else UNIFORM
 
 
 def segments_of(count: int, kind: np.dtype[Any], tallies: Iterator[Any]) -> list[tuple[int, Frequencies]]:
@@ -54,7 +54,8 @@ def decoded(symbols: Iterator[Symbols], kind: np.dtype[Any]) -> NDArray[Any]:
     return words.view(kind.newbyteorder("<")).astype(kind, copy=False)
 
 
-def _planes(numbers: NDArray[Any]) -> Sequence[Symbols]:
+def planes_of(numbers: NDArray[Any]) -> Sequence[Symbols]:
+    """Byte 0 of each number, byte 1, and so on; (n,) each."""
     size = numbers.dtype.itemsize
     words = numbers.view(f"<u{size}")
     if numbers.dtype.kind == "f":

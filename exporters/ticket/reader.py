@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket import version3
+from recycle_pipeline.exporters.ticket import layout, version4
 from recycle_pipeline.exporters.ticket.container import Container, opened, read_file
 from recycle_pipeline.exporters.ticket.earlier import reader as earlier
+from recycle_pipeline.exporters.ticket.earlier import version3
 from recycle_pipeline.exporters.ticket.faults import DigestFault
 from recycle_pipeline.models.subnetwork import Subnetwork, array_digest
 
@@ -53,8 +54,7 @@ def read_verified(path: Path | str) -> tuple[Subnetwork, dict[str, NDArray[Any]]
 def parse_verified(content: bytes, name: str) -> tuple[Subnetwork, dict[str, NDArray[Any]]]:
     """The same from the file's bytes; `name` is used in messages."""
     container = opened(content, name)
-    subnetwork = _subnetwork(container)
-    digests = _digests(container, subnetwork.state)
+    subnetwork, digests = _read(container)
     arrays = subnetwork.arrays()
     check_digests(arrays, digests, container.name)
     return subnetwork, arrays
@@ -73,11 +73,22 @@ def check_digests(arrays: dict[str, NDArray[np.generic]], digests: dict[str, str
             raise DigestFault(name, array_name, "the rebuilt array is not the one that was stored")
 
 
+def _read(container: Container) -> tuple[Subnetwork, dict[str, str]]:
+    if container.version > layout.UNSTAGED_VERSION:
+        return version4.read_in(container)
+    subnetwork = _subnetwork(container)
+    return subnetwork, _digests(container, subnetwork.state)
+
+
 def _subnetwork(container: Container) -> Subnetwork:
-    current = container.version > earlier.LATEST
-    return version3.subnetwork_in(container) if current else earlier.subnetwork_in(container)
+    if container.version > layout.UNSTAGED_VERSION:
+        return version4.read_in(container)[0]
+    unstaged = container.version > earlier.LATEST
+    return version3.subnetwork_in(container) if unstaged else earlier.subnetwork_in(container)
 
 
 def _digests(container: Container, state: Mapping[str, NDArray[Any]] | None = None) -> dict[str, str]:
-    current = container.version > earlier.LATEST
-    return version3.digests_in(container, state) if current else earlier.digests_in(container)
+    if container.version > layout.UNSTAGED_VERSION:
+        return version4.Streams(container).digests
+    unstaged = container.version > earlier.LATEST
+    return version3.digests_in(container, state) if unstaged else earlier.digests_in(container)

@@ -1,21 +1,24 @@
-"""How much of the streams that layers share is each layer's, version 3: in proportion to its information."""
+"""How much of the streams that layers share is each layer's: in proportion to its information."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket import layout
+from recycle_pipeline.exporters.ticket import layout, version4
+from recycle_pipeline.exporters.ticket.coding.frames import lanes_of
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
+from recycle_pipeline.exporters.ticket.earlier import version3
+from recycle_pipeline.exporters.ticket.fitting import bits_in_stages
 from recycle_pipeline.exporters.ticket.header import Header, header_in
-from recycle_pipeline.exporters.ticket.version3 import classes_in, contexts_in, subnetwork_in
 
 Floats = NDArray[np.float64]
-NONE = np.zeros(CLASSES, np.intp), np.zeros(CLASSES, np.intp)
 Counts = tuple[NDArray[np.intp], NDArray[np.intp]]  # of each class: bits that are set, and that are not
+CARRIERS = layout.CONTEXTS, layout.MASKS, layout.MOVED
+CARRIED = 4  # bytes of a lane, in version 4
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,17 @@ class Shared:
 
 
 def shared_in(container: Container) -> Shared:
-    """Counts of the bits in a ticket. Raises TicketFault, see `version3.subnetwork_in`."""
-    header, subnetwork = header_in(container), subnetwork_in(container)
-    of_masks, of_moved = contexts_in(container, header)
-    masks, moved, seed = [], [], subnetwork.seed
-    for layer, tensor, context, other in zip(
-        header.layers, subnetwork.tensors, of_masks, of_moved, strict=True
-    ):
-        masks.append(_counts(OfAll(classes_in(layer, context, seed)), tensor.mask.reshape(-1)))
-        bits = tensor.moved_bits()
-        if other is None or bits is None:
-            moved.append(NONE)
-        else:
-            moved.append(_counts(OfKept(classes_in(layer, other, seed), tensor.mask, layer.kept), bits))
-    return Shared(header, masks, moved)
+    """Counts of the bits in a ticket of version 3 or 4. Raises TicketFault, see `reader.load_ticket`."""
+    staged = container.version > layout.UNSTAGED_VERSION
+    header, layers = _staged_bits(container) if staged else _plain_bits(container)
+    found: tuple[list[Counts], list[Counts]] = [], []
+    for bits in layers:
+        counts = [(np.zeros(CLASSES, np.intp), np.zeros(CLASSES, np.intp)) for _ in found]
+        for which, of, own in bits:
+            _count(counts[which], of, own)
+        for each, own_counts in zip(found, counts, strict=True):
+            each.append(own_counts)
+    return Shared(header, *found)
 
 
 def information_of(container: Container) -> tuple[float, float]:
@@ -56,7 +56,10 @@ def information_of(container: Container) -> tuple[float, float]:
 
 
 def sizes_in(container: Container) -> tuple[dict[str, float], int]:
-    """Bytes of each layer's streams by its name, and of the state: all parts but the header."""
+    """Bytes of each layer's streams by its name, and of the state: all parts but the header.
+
+    What lanes carry of the state is the state's, and of digests the header's.
+    """
     shared = shared_in(container)
     layers = shared.header.layers
     symbols = [sum(n.cells + sum(n.levels) for n in (x.context, x.moved) if n is not None) for x in layers]
@@ -69,9 +72,22 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
         layout.SOURCES: np.array(drawn),
     }
     sizes = {part: array.nbytes for part, array in container.parts.items()}
+    state = sizes.get(layout.STATE, 0)
+    if container.version > layout.UNSTAGED_VERSION:
+        carried = carried_in(container)
+        for part, own in carried.items():
+            sizes[part] -= own
+        raw = sum(carried.values()) + sizes.get(layout.RAW, 0) - version4.DIGEST * (len(layers) + 1)
+        state += max(0, raw) if state else 0
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
     names = (layer.name for layer in layers)
-    return dict(zip(names, _whole(np.asarray(taken)), strict=True)), sizes.get(layout.STATE, 0)
+    return dict(zip(names, _whole(np.asarray(taken)), strict=True)), state
+
+
+def carried_in(container: Container) -> dict[str, int]:
+    """Raw bytes that the lanes of parts carry which are the layers' own; version 4."""
+    parts = {part: array.tobytes() for part, array in container.parts.items() if part in CARRIERS}
+    return {part: CARRIED * lanes_of(frame) for part, frame in parts.items()}
 
 
 def information(layers: Sequence[Counts]) -> Floats:
@@ -82,15 +98,49 @@ def information(layers: Sequence[Counts]) -> Floats:
     return found
 
 
-def _counts(of: Of, bits: Bits) -> Counts:
-    set_, all_ = NONE[0].copy(), NONE[1].copy()
+LayerBits = Iterator[tuple[int, Of, Bits]]  # 0 for the mask's or 1 for those of what moved, classes, bits
+
+
+def _staged_bits(container: Container) -> tuple[Header, list[LayerBits]]:
+    streams = version4.Streams(container)
+    subnetwork, _ = version4.read_in(container)
+    layers: list[LayerBits] = []
+    of = zip(streams.header.layers, subnetwork.tensors, streams.of_masks, streams.of_moved, strict=True)
+    for layer, tensor, context, other in of:
+        stages = version4.stages_of(layer, subnetwork.seed, context, other)
+        bits = bits_in_stages(tensor, stages, tensor.moved_bits())
+        layers.append((which, stage, own) for which, _, stage, own, _ in bits)
+    return streams.header, layers
+
+
+def _plain_bits(container: Container) -> tuple[Header, list[LayerBits]]:
+    header, subnetwork = header_in(container), version3.subnetwork_in(container)
+    of_masks, of_moved = version3.contexts_in(container, header)
+    layers: list[LayerBits] = []
+    for layer, tensor, context, other in zip(
+        header.layers, subnetwork.tensors, of_masks, of_moved, strict=True
+    ):
+        classes = version3.classes_in(layer, context, subnetwork.seed)
+        found: list[tuple[int, Of, Bits]] = [(0, OfAll(classes), tensor.mask.reshape(-1))]
+        bits = tensor.moved_bits()
+        if other is not None and bits is not None:
+            classes = version3.classes_in(layer, other, subnetwork.seed)
+            found.append((1, OfKept(classes, tensor.mask, layer.kept), bits))
+        layers.append(iter(found))
+    return header, layers
+
+
+def _count(counts: Counts, of: Of, bits: Bits) -> None:
+    set_, unset = counts
     if of.constant is not None:
-        set_[of.constant], all_[of.constant] = np.count_nonzero(bits), len(bits)
-        return set_, all_ - set_
+        some = int(np.count_nonzero(bits))
+        set_[of.constant] += some
+        unset[of.constant] += len(bits) - some
+        return
     for run, classes in of.runs():
-        set_ += np.bincount(classes[bits[run]], minlength=CLASSES)
-        all_ += np.bincount(classes, minlength=CLASSES)
-    return set_, all_ - set_
+        some_of = np.bincount(classes[bits[run]], minlength=CLASSES)
+        set_ += some_of
+        unset += np.bincount(classes, minlength=CLASSES) - some_of
 
 
 def _costs(counts: Floats, total: Floats) -> Floats:

@@ -3,8 +3,9 @@
 Arrays of one type whose names end alike, such as `.running_var`, are a group: its numbers are coded together.
 """
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, planes
-from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols, encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, decode_symbols
+from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import choice, entries, integer, short_text
+from recycle_pipeline.exporters.ticket.raw import Raw
+from recycle_pipeline.exporters.ticket.tallied import Symbols
 
 Arrays = dict[str, NDArray[Any]]
 KINDS = (
@@ -36,33 +40,96 @@ class Group:
         return sum(math.prod(shape) for _, shape in self.arrays)
 
 
-def encoded(state: Mapping[str, NDArray[Any]]) -> tuple[bytes, list[Any], list[planes.Tally]]:
-    """The frame, and for the header [type, [[name, shape], ...]] of each group, and tallies of the planes."""
+@dataclass(frozen=True)
+class Planned:
+    """How a state is stored.
+
+    Attributes:
+        described: for the header, [type, [[name, shape], ...]] of each group.
+        tallies: for the header, of the planes.
+        segments: of the part's frame.
+        raw: planes that are not coded.
+    """
+
+    described: list[Any]
+    tallies: list[planes.Tally]
+    segments: list[tuple[Symbols, Frequencies]]
+    raw: bytes
+
+
+def planned(state: Mapping[str, NDArray[Any]]) -> Planned:
+    """All but the bytes of the frame."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name in sorted(state):
         groups.setdefault((state[name].dtype.name, name.rpartition(".")[2]), []).append(name)
-    segments, tallies, described = [], [], []
+    found: list[tuple[Symbols, planes.Tally]] = []
+    described = []
     for (kind, _), names in groups.items():
         little = np.dtype(kind).newbyteorder("<")
         rows = [np.asarray(state[name], little, order="C").reshape(-1) for name in names]
-        found, told = planes.encoded(np.concatenate(rows))
-        segments += found
-        tallies += told
+        found += planes.tallied(np.concatenate(rows))
         described.append([kind, [[name, list(state[name].shape)] for name in names]])
-    return encode_symbols(segments), described, tallies
+    segments = [planes.segment(plane, tally) for plane, tally in found if tally]
+    raw = b"".join(plane.tobytes() for plane, tally in found if not tally)
+    return Planned(described, [tally for _, tally in found], segments, raw)
+
+
+def digest_of(digests: Mapping[str, str]) -> str:
+    """One SHA-256 (hex) for those of the state's arrays."""
+    return hashlib.sha256(layout.canonical_json(dict(digests)).encode()).hexdigest()
 
 
 def decoded(frame: bytes, described: Any, tallies: Any) -> Arrays:
-    """The inverse.
+    """The arrays of version 3, where every plane is in the frame.
 
     Raises:
         ValueError: the frame is damaged, or the header cannot be.
     """
     groups = _groups(described)
+    segments = _segments(groups, tallies)
+    return _arrays(groups, iter(decode_symbols(frame, segments)))
+
+
+class Part:
+    """The arrays of version 4, of which the planes without a tally are raw bytes.
+
+    Args:
+        frame: the part.
+        described, tallies: of the header.
+
+    Attributes:
+        carried: by the frame's lanes.
+
+    Raises:
+        ValueError: the frame is damaged, or the header cannot be.
+    """
+
+    def __init__(self, frame: bytes, described: Any, tallies: Any) -> None:
+        self._groups = _groups(described)
+        self._segments = _segments(self._groups, tallies)
+        coded = [segment for segment in self._segments if segment[1] is not UNIFORM]
+        self._symbols, self.carried = decode_carrying(frame, coded)
+
+    def arrays(self, raw: Raw) -> Arrays:
+        """All of them. Raises ValueError if there are fewer raw bytes."""
+        symbols = iter(self._symbols)
+        return _arrays(
+            self._groups,
+            (
+                np.frombuffer(raw.take(count), np.uint8) if table is UNIFORM else next(symbols)
+                for count, table in self._segments
+            ),
+        )
+
+
+def _segments(groups: list[Group], tallies: Any) -> list[tuple[int, Frequencies]]:
     count = sum(group.kind.itemsize for group in groups)
     told = iter(entries(tallies, count, count))
-    segments = [s for group in groups for s in planes.segments_of(group.count, group.kind, told)]
-    symbols, found = iter(decode_symbols(frame, segments)), {}
+    return [s for group in groups for s in planes.segments_of(group.count, group.kind, told)]
+
+
+def _arrays(groups: list[Group], symbols: Iterator[Symbols]) -> Arrays:
+    found = {}
     for group in groups:
         numbers, first = planes.decoded(symbols, group.kind), 0
         for name, shape in group.arrays:

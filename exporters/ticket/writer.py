@@ -1,8 +1,9 @@
-"""A Subnetwork to the bytes of a ticket, version 3."""
+"""A Subnetwork to the bytes of a ticket, version 4."""
 
 import hashlib
+import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_bytes
-from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
-from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols
+from recycle_pipeline.exporters.ticket import by_class, layout, origins
+from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, framed
 from recycle_pipeline.exporters.ticket.container import packed
-from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
-from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept
+from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered
+from recycle_pipeline.exporters.ticket.contexts.staged import Stages
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
-from recycle_pipeline.exporters.ticket.fitting import mask_context, moved_context
+from recycle_pipeline.exporters.ticket.fitting import StagedBits, bits_in_stages, contexts_for, in_turn
+from recycle_pipeline.exporters.ticket.state import digest_of, planned
 from recycle_pipeline.exporters.ticket.tallied import table_of, tally_of
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
@@ -43,94 +45,81 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     """The file's content; see `write_ticket`. Equal subnetworks give equal bytes."""
     if digests is None:
         digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
-    header, parts = said_of(subnetwork), {}
-    kept = [np.flatnonzero(tensor.mask) for tensor in subnetwork.tensors]
-    moved = [tensor.moved_bits(places) for tensor, places in zip(subnetwork.tensors, kept, strict=True)]
-    contexts = _Contexts(subnetwork, kept, moved)
-    parts[layout.CONTEXTS], header["tallies"] = contexts.encoded()
-    parts[layout.MASKS], header["masks"] = contexts.masks()
+    layers = list[_Layer]()
+    for tensor in subnetwork.tensors:
+        most = layout.MAX_STAGES - sum(layer.stages for layer in layers)
+        layers.append(_Layer(tensor, subnetwork.seed, most))
+    header, parts, numbers = said_of(subnetwork), {}, planned(subnetwork.state)
+    of_state = digest_of({name: digests[name] for name in subnetwork.state})
+    names = [f"{tensor.name}.weight" for tensor in subnetwork.tensors]
+    reserve = bytearray(b"".join(bytes.fromhex(each) for each in [*(digests[n] for n in names), of_state]))
+    reserve += numbers.raw
+    parts[layout.CONTEXTS], header["tallies"] = _contexts(layers, reserve)
+    masks, moved = _bits(layers)
+    parts[layout.MASKS], header["masks"] = by_class.encoded(masks, reserve)
     header["moved"], header["sources"] = [], None
-    if contexts.moved:
-        parts[layout.MOVED], header["moved"] = contexts.moved_bits()
-        found, header["sources"] = origins.encoded(subnetwork.tensors, kept, moved)
+    if any(layer.moved is not None for layer in layers):
+        parts[layout.MOVED], header["moved"] = by_class.encoded(moved, reserve)
+        of_all = [layer.kept for layer in layers], [layer.moved for layer in layers]
+        found, header["sources"] = origins.encoded(subnetwork.tensors, *of_all)
         parts |= found
-    header["state"], header["planes"] = [], []
-    if subnetwork.state:
-        parts[layout.STATE], header["state"], header["planes"] = state.encoded(subnetwork.state)
-    header["state_sha256"] = digest_of_state({name: digests[name] for name in subnetwork.state})
-    header["layers"] = [
-        _layer_entry(tensor, own, digests[f"{tensor.name}.weight"])
-        | {"context": numbers_of(context), "moved": None if other is None else numbers_of(other)}
-        for tensor, own, context, other in zip(
-            subnetwork.tensors, kept, contexts.of_masks, contexts.of_moved, strict=True
-        )
-    ]
+    header["state"], header["planes"] = numbers.described, numbers.tallies
+    if numbers.described:
+        parts[layout.STATE] = encode_symbols(numbers.segments, reserve)
+    if reserve:
+        parts[layout.RAW] = framed(bytes(reserve))
+    header["layers"] = [layer.entry() for layer in layers]
     parts[layout.HEADER] = _deflated(layout.canonical_json(header).encode())
     digest = hashlib.sha256(parts[layout.HEADER]).hexdigest()
     return packed({"version": layout.FORMAT_VERSION, "sha256": digest}, parts)
 
 
-def digest_of_state(digests: Mapping[str, str]) -> str:
-    """One SHA-256 (hex) for those of the state's arrays."""
-    return hashlib.sha256(layout.canonical_json(dict(digests)).encode()).hexdigest()
+class _Layer:
+    """A layer with its contexts, and the bits they are for; `most` of its kernel positions may be in turn."""
+
+    def __init__(self, tensor: MaskedTensor, seed: int, most: int) -> None:
+        self.tensor, self.kept = tensor, np.flatnonzero(tensor.mask)
+        self.moved = tensor.moved_bits(self.kept)
+        self._seed = seed
+        self.of_mask, self.of_moved = contexts_for(tensor, seed, self.kept, self.moved, most)
+        self.stages = math.prod(tensor.mask.shape[2:]) if self.of_mask.neighbours is not None else 0
+
+    def bits(self) -> Iterator[StagedBits]:
+        """See `fitting.bits_in_stages`."""
+        tensor, both = self.tensor, (self.of_mask, self.of_moved)
+        stages = Stages(tensor.name, tensor.mask.shape, self._seed, *both, tensor.sign_only)
+        return bits_in_stages(tensor, stages, self.moved)
+
+    def entry(self) -> dict[str, Any]:
+        """For the header."""
+        tensor = self.tensor
+        return {
+            "name": tensor.name,
+            "shape": list(tensor.mask.shape),
+            "kept": len(self.kept),
+            "init": tensor.init,
+            "scale": float32_hex(tensor.scale),
+            "gain": None if tensor.gain is None else float32_hex(tensor.gain),
+            "context": numbers_of(self.of_mask),
+            "moved": None if self.of_moved is None else numbers_of(self.of_moved),
+        }
 
 
-class _Contexts:
-    """Contexts of all layers, and the bits they are for."""
-
-    def __init__(
-        self, subnetwork: Subnetwork, kept: Sequence[NDArray[np.intp]], moved: Sequence[Bits | None]
-    ) -> None:
-        self._seed, self._kept, self._moved = subnetwork.seed, kept, moved
-        self._tensors = subnetwork.tensors
-        seed = self._seed
-        self.of_masks = [mask_context(t, seed, k) for t, k in zip(self._tensors, kept, strict=True)]
-        self.of_moved = [
-            None if bits is None else moved_context(t, seed, places, bits)
-            for t, places, bits in zip(self._tensors, kept, moved, strict=True)
-        ]
-
-    @property
-    def moved(self) -> bool:
-        """Whether any weight moved."""
-        return any(bits is not None for bits in self._moved)
-
-    def encoded(self) -> tuple[bytes, dict[str, list[int]]]:
-        both = [*self.of_masks, *(context for context in self.of_moved if context is not None)]
-        rows = dict(zip(("tables", "levels"), symbols_of(both), strict=True))
-        tallies = {name: tally_of(row) for name, row in rows.items()}
-        segments = [(row, table_of(tallies[name], len(row))) for name, row in rows.items()]
-        return encode_symbols(segments), tallies
-
-    def masks(self) -> tuple[bytes, list[int]]:
-        layers = []
-        for tensor, context in zip(self._tensors, self.of_masks, strict=True):
-            layers.append((OfAll(_classes(context, self._seed, tensor)), tensor.mask.reshape(-1)))
-        return by_class.encoded(layers)
-
-    def moved_bits(self) -> tuple[bytes, list[int]]:
-        layers = []
-        of = zip(self._tensors, self.of_moved, self._kept, self._moved, strict=True)
-        for tensor, context, places, bits in of:
-            if context is not None and bits is not None:
-                layers.append((OfKept(_classes(context, self._seed, tensor), tensor.mask, len(places)), bits))
-        return by_class.encoded(layers)
+def _contexts(layers: Sequence[_Layer], reserve: bytearray) -> tuple[bytes, dict[str, list[int]]]:
+    both = [layer.of_mask for layer in layers]
+    both += [layer.of_moved for layer in layers if layer.of_moved is not None]
+    rows = dict(zip(("tables", "levels"), symbols_of(both), strict=True))
+    tallies = {name: tally_of(row) for name, row in rows.items()}
+    segments = [(row, table_of(tallies[name], len(row))) for name, row in rows.items()]
+    return encode_symbols(segments, reserve), tallies
 
 
-def _classes(context: Context, seed: int, tensor: MaskedTensor) -> Classes:
-    return Classes(context, seed, tensor.name, tensor.mask.shape)
-
-
-def _layer_entry(tensor: MaskedTensor, kept: NDArray[np.intp], digest: str) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.mask.shape),
-        "kept": len(kept),
-        "init": tensor.init,
-        "scale": float32_hex(tensor.scale),
-        "gain": None if tensor.gain is None else float32_hex(tensor.gain),
-        "sha256": digest,
-    }
+def _bits(layers: Sequence[_Layer]) -> tuple[list[Bits], list[Bits]]:
+    """By class: those of masks, and those of what moved."""
+    found = Gathered(), Gathered()
+    for which, _, stage, bits, _ in in_turn([(layer.bits(), layer.moved is not None) for layer in layers]):
+        found[which].add(stage, bits)
+    return found[0].vectors(), found[1].vectors()
 
 
 def _deflated(content: bytes) -> bytes:

@@ -27,6 +27,7 @@ MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 # A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
 WRITTEN_LANES, SYMBOLS_PER_LANE = 640, 2048
 BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
+BYTES_PER_CARRYING_LANE = 400  # the same of lanes that carry four bytes each: they cost two
 
 
 def framed(content: bytes) -> bytes:
@@ -47,18 +48,33 @@ def content_of(frame: bytes) -> bytes:
     return content
 
 
-def encode_symbols(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> bytes:
+def lanes_of(frame: bytes) -> int:
+    """Of a frame of symbols."""
+    return int(np.frombuffer(frame[2 * NUMBER : 3 * NUMBER], "<u4")[0])
+
+
+def encode_symbols(
+    segments: Sequence[tuple[rans.Symbols, Frequencies]], reserve: bytearray | None = None
+) -> bytes:
     """A frame of symbols.
 
     Args:
         segments: (n,) symbols and their (256,) frequencies.
+        reserve: bytes that lanes may carry; those that they do are taken off its beginning.
     """
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
     by_number = max(math.isqrt(total) // 5, total // SYMBOLS_PER_LANE)
-    lanes = max(1, min(WRITTEN_LANES, max(by_number, _bytes_of(segments) // BYTES_PER_LANE)))
-    words = rans.encode(segments, lanes)
+    taken = _bytes_of(segments)
+    carrying = min(taken // BYTES_PER_CARRYING_LANE, len(reserve or b"") // NUMBER)
+    lanes = max(1, min(WRITTEN_LANES, max(by_number, taken // BYTES_PER_LANE, carrying)))
+    carried = np.zeros(lanes, np.uint32)
+    if reserve:
+        own = bytes(reserve[: NUMBER * lanes]).ljust(NUMBER * lanes, b"\0")
+        carried = np.frombuffer(own, "<u4").astype(np.uint32)
+        del reserve[: NUMBER * lanes]
+    words = rans.encode(segments, lanes, carried)
     return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
 
 
@@ -70,7 +86,19 @@ def _bytes_of(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> int:
 
 
 def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) -> list[rans.Symbols]:
-    """The inverse. Memory is bounded by the numbers of symbols, whatever the frame holds.
+    """The inverse, of lanes that carry nothing. See `decode_carrying`. Raises ValueError if they do."""
+    found, carried = decode_carrying(frame, segments)
+    if any(carried):
+        raise ValueError("a lane does not end where encoding begins")
+    return found
+
+
+def decode_carrying(
+    frame: bytes, segments: Sequence[tuple[int, Frequencies]]
+) -> tuple[list[rans.Symbols], bytes]:
+    """The inverse, and the bytes that the lanes carry, four each.
+
+    Memory is bounded by the numbers of symbols, whatever the frame holds.
 
     Args:
         frame: the whole of it.
@@ -87,11 +115,12 @@ def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) ->
     if not any(count for count, _ in segments):
         if lanes or len(words) > 1:
             raise ValueError("it holds words where nothing is coded")
-        return [np.zeros(0, np.uint8) for _ in segments]
+        return [np.zeros(0, np.uint8) for _ in segments], b""
     if (total := sum(count for count, _ in segments)) > MAX_SYMBOLS_PER_BYTE * len(content):
         raise ValueError(f"{total} symbols in {len(content)} bytes, more than {MAX_SYMBOLS_PER_BYTE} a byte")
     if not 1 <= lanes <= MAX_LANES:
         raise ValueError(f"{lanes} lanes, expected 1 to {MAX_LANES}")
     if total > lanes * (most := MAX_STEPS + MAX_STEPS_PER_BYTE * len(content)):
         raise ValueError(f"{total} symbols in {lanes} lanes, more than {most} a lane")
-    return rans.decode(words[1:], segments, lanes)
+    found, carried = rans.decode(words[1:], segments, lanes)
+    return found, carried.astype("<u4").tobytes()

@@ -3,8 +3,8 @@
 A lane is a number x of 2**32 to 2**64 - 1. Symbol i of a segment belongs to lane i mod lanes. To decode the
 symbol s: slot = x mod 65536 lies in s's range of frequencies, [start, start + frequency); then
 x = frequency * (x // 65536) + slot - start, and if that is below 2**32, x = x * 2**32 + the next word. Words
-are taken in the order of symbols. Encoding does the same backwards and begins at x = 2**32 in every lane,
-which is where decoding must end.
+are taken in the order of symbols. Encoding does the same backwards and begins at x = 2**32 + r in every lane,
+which is where decoding ends: r, below 2**32, is what the lane carries besides.
 """
 
 from collections.abc import Sequence
@@ -24,17 +24,22 @@ TABLE_PAYS = 2048  # symbols; of fewer, slots are looked for by bisection
 TOP = np.uint64(64 - TOTAL_BITS)  # x below frequency << TOP has room for a symbol
 
 
-def encode(segments: Sequence[tuple[Symbols, Frequencies]], lanes: int) -> Words:
+def encode(
+    segments: Sequence[tuple[Symbols, Frequencies]], lanes: int, carried: Words | None = None
+) -> Words:
     """Symbols, segment by segment with the frequencies of each, as words.
 
     Args:
         segments: (n,) symbols and the (256,) frequencies, sum 65,536.
         lanes: at least 1.
+        carried: (lanes,) what each lane carries besides; None if nothing.
 
     Returns:
         Each lane's last number, its low word first, then the words in the order of decoding.
     """
     x = np.full(lanes, LOW)
+    if carried is not None:
+        x += carried
     written: list[Words] = []
     for symbols, table in reversed(segments):
         frequency = table.astype(np.uint64)[symbols]
@@ -51,8 +56,10 @@ def encode(segments: Sequence[tuple[Symbols, Frequencies]], lanes: int) -> Words
     return np.concatenate([states, *written[::-1]])
 
 
-def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int) -> list[Symbols]:
-    """The inverse of `encode`.
+def decode(
+    words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
+) -> tuple[list[Symbols], Words]:
+    """The inverse of `encode`: the symbols, and what the lanes carry; (lanes,).
 
     Args:
         words: as it gave them.
@@ -96,9 +103,9 @@ def decode(words: Words, segments: Sequence[tuple[int, Frequencies]], lanes: int
         found.append(symbols)
     if taken != len(rest):
         raise ValueError(f"{len(rest) - taken} words are left over")
-    if (x != LOW).any():
+    if (x >> WORD != 1).any():
         raise ValueError("a lane does not end where encoding begins")
-    return found
+    return found, x.astype(np.uint32)
 
 
 def _starts(table: Frequencies) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols, encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, frequencies, is_sparse
 
 Bits = NDArray[np.bool_]
@@ -47,8 +47,13 @@ def counts_of(vectors: Sequence[Bits]) -> list[Counts]:
     return found
 
 
-def encode_bits(vectors: Sequence[Bits]) -> bytes:
-    """Any number of bool arrays as one frame. Their shapes and `counts_of` are not in it."""
+def encode_bits(vectors: Sequence[Bits], reserve: bytearray | None = None) -> bytes:
+    """Any number of bool arrays as one frame. Their shapes and `counts_of` are not in it.
+
+    Args:
+        vectors: the arrays.
+        reserve: see `frames.encode_symbols`.
+    """
     segments = []
     for vector in vectors:
         bits, kept = vector.reshape(-1), int(np.count_nonzero(vector))
@@ -56,11 +61,21 @@ def encode_bits(vectors: Sequence[Bits]) -> bytes:
             sparse = is_sparse(kept, bits.size)
             symbols = _gaps_of(bits) if sparse else np.packbits(bits, bitorder="little")
             segments.append((symbols, frequencies(kept, bits.size)))
-    return encode_symbols(segments)
+    return encode_symbols(segments, reserve)
 
 
 def decode_bits(frame: bytes, counts: Sequence[Counts]) -> list[Bits]:
-    """The inverse: flat vectors, parts of one array. Memory is bounded by `counts`, whatever the frame holds.
+    """The inverse, of lanes that carry nothing. See `decode_bits_carrying`. Raises ValueError if they do."""
+    vectors, carried = decode_bits_carrying(frame, counts)
+    if any(carried):
+        raise ValueError("a lane does not end where encoding begins")
+    return vectors
+
+
+def decode_bits_carrying(frame: bytes, counts: Sequence[Counts]) -> tuple[list[Bits], bytes]:
+    """The inverse: flat vectors, parts of one array, and the bytes that the lanes carry.
+
+    Memory is bounded by `counts`, whatever the frame holds.
 
     Raises:
         ValueError: the frame is damaged, or not of these vectors, or counts cannot be.
@@ -71,13 +86,14 @@ def decode_bits(frame: bytes, counts: Sequence[Counts]) -> list[Bits]:
         for number, each in zip(numbers, counts, strict=True)
         if each.coded
     ]
-    symbols = iter(decode_symbols(frame, segments))
+    found, carried = decode_carrying(frame, segments)
+    symbols = iter(found)
     whole, first, vectors = np.zeros(sum(each.size for each in counts), np.bool_), 0, []
     for each in counts:
         vectors.append(whole[first : first + each.size])
         _fill(vectors[-1], each, symbols)
         first += each.size
-    return vectors
+    return vectors, carried
 
 
 def _gaps_of(bits: Bits) -> NDArray[np.uint8]:

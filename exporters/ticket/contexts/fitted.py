@@ -120,7 +120,18 @@ def _axis_levels(total: Floats, set_: Floats, others: _Mixture, choices: NDArray
     if len(total) < 2:
         return None
     bits = total[:, None] * others.cost(choices) - set_[:, None] * choices * (STEP / np.log(2))
-    price = 1 + 1.5 * np.abs(choices)
+    return cheapest_levels(bits, choices)
+
+
+def cheapest_levels(bits: Floats, choices: NDArray[np.int64], unit: float = 1.0) -> Levels | None:
+    """The choice of each row, by its bits and by what it costs itself; None where 0 for all is no worse.
+
+    Args:
+        bits: by row and choice.
+        choices: the levels.
+        unit: how many levels make a step of a class.
+    """
+    price = 1 + 1.5 / unit * np.abs(choices)
     for _ in range(3):
         best = (bits + price).argmin(1)
         counts = np.bincount(best, minlength=len(choices)) + 0.02

@@ -3,7 +3,7 @@
 Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from recycle_pipeline.models.subnetwork import places_of
 
 BLOCK = 1 << 19  # weights whose kept ones are looked for at a time
 Bits = NDArray[np.bool_]
+Places = NDArray[np.intp]
 Runs = Iterable[tuple[slice, Symbols]]
 
 
@@ -49,74 +50,104 @@ class OfKept:
             first += len(places)
 
 
-def gathered(layers: Iterable[tuple[Of, Bits]]) -> list[Bits]:
-    """The bits of each class over all layers; 256 vectors.
+class Gathered:
+    """Bits that are sorted by class, one layer or part of one after the other."""
 
-    Args:
-        layers: the classes of bits, and the bits; (n,).
-    """
-    found: list[list[Bits]] = [[] for _ in range(CLASSES)]
-    for of, bits in layers:
+    def __init__(self) -> None:
+        self._found: list[list[Bits]] = [[] for _ in range(CLASSES)]
+
+    def add(self, of: Of, bits: Bits) -> None:
+        """Takes the bits, of these classes; (n,)."""
         if of.constant is not None:
-            found[of.constant].append(bits)
-            continue
-        for run, order, parts in _sorted(of):
+            self._found[of.constant].append(bits)
+            return
+        for run, classes in of.runs():
+            order, parts = _sorted(classes)
             taken, first = bits[run][order], 0
             for number, last in parts:
-                found[number].append(taken[first:last])
+                self._found[number].append(taken[first:last])
                 first = last
-    return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in found]
+
+    def vectors(self) -> list[Bits]:
+        """The bits of each class; 256 vectors."""
+        return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in self._found]
 
 
-def spread(vectors: Sequence[Bits | None], layers: Iterable[Of]) -> list[Bits]:
-    """The inverse of `gathered`: the bits of each layer.
+class Spread:
+    """The inverse of `Gathered`: gives the bits back, in the order in which they were added.
 
     Args:
         vectors: the bits of each class; None where none is set, however many there are.
-        layers: the classes of bits.
-
-    Raises:
-        ValueError: a class has more or fewer bits.
     """
-    taken, found = [0] * CLASSES, []
 
-    def take(number: int, count: int) -> Bits:
-        vector, first = vectors[number], taken[number]
-        taken[number] = last = first + count
+    def __init__(self, vectors: Sequence[Bits | None]) -> None:
+        self._vectors, self._taken = vectors, [0] * CLASSES
+        self._unset = np.zeros(RUN, np.bool_)
+
+    def places(self, layers: Iterable[Of]) -> list[Places]:
+        """Where the bits of each of these are set, ascending. Raises ValueError if a class has no more.
+
+        Short runs are taken together, for a run costs time whatever its length.
+        """
+        found: list[list[Places]] = []
+        waiting: list[tuple[list[Places], int, Symbols]] = []
+        length = 0
+        for of in layers:
+            found.append([])
+            if of.constant is not None:
+                self._settle(waiting)
+                waiting, length = [], 0
+                found[-1].append(places_of(self._take(of.constant, of.count)))
+                continue
+            for run, classes in of.runs():
+                if length + len(classes) > RUN:
+                    self._settle(waiting)
+                    waiting, length = [], 0
+                waiting.append((found[-1], run.start, classes))
+                length += len(classes)
+        self._settle(waiting)
+        return [np.concatenate(each) if each else np.zeros(0, np.intp) for each in found]
+
+    def end(self) -> None:
+        """Raises ValueError if a class has bits left."""
+        for number, vector in enumerate(self._vectors):
+            if vector is not None and self._taken[number] != len(vector):
+                raise ValueError(f"{self._taken[number]} bits of class {number}, not {len(vector)}")
+
+    def _settle(self, waiting: list[tuple[list[Places], int, Symbols]]) -> None:
+        """Adds the places of these runs, each from its start on, to its list."""
+        if not waiting:
+            return
+        order, parts = _sorted(np.concatenate([classes for _, _, classes in waiting]))
+        first, pieces = 0, []
+        for number, last in parts:
+            pieces.append(self._take(number, last - first))
+            first = last
+        near = order.take(places_of(np.concatenate(pieces))).astype(np.uint16)
+        near.sort(kind="stable")  # these are sorted faster, and there are at most so many
+        ends = np.cumsum([len(classes) for _, _, classes in waiting])
+        cuts = [0, *near.searchsorted(ends).tolist()]
+        for (places, start, classes), end, i, j in zip(waiting, ends.tolist(), cuts, cuts[1:], strict=False):
+            places.append(near[i:j] + np.intp(start - end + len(classes)))
+
+    def _take(self, number: int, count: int) -> Bits:
+        vector, first = self._vectors[number], self._taken[number]
+        self._taken[number] = last = first + count
         if vector is None:
-            return unset[:count]
+            return self._unset[:count] if count <= RUN else np.zeros(count, np.bool_)
         if last > len(vector):
             raise ValueError(f"more than {len(vector)} bits of class {number}")
         return vector[first:last]
 
-    for of in layers:
-        unset = np.zeros(min(of.count, RUN) if of.constant is None else of.count, np.bool_)
-        if of.constant is not None:
-            found.append(take(of.constant, of.count).copy())
-            continue
-        bits = np.zeros(of.count, np.bool_)
-        for run, order, parts in _sorted(of):
-            first, pieces = 0, []
-            for number, last in parts:
-                pieces.append(take(number, last - first))
-                first = last
-            bits[run][order.take(places_of(np.concatenate(pieces)))] = True
-        found.append(bits)
-    for number, vector in enumerate(vectors):
-        if vector is not None and taken[number] != len(vector):
-            raise ValueError(f"{taken[number]} bits of class {number}, not {len(vector)}")
-    return found
 
-
-def _sorted(of: Of) -> Iterator[tuple[slice, NDArray[np.intp], list[tuple[int, int]]]]:
-    """Of each run, the order that sorts it by class; and which classes there are, and where each ends."""
-    for run, classes in of.runs():
-        order = np.argsort(classes, kind="stable")
-        ends = classes.take(order, mode="clip").searchsorted(NUMBERS, "right")
-        parts = (ends[1:] != ends[:-1]).nonzero()[0] + 1
-        if ends[0]:
-            parts = np.concatenate([[0], parts])
-        yield run, order, list(zip(parts.tolist(), ends.take(parts).tolist(), strict=True))
+def _sorted(classes: Symbols) -> tuple[NDArray[np.intp], list[tuple[int, int]]]:
+    """The order that sorts a run by class; and which classes there are, and where each ends."""
+    order = np.argsort(classes, kind="stable")
+    ends = classes.take(order, mode="clip").searchsorted(NUMBERS, "right")
+    parts = (ends[1:] != ends[:-1]).nonzero()[0] + 1
+    if ends[0]:
+        parts = np.concatenate([[0], parts])
+    return order, list(zip(parts.tolist(), ends.take(parts).tolist(), strict=True))
 
 
 NUMBERS = np.arange(CLASSES, dtype=np.uint8)

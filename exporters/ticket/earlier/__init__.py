@@ -1,4 +1,5 @@
-"""Tickets of versions 1 and 2: read for ever, written no more.
+"""Tickets of versions 1, 2 and 3: read for ever, written no more.
 
-`layout` says what is where, `bits` decodes, `reader` puts the parts together.
+Of versions 1 and 2 `layout` says what is where, `bits` decodes, `reader` puts the parts together. `version3`
+does that of version 3, with what it has in common with the latest.
 """

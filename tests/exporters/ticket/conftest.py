@@ -1,4 +1,4 @@
-"""Tickets of version 3 that lie: well-formed files around any header and parts."""
+"""Tickets of version 4 that lie: well-formed files around any header and parts."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class Draft:
     def content(self) -> bytes:
         spelling = self.spelling or layout.canonical_json(self.header).encode()
         part = deflated(spelling) if self.deflated is None else self.deflated
-        head = self.head or {"version": 3, "sha256": hashlib.sha256(part).hexdigest()}
+        head = self.head or {"version": 4, "sha256": hashlib.sha256(part).hexdigest()}
         parts = {"header": np.frombuffer(part, np.uint8)} | self.parts
         return safetensors.numpy.save(parts, self.metadata or {layout.METADATA_KEY: outer(head)})
 

@@ -1,6 +1,7 @@
 """Well-formed tickets that lie: SHA-256 and CRCs are in order, so that the check behind them fires."""
 
 import copy
+import hashlib
 import sys
 import time
 import tracemalloc
@@ -11,9 +12,15 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from recycle_pipeline.exporters.ticket.coding.frames import content_of, encode_symbols, framed
+from recycle_pipeline.exporters.ticket.coding.frames import content_of, encode_symbols, framed, lanes_of
 from recycle_pipeline.exporters.ticket.coding.tables import of_counts
-from recycle_pipeline.exporters.ticket.faults import HeaderFault, LimitFault, PartFault, TicketFault
+from recycle_pipeline.exporters.ticket.faults import (
+    DigestFault,
+    HeaderFault,
+    LimitFault,
+    PartFault,
+    TicketFault,
+)
 from recycle_pipeline.exporters.ticket.reader import parse_ticket
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.assemble import assemble
@@ -116,7 +123,6 @@ FIELDS = [
     *[("state", v) for v in ([["float32", [["a", [2**40]]]]], [["float32", [["a", [-1]]]]])],
     *[("state", [["float32", [["a", [1]], ["a", [1]]]]]), ("state", [["float32", [["a" * 1025, [1]]]]])],
     *[("planes", v) for v in (None, [], [[]], [[1]] * 12, [[0.5]] * 12)],
-    *[("state_sha256", v) for v in (None, "", "0" * 63, "G" * 64, "A" * 64)],
     *[("options", v) for v in (None, {}, {"width": 1.0}, {"width": 2}, {"width": 65.0}, {"depth": 3})],
 ]
 
@@ -124,7 +130,7 @@ FIELDS = [
 @pytest.mark.parametrize(("field", "value"), FIELDS, ids=lambda v: repr(v)[:24])
 def test_a_field_that_cannot_be_is_refused(binary, field, value):
     binary.header[field] = value
-    refused(binary, "mine is damaged, part '(header|conv|masks|state)'")
+    refused(binary, "mine is damaged, part '(header|conv|masks|state|raw)'")
 
 
 LAYER_FIELDS = [
@@ -138,10 +144,9 @@ LAYER_FIELDS = [
         for v in ("", "3f8", "3f80000g", 1.0, [], "7fc00000", "bf800000", "3F800000")
     ],
     *[("scale", None), ("scale", "00000000"), ("gain", None)],
-    *[("sha256", v) for v in (None, 7, "0" * 65)],
     *[
         ("context", v)
-        for v in (None, [], [0] * 4, [0, 8, 0, 0, 0], [5, 4, 0, 0, 0], [0, 0, 8, 0, 0], [0, 0, 0, 0, 8])
+        for v in (None, [], [0] * 4, [0, 8, 0, 0, 0], [5, 4, 0, 0, 0], [0, 0, 8, 0, 0], [0, 0, 0, 0, 16])
     ],
     *[("context", v) for v in ([0, 1, 0, 0, 0], [0, 0, 0, 0, 1], [0, 7, 0, 7, 0], [0.0] * 5, ["0"] * 5)],
     *[("moved", v) for v in (None, [], [0, 7, 0, 7, 0])],
@@ -159,7 +164,9 @@ def test_a_kept_count_that_is_off_is_refused(subnetwork, take_apart, off):
     draft = take_apart(ticket_bytes(subnetwork))
     draft.header["layers"][0]["kept"] += off
     kept = subnetwork.tensors[0].kept
-    refused(draft, rf"{kept} weights kept of 'conv', the header says {kept + off}", PartFault)
+    # One fewer is too few for the bits of what moved already.
+    said = rf"{kept} weights kept of 'conv', the header says {kept + off}"
+    refused(draft, said if off > 0 else f"{said}|part 'moved': .* is not an integer", PartFault)
 
 
 def test_counts_that_do_not_add_up_are_refused(binary):
@@ -205,8 +212,74 @@ def test_any_content_of_a_part_is_refused_or_read(request, kind, data):
     parts = draft.parts | {part: np.frombuffer(content, np.uint8)}
     try:
         parse_ticket(type(draft)(draft.header, parts).content(), "mine")
-    except PartFault as fault:
-        assert fault.part == part or part in ("contexts", "masks", "moved", "elsewhere")
+    except (PartFault, DigestFault) as fault:
+        assert fault.part == part or part in ("contexts", "masks", "moved", "elsewhere", "raw")
+
+
+# --- what version 4 added --------------------------------------------------------------------------
+
+
+def test_raw_bytes_that_are_too_few_too_many_or_none_are_refused(binary):
+    raw = content_of(binary.parts["raw"].tobytes())
+    for content, match in (
+        (raw[:-1], "part 'raw': .* raw bytes where more are needed"),
+        (raw + b"\0", "part 'raw': raw bytes are left over"),
+        (b"", "part 'raw': it is empty"),
+    ):
+        binary.parts["raw"] = np.frombuffer(framed(content), np.uint8)
+        refused(binary, match, PartFault)
+    del binary.parts["raw"]
+    refused(binary, "part 'raw': .* raw bytes where more are needed", PartFault)
+
+
+def test_the_state_that_raw_bytes_give_is_compared_with_its_digest(binary):
+    raw = bytearray(content_of(binary.parts["raw"].tobytes()))
+    raw[-1] ^= 1
+    binary.parts["raw"] = np.frombuffer(framed(bytes(raw)), np.uint8)
+    refused(binary, "part 'state': the rebuilt arrays are not those", DigestFault)
+
+
+def test_lanes_that_carry_something_in_vain_are_refused(make_by_hand, take_apart):
+    """Without a state three digests are all there is; what lanes have room for beyond them is 0."""
+    draft = take_apart(ticket_bytes(replace(make_by_hand("binary"), state={})))
+    digests = content_of(draft.parts["raw"].tobytes())
+    for more in (b"\0", b"\1"):
+        draft.parts["raw"] = np.frombuffer(framed(digests + more), np.uint8)
+        refused(draft, "part 'raw': raw bytes are left over", PartFault)
+
+
+def test_tallies_of_sources_are_one_for_each_plane(continuous):
+    planes = continuous.header["sources"]["planes"]
+    for other in (planes[:-1], [*planes, []]):
+        continuous.header["sources"]["planes"] = other
+        refused(continuous, "part 'sources': (fewer|more) tallies than there are planes", PartFault)
+
+
+def test_high_bytes_of_draws_come_up_as_often_as_their_tally_says(make_by_hand, take_apart):
+    """300 draws in place: their low bytes are in two segments, by the high bytes."""
+    draws = np.arange(1, 301, dtype=np.int16)
+    own = np.arange(300, dtype=np.int32)
+    mask = np.ones((300, 1), np.bool_)
+    subnetwork = make_by_hand("continuous")
+    tensor = replace(subnetwork.tensors[0], mask=mask, draws=draws, sources=own)
+    content = ticket_bytes(replace(subnetwork, tensors=(tensor,)))
+    assert (parse_ticket(content, "mine").tensors[0].draws == draws).all()
+    draft = take_apart(content)
+    high, *lows = draft.header["sources"]["planes"][:3]
+    assert high == [255, 45] and len(lows) == 2
+    draft.header["sources"]["planes"][0] = [254, 46]
+    refused(draft, "part 'sources'", PartFault)
+
+
+@pytest.mark.parametrize("layers", [64, 65])
+def test_kernel_positions_in_turn_are_limited(binary, layers):
+    """Each takes time, however few weights it has."""
+    layer = dict(binary.header["layers"][0], kept=0, moved=None, context=[0, 0, 0, 0, 8], shape=[1, 1, 64])
+    binary.header["layers"] = [dict(layer, name=f"l{i}") for i in range(layers)]
+    if layers > 64:
+        bounded(binary, f"{64 * layers} kernel positions in turn, at most 4096 are allowed", LimitFault, 6e7)
+    else:
+        refused(binary, "part '(contexts|masks|moved)'", PartFault)
 
 
 # --- cost ----------------------------------------------------------------------------------------
@@ -315,8 +388,13 @@ def test_many_layers_take_memory_for_what_they_say_and_no_table_each(binary, num
     rows = [(np.zeros(layers * n, np.uint8), of_counts([layers * n or 1])) for n in (cells, levels)]
     binary.header |= {"layers": [dict(layer, name=name) for name in names], "tallies": tallies}
     binary.header |= {"masks": [], "moved": [], "state": [], "planes": []}
-    binary.parts = {"contexts": np.frombuffer(encode_symbols(rows), np.uint8)}
-    binary.parts["masks"] = np.frombuffer(framed(bytes(4)), np.uint8)
+    contexts = encode_symbols(rows)
+    digests = bytes(32 * layers) + hashlib.sha256(b"{}").digest()
+    binary.parts = {
+        "contexts": np.frombuffer(contexts, np.uint8),
+        "masks": np.frombuffer(framed(bytes(4)), np.uint8),
+        "raw": np.frombuffer(framed(digests[4 * lanes_of(contexts) :]), np.uint8),
+    }
     content = binary.content()
     tracemalloc.start()
     assert len(parse_ticket(content, "mine").tensors) == layers

@@ -38,12 +38,12 @@ def same(script, path):
         assert found[name].tobytes() == array.tobytes(), name
 
 
-@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v3-" in p.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v4-" in p.name], ids=lambda path: path.stem)
 def test_it_rebuilds_every_golden_ticket_of_its_version_as_the_library_does(script, path):
     same(script, path)
 
 
-@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v3-" not in p.name], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in GOLDEN if "-v4-" not in p.name], ids=lambda path: path.stem)
 def test_it_refuses_other_versions(script, path):
     with pytest.raises(AssertionError, match="another version"):
         script.Ticket(path)
@@ -61,7 +61,8 @@ DENSITIES = [0, 0.001, 0.03, 0.3, 0.7, 1]
 @given(seed=st.integers(0, 2**63 - 1), density=st.sampled_from(DENSITIES), size=st.integers(1, 9))
 def test_it_rebuilds_any_mask(script, tmp_path_factory, seed, density, size):
     rng = np.random.default_rng(seed)
-    masks = [rng.random(shape) < density for shape in ((size, 2, 3, 3), (5, size), 4000)]
+    shapes = (size, 2, 3, 3), (5, size), 4000, (16, 16, 2, size), (256, 1, 3)  # the last two in turn
+    masks = [rng.random(shape) < density for shape in shapes]
     tensors = [MaskedTensor(f"l{i}", "kaiming_normal", np.float32(0.1), mask) for i, mask in enumerate(masks)]
     head = ("conv2", ("a",), 1, 8, (0.0,), (1.0,), seed, "continuous", 0.5, "layer")
     path = tmp_path_factory.mktemp("masks") / "t.safetensors"
@@ -69,11 +70,11 @@ def test_it_rebuilds_any_mask(script, tmp_path_factory, seed, density, size):
     same(script, path)
 
 
-def test_it_needs_numpy_and_safetensors_alone_and_fits_150_lines(tmp_path):
-    path, output = next(p for p in GOLDEN if "-v3-" in p.name), tmp_path / "out.safetensors"
+def test_it_needs_numpy_and_safetensors_alone_and_fits_200_lines(tmp_path):
+    path, output = next(p for p in GOLDEN if "-v4-" in p.name), tmp_path / "out.safetensors"
     subprocess.run([sys.executable, "-c", WITHOUT, SCRIPT, path, output], check=True, timeout=120)
     found, expected = safetensors.numpy.load_file(output), load_ticket(path).arrays()
     assert {name: array.tobytes() for name, array in found.items()} == {
         name: array.tobytes() for name, array in expected.items()
     }
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 150
+    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 200

@@ -143,7 +143,7 @@ def test_provenance_that_says_nothing_is_not_stored(make_by_hand, take_apart):
     plain = replace(tensor, gain=None, flips=None, draws=np.zeros(tensor.kept, np.int16), sources=own)
     for kind, tensor in (("binary", still), ("continuous", plain)):
         draft = take_apart(ticket_bytes(replace(make_by_hand(kind), tensors=(tensor,))))
-        assert sorted(draft.parts) == ["contexts", "masks", "state"]
+        assert sorted(draft.parts) == ["contexts", "masks", "raw", "state"]
         assert draft.header["moved"] == [] and draft.header["sources"] is None
 
 

@@ -50,8 +50,8 @@ def test_random_bytes_get_no_tally():
 def test_planes_with_such_tallies_are_read_back(count):
     numbers = np.random.default_rng(count).normal(size=count).astype("<f4")
     numbers[::3] = 0
-    segments, tallies = planes.encoded(numbers)
-    told = iter(tallies)
+    found = planes.tallied(numbers)
+    segments, told = [planes.segment(*each) for each in found], iter([tally for _, tally in found])
     assert [(n, table.tolist()) for n, table in planes.segments_of(count, np.dtype("<f4"), told)] == [
         (len(symbols), table.tolist()) for symbols, table in segments
     ]

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recycle_pipeline.exporters.ticket.contexts.context import Axis, Classes, Context, extents
-from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept, gathered, spread
+from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, OfAll, OfKept, Spread
+from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of, numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.fitting import mask_context
 from recycle_pipeline.models.draws import bits_at, stream_key
@@ -70,21 +71,30 @@ def test_bits_are_spread_as_they_were_gathered(shape):
     moved = rng.random(np.count_nonzero(masks[0])) < 0.5
     of = [*map(OfAll, classes), OfKept(classes[0], masks[0], len(moved))]
     bits = [*(mask.reshape(-1) for mask in masks), moved]
-    vectors = gathered(zip(of, bits, strict=True))
-    for got, expected in zip(spread(vectors, of), bits, strict=True):
-        assert np.array_equal(got, expected)
+    found = Gathered()
+    for each, own in zip(of, bits, strict=True):
+        found.add(each, own)
+    vectors, taken = found.vectors(), Spread(found.vectors())
+    for got, expected in zip(taken.places(of), bits, strict=True):
+        assert np.array_equal(got, np.flatnonzero(expected))
+    taken.end()
     full = next(i for i, vector in enumerate(vectors) if len(vector))
     for other in (vectors[full][:-1], np.append(vectors[full], True)):
+        taken = Spread([*vectors[:full], other, *vectors[full + 1 :]])
         with pytest.raises(ValueError, match=f"bits of class {full}"):
-            spread([*vectors[:full], other, *vectors[full + 1 :]], of)
+            taken.places(of)
+            taken.end()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(SHAPES[:2]), st.integers(0, 7), st.integers(0, 99)), max_size=4))
 def test_contexts_come_back_from_their_numbers_and_symbols(drafts):
     contexts = [context_for(*draft) for draft in drafts]
-    numbers = [Numbers(numbers_of(c), d[0]) for c, d in zip(contexts, drafts, strict=True)]
-    for got, expected in zip(contexts_of(numbers, *symbols_of(contexts)), contexts, strict=True):
+    staged = [StagedContext(context) for context in contexts]
+    numbers = [Numbers(numbers_of(c), d[0], False) for c, d in zip(staged, drafts, strict=True)]
+    for both, expected in zip(contexts_of(numbers, *symbols_of(staged)), contexts, strict=True):
+        got = both.plain
+        assert both.neighbours is None
         assert (got.weight, got.score) == (expected.weight, expected.score)
         assert np.array_equal(got.table, expected.table)
         for mine, theirs in zip(got.levels, expected.levels, strict=True):
@@ -92,9 +102,12 @@ def test_contexts_come_back_from_their_numbers_and_symbols(drafts):
 
 
 def test_sums_that_leave_the_classes_are_refused():
-    context = Context(Axis(), Axis(), np.full((1, 1), 250, np.uint8), np.array([0, 6], np.int8))
+    """In version 3; in version 4 they are the last class, or the first."""
+    plain = Context(Axis(), Axis(), np.full((1, 1), 250, np.uint8), np.array([0, 6], np.int8))
+    context = StagedContext(plain)
     with pytest.raises(ValueError, match="classes from 250 to 256"):
-        contexts_of([Numbers(numbers_of(context), (2, 3))], *symbols_of([context]))
+        contexts_of([Numbers(numbers_of(context), (2, 3), False)], *symbols_of([context]))
+    assert contexts_of([Numbers(numbers_of(context), (2, 3), True)], *symbols_of([context]))
 
 
 def tensor_of(mask):
@@ -107,7 +120,7 @@ def test_what_the_seed_foretells_is_found():
     scores = bits_at(stream_key(SEED, NAME, purpose="score"), np.arange(size, dtype=np.uint64))
     magnitude = scores << np.uint64(1)
     mask = (magnitude > np.sort(magnitude)[int(0.9 * size)]).reshape(64, 64, 3, 3)
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask))
+    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
     assert context.score.first == 1 and context.score.count >= 4 and context.weight.count == 0
 
 
@@ -115,7 +128,7 @@ def test_filters_that_differ_get_levels_and_noise_gets_no_context():
     rng = np.random.default_rng(4)
     density = np.where(np.arange(64) % 2, 0.02, 0.2)[:, None, None, None]
     mask = rng.random((64, 64, 3, 3)) < density
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask))
+    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
     assert context.filters is not None and context.channels is None and context.table.size == 1
     noise = rng.random((64, 64, 3, 3)) < 0.1
-    assert mask_context(tensor_of(noise), SEED, np.flatnonzero(noise)).constant
+    assert mask_context(tensor_of(noise), SEED, np.flatnonzero(noise), False).constant

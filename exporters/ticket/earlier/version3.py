@@ -1,7 +1,7 @@
 """Parts of version 3 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,31 +10,17 @@ from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
-from recycle_pipeline.exporters.ticket.contexts.grouped import OfAll, OfKept
+from recycle_pipeline.exporters.ticket.contexts.grouped import Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
-from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, PartFault
+from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
-from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.header import STATE_DIGEST, Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.tallied import table_of
-from recycle_pipeline.exporters.ticket.writer import digest_of_state
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 Bits = NDArray[np.bool_]
 Sources = NDArray[np.int32]
-T = TypeVar("T")
-
-
-class _Parts:
-    """The parts of one ticket; a part that cannot be decoded is named."""
-
-    def __init__(self, container: Container) -> None:
-        self._container = container
-
-    def decoded(self, part: str, work: Callable[[bytes], T]) -> T:
-        try:
-            return work(self._container.parts[part].tobytes())
-        except (KeyError, TypeError, ValueError) as error:
-            raise PartFault(self._container.name, part, str(error)) from error
 
 
 def subnetwork_in(container: Container) -> Subnetwork:
@@ -43,7 +29,7 @@ def subnetwork_in(container: Container) -> Subnetwork:
     Raises:
         TicketFault: the header or a part is not as it must be; names it.
     """
-    header, parts = header_in(container), _Parts(container)
+    header, parts = header_in(container), Parts(container)
     try:
         empty = subnetwork_of(header.said, (), {})
     except (KeyError, TypeError, ValueError) as error:
@@ -63,7 +49,7 @@ def state_in(container: Container, header: Header) -> dict[str, NDArray[Any]]:
     said = header.said
     if not said["state"]:
         return {}
-    return _Parts(container).decoded(
+    return Parts(container).decoded(
         layout.STATE, lambda frame: state.decoded(frame, said["state"], said["planes"])
     )
 
@@ -82,14 +68,14 @@ def digests_in(container: Container, arrays: Mapping[str, NDArray[Any]] | None =
     header = header_in(container)
     arrays = state_in(container, header) if arrays is None else arrays
     of_state = {name: array_digest(array) for name, array in arrays.items()}
-    if digest_of_state(of_state) != header.said["state_sha256"]:
+    if state.digest_of(of_state) != header.said[STATE_DIGEST]:
         raise DigestFault(container.name, layout.STATE, "the rebuilt arrays are not those that were stored")
-    return {f"{layer.name}.weight": layer.sha256 for layer in header.layers} | of_state
+    return {f"{layer.name}.weight": str(layer.sha256) for layer in header.layers} | of_state
 
 
 def contexts_in(container: Container, header: Header) -> tuple[list[Context], list[Context | None]]:
     """Of each layer's mask, and of its bits that moved. Raises PartFault if they cannot be read."""
-    return _Parts(container).decoded(layout.CONTEXTS, lambda frame: _contexts(frame, header))
+    return Parts(container).decoded(layout.CONTEXTS, lambda frame: _contexts(frame, header))
 
 
 def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context | None]]:
@@ -101,7 +87,7 @@ def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context
         "levels": sum(sum(each.levels) for each in numbers),
     }
     segments = [(total, table_of(tallies[row], total)) for row, total in totals.items()]
-    found = iter(contexts_of(numbers, *decode_symbols(frame, segments)))
+    found = (staged.plain for staged in contexts_of(numbers, *decode_symbols(frame, segments)))
     of_masks = [next(found) for _ in header.layers]
     return of_masks, [None if each is None else next(found) for each in of_moved]
 
@@ -109,15 +95,26 @@ def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context
 def _masks(frame: bytes, header: Header, contexts: Sequence[Context], seed: int) -> list[Bits]:
     pairs = zip(header.layers, contexts, strict=True)
     of = [OfAll(classes_in(layer, context, seed)) for layer, context in pairs]
-    masks = by_class.decoded(frame, header.said["masks"], of)
+    masks = _spread(frame, header.said["masks"], of)
     for layer, mask in zip(header.layers, masks, strict=True):
         if (kept := int(np.count_nonzero(mask))) != layer.kept:
             raise ValueError(f"{kept} weights kept of {layer.name!r}, the header says {layer.kept}")
     return masks
 
 
+def _spread(frame: bytes, numbers: Any, layers: Sequence[Of]) -> list[Bits]:
+    found, carried = by_class.decoded(frame, numbers, sum(of.count for of in layers))
+    if any(carried):
+        raise ValueError("a lane does not end where encoding begins")
+    bits = [np.zeros(of.count, np.bool_) for of in layers]
+    for each, of in zip(bits, layers, strict=True):
+        each[found.places([of])[0]] = True
+    found.end()
+    return bits
+
+
 def _tensors(
-    header: Header, masks: list[Bits], contexts: list[Context | None], seed: int, parts: _Parts
+    header: Header, masks: list[Bits], contexts: list[Context | None], seed: int, parts: Parts
 ) -> tuple[MaskedTensor, ...]:
     moving = [i for i, layer in enumerate(header.layers) if layer.moved is not None]
     if not moving:
@@ -126,7 +123,7 @@ def _tensors(
     def moved(frame: bytes) -> list[Bits]:
         layers = [(header.layers[i], masks[i], contexts[i]) for i in moving]
         of = [OfKept(classes_in(layer, other, seed), mask, layer.kept) for layer, mask, other in layers]
-        return by_class.decoded(frame, header.said["moved"], of)
+        return _spread(frame, header.said["moved"], of)
 
     bits = dict(zip(moving, parts.decoded(layout.MOVED, moved), strict=True))
     drawn = [i for i in moving if not header.layers[i].sign_only]
@@ -139,7 +136,7 @@ def _tensors(
 
 
 def _origins(
-    header: Header, kept: dict[int, Sources], bits: dict[int, Bits], parts: _Parts
+    header: Header, kept: dict[int, Sources], bits: dict[int, Bits], parts: Parts
 ) -> list[tuple[NDArray[np.int16], NDArray[np.int32]]]:
     if not kept:
         return []
@@ -147,7 +144,9 @@ def _origins(
     layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
     total = sum(len(places) for places, _ in layers)
     away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
-    return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers))
+    return parts.decoded(
+        layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=False)
+    )
 
 
 def _tensor(

@@ -1,0 +1,247 @@
+"""The classes of a layer's bits, one kernel position after the other.
+
+A weight has a sum: table[bits of the weight's byte, bits of the score's byte] - 128 + level of its filter +
+of its input channel + of its kernel position + of its neighbours' code. Four sums make a class, of which
+there are 128: class = 64 + sum // 4, but at least 0 and at most 127. Of each position come the mask's bits
+first, of all kernels, then those that say which of the kept weights moved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket.contexts.context import RUN, Context, Symbols, Words
+from recycle_pipeline.exporters.ticket.contexts.grouped import Runs
+from recycle_pipeline.exporters.ticket.contexts.neighbours import (
+    ALONE,
+    ByNeighbours,
+    Kernels,
+    extents_in_stages,
+)
+from recycle_pipeline.models.draws import high_bits, high_bits_at, signs_at, stream_key
+
+Places = NDArray[np.intp]
+Bits = NDArray[np.bool_]
+Sums = NDArray[np.int16]
+STAGED_CLASSES, EVEN = 128, 64  # the class of even odds
+ZERO = 128  # what stands for 0 in a table
+NO_WORDS = np.zeros(0, np.uint64)
+
+
+@dataclass(frozen=True)
+class StagedContext:
+    """A context, and what it adds for the neighbours' code.
+
+    That of a mask has this if, and only if, the layer's kernel positions are decoded in turn.
+    """
+
+    plain: Context
+    neighbours: ByNeighbours | None = None
+
+    @property
+    def only_class(self) -> int | None:
+        """The class of all weights, if it is one."""
+        if not self.plain.constant or self.neighbours is not None:
+            return None
+        return int(classes_of(self.plain.table[0].astype(np.int16) - np.int16(ZERO))[0])
+
+
+def classes_of(sums: NDArray[np.int16]) -> Symbols:
+    """The sums are lost."""
+    sums >>= 2
+    sums += EVEN
+    return sums.clip(0, STAGED_CLASSES - 1, out=sums).astype(np.uint8)
+
+
+@dataclass
+class Run:
+    """Weights of one position that come one after the other.
+
+    Attributes:
+        kernels: which ones: a part of a layer's kernels, or of the kept ones.
+        cells: where in the table each is; 0 if the table has but one entry.
+        codes: of neighbours, None where nothing came before.
+    """
+
+    kernels: slice
+    cells: NDArray[np.int64] | int
+    codes: Symbols | None
+    classes: Symbols
+
+
+class Stage:
+    """The classes of `count` bits of a layer, once; see `grouped.Of`."""
+
+    def __init__(self, constant: int | None, count: int, coded: Iterator[Run]) -> None:
+        self.constant, self.count, self.coded = constant, count, coded
+
+    def runs(self) -> Runs:
+        return ((run.kernels, run.classes) for run in self.coded)
+
+
+class Stages:
+    """A layer's bits in the order in which they are coded.
+
+    Args:
+        name, shape, seed: of the layer's draws.
+        of_mask, of_moved: its contexts; None if no weight moved.
+        signs: whether a weight that moved has the other sign; else its sign is not known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        seed: int,
+        of_mask: StagedContext,
+        of_moved: StagedContext | None,
+        signs: bool,
+    ) -> None:
+        self.filters, self.channels, self.positions = extents_in_stages(shape, of_mask.neighbours is not None)
+        self.kernels = self.filters * self.channels
+        self._weights, self._scores = stream_key(seed, name), stream_key(seed, name, purpose="score")
+        self._of_mask, self._of_moved, self._signs = of_mask, of_moved, signs
+        self._terms = [None if each is None else _Terms.of(each) for each in (of_mask, of_moved)]
+        self._known = Kernels(self.kernels, self.positions, shape[-1]) if self.positions > 1 else None
+        self._codes: Symbols | None = None
+        self._negative: Bits | None = None
+
+    def masks(self, position: int) -> Stage:
+        """Of a bit for each kernel: whether its weight at this position is kept."""
+        return Stage(self._of_mask.only_class, self.kernels, self._mask_runs(position))
+
+    def moved(self, position: int, kept: Places) -> Stage:
+        """Of a bit for each kernel whose weight is kept: whether that moved."""
+        assert self._of_moved is not None
+        return Stage(self._of_moved.only_class, len(kept), self._moved_runs(position, kept))
+
+    def settle(self, position: int, kept: Places, moved: Bits | None) -> None:
+        """Says which were kept, and which of these moved."""
+        if self._known is None or position == self.positions - 1:
+            self._codes = self._negative = None
+            return
+        if self._negative is None:
+            negative = signs_at(self._weights, kept * self.positions + position)
+        else:
+            negative = self._negative.take(kept)
+        if moved is not None and self._signs:
+            negative ^= moved
+        signs = negative.view(np.int8) * np.int8(-2) + np.int8(1)
+        if moved is not None and not self._signs:
+            signs[moved] = 0
+        self._known.settle(position, kept, signs)
+        self._codes = self._negative = None
+
+    def prepare(self, position: int) -> None:
+        """What came before each kernel's position, for `masks` and `moved`; where anything did."""
+        self._codes = self._negative = None
+        if self._known is None or not position:
+            return
+        self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
+        words, scratch = np.empty((2, min(RUN, self.kernels)), np.uint64)
+        for run in self._blocks():
+            own = words[: run.stop - run.start]
+            first = run.start * self.positions + position
+            high_bits(self._weights, first, own, scratch[: len(own)], self.positions)
+            negative = np.less(own.view(np.int64), 0, out=self._negative[run])
+            self._codes[run] = self._known.codes(position, run, negative)
+
+    def _blocks(self) -> Iterator[slice]:
+        """Whole rows of kernels, or parts of one row."""
+        rows, columns = max(1, RUN // self.channels), min(RUN, self.channels)
+        for row in range(0, self.filters, rows):
+            last = min(row + rows, self.filters) * self.channels
+            for first in range(row * self.channels, last, rows * columns):
+                yield slice(first, min(first + rows * columns, last))
+
+    def _mask_runs(self, position: int) -> Iterator[Run]:
+        context, terms = self._of_mask.plain, self._terms[0]
+        assert terms is not None
+        words = np.empty((3, min(RUN, self.kernels)), np.uint64)
+        axes = (context.weight, self._weights), (context.score, self._scores)
+        for run in self._blocks():
+            weight, score, scratch = words[:, : run.stop - run.start]
+            first = run.start * self.positions + position
+            for (axis, key), own in zip(axes, (weight, score), strict=True):
+                if axis.count:
+                    high_bits(key, first, own, scratch, self.positions)
+            cells = _cells(context, weight, score)
+            codes = None if self._codes is None else self._codes[run]
+            sums = terms.sums(cells, codes, len(weight), position)
+            row, skipped = divmod(run.start, self.channels)
+            rows = sums.reshape(-1, min(self.channels, len(sums)))
+            if terms.filters is not None:
+                rows += terms.filters[row : row + len(rows), None]
+            if terms.channels is not None:
+                rows += terms.channels[skipped : skipped + rows.shape[1]]
+            yield Run(run, cells, codes, classes_of(sums))
+
+    def _moved_runs(self, position: int, kept: Places) -> Iterator[Run]:
+        assert self._of_moved is not None
+        context, terms = self._of_moved.plain, self._terms[1]
+        assert terms is not None
+        axes = (context.weight, self._weights), (context.score, self._scores)
+        for start in range(0, len(kept), RUN):
+            part = kept[start : start + RUN]
+            own = part * self.positions + position if self.positions > 1 else part
+            weight, score = (high_bits_at(key, own) if axis.count else NO_WORDS for axis, key in axes)
+            cells = _cells(context, weight, score)
+            codes = None if self._codes is None else self._codes.take(part)
+            sums = terms.sums(cells, codes, len(part), position)
+            if terms.filters is not None or terms.channels is not None:
+                self._add_levels(terms, sums, part)
+            yield Run(slice(start, start + len(part)), cells, codes, classes_of(sums))
+
+    def _add_levels(self, terms: "_Terms", sums: Sums, kept: Places) -> None:
+        filters = np.arange(kept[0] // self.channels, kept[-1] // self.channels + 1)
+        counts = np.diff(kept.searchsorted(filters * self.channels), append=len(kept))
+        if terms.filters is not None:
+            sums += terms.filters[filters].repeat(counts)
+        if terms.channels is not None:
+            sums += terms.channels.take(kept - (filters * self.channels).repeat(counts))
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Those of a sum, None where all are 0; `codes` is of neighbours."""
+
+    table: Sums
+    codes: Sums | None
+    filters: Sums | None
+    channels: Sums | None
+    positions: Sums | None
+
+    @staticmethod
+    def of(context: StagedContext) -> "_Terms":
+        codes = None if context.neighbours is None else context.neighbours.table()
+        levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
+        return _Terms(context.plain.table.reshape(-1).astype(np.int16) - np.int16(ZERO), codes, *levels)
+
+    def sums(self, cells: NDArray[np.int64] | int, codes: Symbols | None, count: int, position: int) -> Sums:
+        """All but levels of filters and channels; (count,)."""
+        if isinstance(cells, int):
+            found = np.full(count, self.table[cells])
+        else:
+            found = self.table.take(cells, mode="clip")
+        if self.codes is not None:
+            found += self.codes[ALONE] if codes is None else self.codes.take(codes)
+        if self.positions is not None:
+            found += self.positions[position]
+        return found
+
+
+def _cells(context: Context, weight: Words, score: Words) -> NDArray[np.int64] | int:
+    """Where in the table each weight is; what the words hold is lost."""
+    index: Words | None = None
+    for axis, words in ((context.weight, weight), (context.score, score)):
+        if not axis.count:
+            continue
+        words <<= np.uint64(axis.first)
+        words >>= np.uint64(64 - axis.count)
+        if index is not None:
+            index <<= np.uint64(axis.count)
+            words |= index
+        index = words
+    return 0 if index is None else index.view(np.int64)

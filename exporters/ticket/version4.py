@@ -1,0 +1,255 @@
+"""Parts of version 4 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
+from recycle_pipeline.exporters.ticket.coding.frames import content_of, decode_carrying
+from recycle_pipeline.exporters.ticket.container import Container
+from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
+from recycle_pipeline.exporters.ticket.contexts.grouped import Spread
+from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
+from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
+from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
+from recycle_pipeline.exporters.ticket.fields import subnetwork_of
+from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.parts import Parts
+from recycle_pipeline.exporters.ticket.raw import Raw
+from recycle_pipeline.exporters.ticket.tallied import table_of
+from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, array_digest, places_of
+
+Bits = NDArray[np.bool_]
+Places = NDArray[np.intp]
+Contexts = tuple[list[StagedContext], list[StagedContext | None]]
+DIGEST = 32  # bytes
+KEPT, MOVED = 1, 2  # marks of a weight
+
+
+class Streams:
+    """What the frames of a ticket hold, before bits find their weights.
+
+    Attributes:
+        header: of the ticket.
+        of_masks, of_moved: contexts, by layer.
+        masks, moved: bits by class; `moved` is None if no weight moved.
+        state: the arrays that are not masked weights.
+        digests: of all arrays, by state name.
+
+    Raises:
+        TicketFault: the header or a part is not as it must be; names it.
+    """
+
+    masks: Spread
+    moved: Spread | None = None
+
+    def __init__(self, container: Container) -> None:
+        self.header, parts = header_in(container), Parts(container)
+        said, layers = self.header.said, self.header.layers
+        (self.of_masks, self.of_moved), carried = parts.decoded(layout.CONTEXTS, self._contexts)
+        total = sum(layer.size for layer in layers)
+        self.masks, more = parts.decoded(
+            layout.MASKS, lambda frame: by_class.decoded(frame, said["masks"], total)
+        )
+        carried += more
+        if moving := sum(layer.kept for layer in layers if layer.moved is not None):
+            self.moved, more = parts.decoded(
+                layout.MOVED, lambda frame: by_class.decoded(frame, said["moved"], moving)
+            )
+            carried += more
+        elif said["moved"]:
+            raise HeaderFault(container.name, "header", "counts of what moved, where nothing did")
+        numbers = None
+        if said["state"]:
+            numbers = parts.decoded(
+                layout.STATE, lambda frame: state.Part(frame, said["state"], said["planes"])
+            )
+            carried += numbers.carried
+        elif said["planes"]:
+            raise HeaderFault(container.name, "header", "planes of a state, where there is none")
+        self._take_raw(container, parts, carried, numbers)
+
+    def release(self) -> None:
+        """Forgets the bits, once they have all found their weights."""
+        self.masks, self.moved = Spread([None] * CLASSES), None
+
+    def _contexts(self, frame: bytes) -> tuple[Contexts, bytes]:
+        of_moved = [layer.moved for layer in self.header.layers]
+        numbers = [layer.context for layer in self.header.layers]
+        numbers += [each for each in of_moved if each is not None]
+        tallies = self.header.said["tallies"]
+        totals = {
+            "tables": sum(each.cells for each in numbers),
+            "levels": sum(sum(each.levels) for each in numbers),
+        }
+        symbols, carried = decode_carrying(
+            frame, [(total, table_of(tallies[row], total)) for row, total in totals.items()]
+        )
+        found = iter(contexts_of(numbers, *symbols))
+        of_masks = [next(found) for _ in self.header.layers]
+        return (of_masks, [None if each is None else next(found) for each in of_moved]), carried
+
+    def _take_raw(
+        self, container: Container, parts: Parts, carried: bytes, numbers: state.Part | None
+    ) -> None:
+        left = parts.decoded(layout.RAW, content_of) if layout.RAW in container.parts else None
+        with parts.named(layout.RAW):
+            if left == b"":
+                raise ValueError("it is empty")
+            raw = Raw(carried + (left or b""))
+            names = [f"{layer.name}.weight" for layer in self.header.layers]
+            self.digests = {name: raw.take(DIGEST).hex() for name in names}
+            of_state = raw.take(DIGEST).hex()
+            self.state = {} if numbers is None else numbers.arrays(raw)
+            raw.end(len(carried))
+        for layer in self.header.layers:
+            if f"{layer.name}.weight" in self.state:
+                raise HeaderFault(container.name, layer.name, "its weight is of the state, too")
+        found = {name: array_digest(array) for name, array in self.state.items()}
+        if state.digest_of(found) != of_state:
+            raise DigestFault(
+                container.name, layout.STATE, "the rebuilt arrays are not those that were stored"
+            )
+        self.digests |= found
+
+
+def read_in(container: Container) -> tuple[Subnetwork, dict[str, str]]:
+    """The subnetwork that a ticket of version 4 holds, and the digests of all arrays, by state name.
+
+    Raises:
+        TicketFault: the header or a part is not as it must be; names it.
+        DigestFault: the state is not the one that was stored.
+    """
+    streams = Streams(container)
+    said = streams.header.said
+    try:
+        empty = subnetwork_of(said, (), {})
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeaderFault(container.name, "header", f"{type(error).__name__}: {error}") from error
+    return subnetwork_of(said, _tensors(container, streams, empty.seed), streams.state), streams.digests
+
+
+def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedContext | None) -> Stages:
+    """Of a layer with its contexts."""
+    return Stages(layer.name, layer.shape, seed, of_mask, of_moved, layer.sign_only)
+
+
+def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
+    layers, parts = streams.header.layers, Parts(container)
+    contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
+    # In one piece, which leaves no holes where memory is taken and given back beside it.
+    marks = np.split(
+        np.zeros(sum(e.size for e in layers), np.uint8), np.cumsum([e.size for e in layers])[:-1]
+    )
+    weights = [
+        _Weights(layer, stages_of(layer, seed, own, other), room)
+        for (layer, own, other), room in zip(contexts, marks, strict=True)
+    ]
+    for position in range(max(each.stages.positions for each in weights)):
+        _take_position(parts, streams, position, [e for e in weights if position < e.stages.positions])
+    with parts.named(layout.MASKS):
+        streams.masks.end()
+        for each in weights:
+            each.check()
+    if streams.moved is not None:
+        with parts.named(layout.MOVED):
+            streams.moved.end()
+    del weights
+    streams.release()
+    found = [_bits_of(layer, own) for layer, own in zip(layers, marks, strict=True)]
+    drawn = [i for i, layer in enumerate(layers) if layer.moved is not None and not layer.sign_only]
+    kept = {i: found[i][0].nonzero()[0].astype(np.int32) for i in drawn}
+    moved_bits = {i: found[i][1] for i in drawn}
+    origin = dict(zip(kept, _origins(streams.header, kept, moved_bits, parts), strict=True))
+    return tuple(_tensor(layer, *found[i], kept.get(i), origin.get(i)) for i, layer in enumerate(layers))
+
+
+def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
+    """Finds out which weights are kept at a position of these layers, and which of them moved."""
+    for each in weights:
+        each.stages.prepare(position)
+    with parts.named(layout.MASKS):
+        kept = streams.masks.places(each.stages.masks(position) for each in weights)
+        for each, places in zip(weights, kept, strict=True):
+            each.keep(position, places)
+    moving = [each for each in weights if each.layer.moved is not None]
+    if streams.moved is not None:
+        with parts.named(layout.MOVED):
+            moved = streams.moved.places(each.stages.moved(position, each.places) for each in moving)
+        for each, ranks in zip(moving, moved, strict=True):
+            each.move(position, ranks)
+    for each in weights:
+        each.stages.settle(position, each.places, each.moved)
+
+
+class _Weights:
+    """A layer while its bits come in."""
+
+    places: Places
+    moved: Bits | None = None
+
+    def __init__(self, layer: Layer, stages: Stages, marks: NDArray[np.uint8]) -> None:
+        self.layer, self.stages = layer, stages
+        self._marks, self._kept = marks, 0
+
+    def keep(self, position: int, places: Places) -> None:
+        """Takes where weights are kept at a position. Raises ValueError if they are too many."""
+        self.places, step = places, self.stages.positions
+        self._kept += len(places)
+        if self._kept > self.layer.kept:
+            self.check()
+        self._marks[places * step + position if step > 1 else places] = KEPT
+
+    def move(self, position: int, ranks: Places) -> None:
+        """Takes which of the kept weights of the position moved."""
+        self.moved, step = np.zeros(len(self.places), np.bool_), self.stages.positions
+        self.moved[ranks] = True
+        self._marks[self.places.take(ranks) * step + position] = KEPT + MOVED
+
+    def check(self) -> None:
+        """Raises ValueError unless so many weights are kept as the header says."""
+        if self._kept != self.layer.kept:
+            what = f"{self._kept} weights kept of {self.layer.name!r}"
+            raise ValueError(f"{what}, the header says {self.layer.kept}")
+
+
+def _bits_of(layer: Layer, marks: NDArray[np.uint8]) -> tuple[Bits, Bits | None]:
+    """The mask, (size,), in the place of the marks, and which of the kept weights moved."""
+    if layer.moved is None:
+        return marks.view(np.bool_), None
+    moved, first = np.empty(layer.kept, np.bool_), 0
+    for start in range(0, len(marks), BLOCK):
+        part = marks[start : start + BLOCK]
+        own = part.take(places_of(part > 0))
+        np.greater(own, KEPT, out=moved[first : first + len(own)])
+        first += len(own)
+    return np.greater(marks, 0, out=marks.view(np.bool_)), moved
+
+
+def _origins(
+    header: Header, kept: dict[int, Any], bits: dict[int, Any], parts: Parts
+) -> Sequence[tuple[NDArray[np.int16], NDArray[np.int32]]]:
+    if not kept:
+        return []
+    told = header.said["sources"]
+    layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
+    total = sum(len(places) for places, _ in layers)
+    away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
+    return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=True))
+
+
+def _tensor(
+    layer: Layer,
+    mask: Bits,
+    moved: Bits | None,
+    kept: NDArray[np.int32] | None,
+    origin: tuple[NDArray[np.int16], NDArray[np.int32]] | None,
+) -> MaskedTensor:
+    head = layer.name, layer.init, layer.scale, mask.reshape(layer.shape), layer.gain
+    if moved is None or kept is None or origin is None:
+        return MaskedTensor(*head, flips=moved)
+    draws, sources = np.zeros(layer.kept, np.int16), kept
+    draws[moved], sources[moved] = origin
+    return MaskedTensor(*head, draws=draws, sources=sources)
