@@ -137,7 +137,7 @@ def _request(config: pytest.Config, asked: dict[str, Any], baseline: Path) -> An
     candidate = Path(asked["candidate"])
     increases = {INCREASES[name]: share(asked[name]) for name in INCREASES if asked.get(name) is not None}
     accuracies = {name: share(asked[name]) for name in ACCURACIES if asked.get(name) is not None}
-    setting = {name: asked[name] for name in ("threads", "batch") if name in asked}
+    setting: dict[str, Any] = {name: asked[name] for name in ("threads", "batch") if name in asked}
     setting["provider"] = canonical(asked.get("provider", "cpu"))
     root = asked.get("data_root")
     return Request(
