@@ -9,6 +9,7 @@ took above what it held before, with numpy and the reader loaded.
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -23,8 +24,9 @@ from common.record import write_record
 from fuzzing.drafts import Draft
 from fuzzing.seeds import seeds
 
-from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, lanes_of
 from recycle_pipeline.exporters.ticket.coding.tables import of_counts
+from recycle_pipeline.exporters.ticket.contexts.neighbours import NEARS, SUMS
 
 READ = """
 import sys, time
@@ -53,18 +55,23 @@ def small() -> Draft:
     return Draft.of(seeds()[0])
 
 
-def with_layers(count: int, shape: list[int]) -> Draft:
+def with_layers(count: int, shape: list[int], in_turn: bool = False) -> Draft:
     """Layers of which nothing is kept: in order, if they are not too many or too large."""
     draft = small()
-    layer = draft.header["layers"][0] | {"kept": 0, "moved": None, "context": [0] * 5, "shape": shape}
-    symbols = np.zeros(count, np.uint8)  # a table of one cell each, the same in all
+    context = [0, 0, 0, 0, 8 * in_turn]
+    layer = draft.header["layers"][0] | {"kept": 0, "moved": None, "context": context, "shape": shape}
+    levels = (NEARS + SUMS) * count * in_turn
+    rows = [np.zeros(n, np.uint8) for n in (count, levels)]  # a table of one cell each, the same in all
     said = {
         "layers": [layer | {"name": f"l{i}"} for i in range(count)],
-        "tallies": {"tables": [count], "levels": []},
+        "tallies": {"tables": [count], "levels": [levels] if levels else []},
         **{"moved": [], "masks": [], "state": [], "planes": []},
     }
-    frame = encode_symbols([(symbols, of_counts([count]))])
+    frame = encode_symbols([(row, of_counts([len(row) or 1])) for row in rows])
+    digests = bytes(32 * count) + hashlib.sha256(b"{}").digest()
     parts = {"contexts": np.frombuffer(frame[8:], np.uint8), "masks": np.zeros(4, np.uint8)}
+    if raw := digests[4 * lanes_of(frame) :]:
+        parts["raw"] = np.frombuffer(raw, np.uint8)
     return replace(draft, header=draft.header | said, parts=parts)
 
 
@@ -104,8 +111,10 @@ def long_header() -> Draft:
 FILES: dict[str, Callable[[], Draft]] = {
     "claims 10^12 weights in 1,000 layers": lambda: with_layers(1000, [2**30]),
     "claims 10^12 weights in one layer": lambda: with_layers(1, [10**12]),
-    "most weights per byte, all pruned": lambda: with_layers(1, [16_384 * 800]),
+    "most weights per byte, all pruned": lambda: with_layers(1, [16_384 * 700]),
     "10,000 layers": lambda: with_layers(10_000, [1]),
+    "4,096 kernel positions in turn": lambda: with_layers(64, [1, 1, 64], in_turn=True),
+    "as many of 16 million weights": lambda: with_layers(64, [64, 61, 64], in_turn=True),
     "80,000 arrays": many_arrays,
     "header that inflates to 8 MB": long_header,
     "header nested 900 deep": nested,
