@@ -180,7 +180,7 @@ class Ticket:
             vectors = self.vectors(part, [each[1:] for each in four])
             self.streams[key] = {each[0]: vector for each, vector in zip(four, vectors)}
         yield from self.state()
-        for p in range(64):
+        for p in range(max(x["sides"][2] for x in self.layers)):
             self.position(p, [x for x in self.layers if p < x["sides"][2]])
         for x in self.layers:
             order = np.argsort(x["kept"])
