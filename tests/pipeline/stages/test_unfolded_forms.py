@@ -36,7 +36,7 @@ def judged(command, run_copy):
     return judge
 
 
-def open_as(entries, path, threads):
+def open_as(entries, path, threads, cpu_only=False):
     return open_session(path, "cpu", threads, entries)
 
 
