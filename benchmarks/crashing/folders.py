@@ -18,7 +18,9 @@ from recycle_pipeline.pipeline.search.checkpoint import read_checkpoint
 
 TIMES = {"seconds", "images_per_second", "started", "environment", "machine", "conditions"}
 TIMED = {"latency", "latency_ms", "dense_twin_ms", "latency_ratio", "latency_n", "same_shapes_ms"}
-TIMED |= {"speed", "same_shapes_ratio", "ratio", "low", "high", "ms", "median_ms", "dense_ms", "measured"}
+TIMED |= {"speed", "same_shapes_ratio", "ratio", "low", "high", "ms", "dense_ms", "measured"}
+TIMED |= {f"{name}{end}_ms" for name in ("median", "latency", "dense_twin") for end in ("", "_low", "_high")}
+TIMED |= {"same_shapes_low", "same_shapes_high", "same_shapes_n"}
 WITH_TIMES = ("metrics.jsonl", "verify.json")  # their digests differ
 
 

@@ -36,6 +36,7 @@ rounding = "edge-popup"
 layer_minimum = 0.0
 data = "digits"
 download = false
+skip_unreadable = false
 hold_out = 0
 cutout = 0
 epochs = 1

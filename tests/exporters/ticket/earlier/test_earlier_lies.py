@@ -40,10 +40,10 @@ def test_the_tickets_that_the_lies_start_from_are_read(request, kind):
 # --- version -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", [4, 17])
+@pytest.mark.parametrize("version", [5, 17])
 def test_a_later_version_is_refused_with_the_advice_to_install_a_newer_one(binary, version):
     binary.header["version"] = version
-    refused(binary, rf"^mine is a ticket of version {version}; .* up to version 3: install a newer one$")
+    refused(binary, rf"^mine is a ticket of version {version}; .* up to version 4: install a newer one$")
 
 
 @pytest.mark.parametrize(
