@@ -34,7 +34,8 @@ def test_a_search_that_runs_out_of_memory_says_what_to_try_and_what_is_kept(comm
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert re.search(
         r"^Error: the memory of cpu does not suffice for steps of 256 images \(CUDA out of memory\); try "
-        r"--batch-size 128, or a smaller --width or --image-size. What it had after epoch [12] is kept in mine/",
+        r"--batch-size 128, or a smaller --width or --image-size. "
+        r"What it had after epoch [12] is kept in mine/",
         outcome.err,
         re.M,
     ), outcome.err
