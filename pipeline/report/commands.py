@@ -67,7 +67,7 @@ def _defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _verify(defaults: Mapping[str, Any], verify: Mapping[str, Any] | None) -> list[str]:
     words: list[str] = []
     for gate in verify.get("verdicts", []) if verify else []:
-        name, limit = gate["name"], gate["limit"]
+        name, limit = gate["name"], gate.get("limit")
         if name not in GATES or limit is None:
             continue
         value = round(limit - 1, 9) if name == "max_slowdown" else limit  # there a ratio, here what is more

@@ -28,7 +28,9 @@ def read_verify(path: Path) -> Json | None:
     try:
         content = json.loads(path.read_text("utf-8"))
         schema = content["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        if schema == LATEST:
+            _require_gates(content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptArtefact(
             f"{path} is damaged ({type(error).__name__}: {error}); "
             f"`recycle-pipeline verify {path.parent} --force` makes it again"
@@ -36,6 +38,13 @@ def read_verify(path: Path) -> Json | None:
     if not isinstance(schema, int) or schema > LATEST:
         raise CorruptArtefact(f"{path} has schema {schema}, this recycle-pipeline reads up to {LATEST}")
     return dict(content)
+
+
+def _require_gates(content: Json) -> None:
+    """Raises what a reader would stumble over: forms that are none, gates without their parts."""
+    for part in (content, *content.get("forms", {}).values()):
+        for gate in part.get("verdicts", []):
+            _ = gate["name"], gate["outcome"], gate["sentence"], float(gate.get("limit") or 0)
 
 
 def verified_of(path: Path, content: Json) -> Verified:

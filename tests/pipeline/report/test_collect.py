@@ -138,6 +138,24 @@ def test_what_is_damaged_is_named(run_copy, name, content):
         facts(run_copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"forms": {"onnx-sparse": 1}},
+        {"forms": 5},
+        {"forms": {"onnx-sparse": {"verdicts": [{"name": "max_difference"}]}}},
+        {"verdicts": [{"name": "min_top1", "sentence": "no outcome"}]},
+        {"verdicts": [{"name": "max_slowdown", "outcome": "passed", "sentence": "", "limit": "fast"}]},
+        {"verdicts": 7},
+        {"verdicts": ["text"]},
+    ],
+)
+def test_verdicts_and_forms_that_are_none_are_damage(run_copy, change_verify, change):
+    change_verify(lambda content: content.update(change))
+    with pytest.raises(CorruptArtefact, match=r"verify\.json is damaged"):
+        facts(run_copy)
+
+
 def test_a_folder_that_is_no_run_is_refused(here):
     with pytest.raises(UsageFault, match="is not a run folder"):
         facts(here)
