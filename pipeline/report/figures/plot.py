@@ -119,8 +119,10 @@ def spread(positions: list[float], least: float) -> list[float]:
 
 def percent_axis(axis: Any, places: int = 0) -> None:
     """Ticks of fractions as percentages."""
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+    # No steps of 2.5 %, which a label without a decimal would round.
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(PercentFormatter(1.0, decimals=places))
 
 
