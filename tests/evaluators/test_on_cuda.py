@@ -46,6 +46,6 @@ def test_models_are_timed_and_the_rows_say_what_was_in_the_time(write_linear, we
 
 def test_a_gate_on_the_device_finds_ten_thousand_times_the_work(write_linear):
     small, large = (write_linear(np.ones((48, n)), name=f"{n}.onnx") for n in (10, 2_000_000))
-    plan = dataclasses.replace(Plan(seconds=120.0), setting=Setting("cuda", transfers="excluded"))
+    plan = dataclasses.replace(Plan(seconds=120.0), setting=Setting("cuda", batch=256, transfers="excluded"))
     report = gate(small, large, Increases(slowdown=0.05), plan)
     assert (report.outcome, report.latency.speed) == ("failed", "slower")
