@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.report.comparison import Group, Point
-from recycle_pipeline.pipeline.report.facts import RunFacts
+from recycle_pipeline.pipeline.report.facts import RunFacts, Search
 from recycle_pipeline.pipeline.report.figures.figure import Figure
 from recycle_pipeline.pipeline.report.figures.plot import (
     FONT,
@@ -155,6 +155,17 @@ def _axis(axis: Any, side: Side) -> None:
     axis.set_label_text("bytes of the file" if side is _bytes else "median ms a call")
 
 
+def _near(searched: list[tuple[int, Search]], epochs: float) -> list[list[tuple[int, Search]]]:
+    """The searches in groups, each of which ends no more than so many epochs after the one before."""
+    groups: list[list[tuple[int, Search]]] = []
+    for pair in sorted(searched, key=lambda pair: pair[1].epochs[-1].epoch):
+        if groups and pair[1].epochs[-1].epoch - groups[-1][-1][1].epochs[-1].epoch <= epochs:
+            groups[-1].append(pair)
+        else:
+            groups.append([pair])
+    return groups
+
+
 def curves(runs: Sequence[RunFacts]) -> Figure | None:
     """Accuracy by epoch of every run, its number at the end of its line; None for fewer than two."""
     searched = [(number, run.search) for number, run in enumerate(runs, 1) if run.search]
@@ -175,14 +186,15 @@ def curves(runs: Sequence[RunFacts]) -> Figure | None:
                 marker="o" if len(search.epochs) == 1 else None,
             )
         low, high = axes.get_ylim()
-        ends = [search.epochs[-1].accuracy for _, search in searched]
         most = max(search.epochs[-1].epoch for _, search in searched)
-        places = spread(ends, (high - low) * FONT * 1.4 / HEIGHT)
-        for (number, search), place in zip(searched, places, strict=True):
-            at = (search.epochs[-1].epoch, place)
-            axes.annotate(
-                str(number), at, (6, 0), textcoords="offset points", va="center", annotation_clip=False
-            )
+        for ends in _near(searched, 0.06 * most):
+            heights = [search.epochs[-1].accuracy for _, search in ends]
+            places = spread(heights, (high - low) * FONT * 1.4 / HEIGHT)
+            for (number, search), place in zip(ends, places, strict=True):
+                at = (search.epochs[-1].epoch, place)
+                axes.annotate(
+                    str(number), at, (6, 0), textcoords="offset points", va="center", annotation_clip=False
+                )
         axes.set_xlim(0.5, most + max(0.08 * most, 0.5))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
         axes.set_xlabel("epoch", color=MUTED)
