@@ -223,6 +223,45 @@ def long() -> Iterator[tuple[str, Settings]]:
         yield f"vgg_small-0.95-100-root-{key}", vgg | _joined(parts, key)
 
 
+def missed() -> Iterator[tuple[str, Settings]]:
+    """Changes of the default recipe where it misses what was asked. For choices: with --hold-out.
+
+    ResNet-18 at 80 % removed, VGG-Small as published (whose source trains with Adam at 0.1), and recycling
+    on Conv6 in 30 epochs, three seeds each.
+    """
+    resnet: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "batch-128": {"batch_size": 128},
+        "decay-half": {"weight_decay": 2.5e-4},
+        "decay-x2": {"weight_decay": 1e-3},
+        "smoothing": {"label_smoothing": 0.1},
+        "no-cutout": {"cutout": 0},
+        "200-epochs": {"epochs": 200},
+    }
+    vgg: dict[str, Settings] = {
+        "adam-0.1": ADAM | {"learning_rate": 0.1},
+        "adam-0.01": ADAM | {"learning_rate": 0.01},
+        "adam-0.1-fixed": ADAM | {"learning_rate": 0.1, "batch_norm": "fixed"},
+        "rate-0.03": {"learning_rate": 0.03},
+        "signed-warm-up": {"scores": "signed", "learning_rate": 0.2, "warmup": 5.0},
+    }
+    for arch, prune, changes in (("resnet18", 0.8, resnet), ("vgg_small", 0.95, vgg)):
+        for name, change in changes.items():
+            one = {"arch": arch, "prune": prune, "seed": 0, "data": "cifar10"}
+            yield f"{arch}-{prune:g}-100-{name}", one | change
+    little: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "rate-0.05": {"reuse_rate": 0.05},
+        "once-in-6": {"reuse_period": 6},
+    }
+    for seed in (0, 1, 2):
+        for name, change in little.items():
+            one = {"arch": "conv6", "prune": 0.9, "seed": seed, "data": "cifar10", "epochs": 30}
+            yield f"conv6-0.9-30-{name}", one | change
+
+
 def _short(prune: float) -> Settings:
     return {"prune": prune, "epochs": 30}
 

@@ -3,7 +3,7 @@ images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, layers, long, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, layers, long, missed, rates, recipe
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -100,4 +100,5 @@ GRIDS: Mapping[str, Grid] = {
     "layers": layers,
     "rates": rates,
     "long": long,
+    "missed": missed,
 }

@@ -74,7 +74,7 @@ CUDA_ARMS = (
 )
 
 
-def made_of(rebuilt: Rebuilt, ticket: Path, images: ImageSet) -> Dense:
+def made_of(rebuilt: Rebuilt, ticket: Path, images: ImageSet, *, shrink: bool) -> Dense:
     subnetwork = rebuilt.subnetwork
 
     def batches() -> Any:
@@ -82,7 +82,7 @@ def made_of(rebuilt: Rebuilt, ticket: Path, images: ImageSet) -> Dense:
         for part in np.array_split(chosen, CALIBRATION_IMAGES // CALIBRATION_BATCH):
             yield normalised(np.asarray(images.train_images)[part], subnetwork.mean, subnetwork.std)
 
-    some = np.asarray(images.test_images[:512])
+    some = np.asarray(images.test_images[:512]) if shrink else None
     return dense(fold_without_images(rebuilt), subnetwork, ticket, batches, shrink_on=some)[0]
 
 
@@ -172,7 +172,7 @@ def on_cuda_as(arm: Arm, paths: dict[str, Path], pixels: Any, args: argparse.Nam
 def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rebuilt = rebuild(ticket)
     subnetwork = rebuilt.subnetwork
-    paths, rows = written(made_of(rebuilt, ticket, images), args.forms, folder)
+    paths, rows = written(made_of(rebuilt, ticket, images, shrink=not args.no_shrink), args.forms, folder)
     count = args.images or len(images.test_labels)
     labels = images.test_labels[:count]
     pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1], help="on the CPU; 0: every core [1]")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
     parser.add_argument("--forms", nargs="+", default=list(FORMS), choices=FORMS, help="beside onnx [all]")
+    parser.add_argument("--no-shrink", action="store_true", help="keep the shapes of the architecture")
     parser.add_argument("--images", type=int, help="the first of the test split, for a trial")
     parser.add_argument("--loads", type=int, default=12, help="fresh processes for each form [12]")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing, for each pair [3]")
