@@ -12,7 +12,7 @@ from recycle_pipeline.pipeline.manifest import StageEntry, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.pack import FROM_FILE
 from recycle_pipeline.pipeline.stages.stage import Context
-from recycle_pipeline.pipeline.stages.verify import read_summary
+from recycle_pipeline.pipeline.stages.verify_summary import read_summary
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ def _note(model: "OnnxModel", images: ImageSet) -> str | None:
 
 def _torch_logits(ticket: Path, images: ImageSet) -> NDArray[np.float32]:
     from recycle_pipeline.pipeline.rebuild import rebuild
-    from recycle_pipeline.pipeline.stages.verify import torch_logits
+    from recycle_pipeline.pipeline.stages.verify_subject import torch_logits
 
     rebuilt = rebuild(ticket)
     subnetwork = rebuilt.subnetwork

@@ -12,8 +12,8 @@ from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.subnetwork import array_digest
 from recycle_pipeline.pipeline import reconstruct, run
 from recycle_pipeline.pipeline.data import load
+from recycle_pipeline.pipeline.data.prepared import normalised
 from recycle_pipeline.pipeline.rebuild import rebuild
-from recycle_pipeline.pipeline.stages.verify import normalised
 
 
 def test_run_returns_what_the_command_prints(command, run_copy, same_run):

@@ -15,7 +15,7 @@ from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.pipeline import reconstruct, run
 from recycle_pipeline.pipeline.config_file import read_run_config
 from recycle_pipeline.pipeline.data import load
-from recycle_pipeline.pipeline.stages.verify import normalised
+from recycle_pipeline.pipeline.data.prepared import normalised
 
 SIGNS = {"activations": "binary", "batch_norm": "learned", "width": 0.5}
 

@@ -63,7 +63,7 @@ def test_the_held_out_accuracy_is_that_of_the_ticket_on_those_images(held):
     import torch
 
     from recycle_pipeline.pipeline.api import reconstruct
-    from recycle_pipeline.pipeline.stages.verify import normalised
+    from recycle_pipeline.pipeline.data.prepared import normalised
 
     _, folder = held
     images = held_out(load("digits"), 143)

@@ -11,7 +11,7 @@ import pytest
 from recycle_pipeline.exporters.onnx.shrink import Shrunk, shrink
 from recycle_pipeline.pipeline import shrinking
 from recycle_pipeline.pipeline.manifest import read_manifest
-from recycle_pipeline.pipeline.stages.verify import read_summary
+from recycle_pipeline.pipeline.stages.verify_summary import read_summary
 
 
 def shapes(path):

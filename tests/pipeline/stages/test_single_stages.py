@@ -12,7 +12,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.stage import Context, input_file
-from recycle_pipeline.pipeline.stages.verify import summary
+from recycle_pipeline.pipeline.stages.verify_summary import summary
 
 
 @pytest.fixture

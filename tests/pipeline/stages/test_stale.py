@@ -14,7 +14,7 @@ from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
-from recycle_pipeline.pipeline.stages import verify as verify_stage
+from recycle_pipeline.pipeline.stages import verify_subject, verify_summary
 from recycle_pipeline.pipeline.stages.search import SEARCH
 from recycle_pipeline.pipeline.stages.stage import Context, arch_input
 
@@ -107,9 +107,9 @@ def test_without_a_manifest_the_ticket_of_an_older_search_is_not_taken(
 
 def test_a_number_of_another_kind_in_the_report_is_damage(run_copy):
     report = json.loads((run_copy / "verify.json").read_text())
-    assert verify_stage.read_summary(run_copy / "verify.json") == verify_stage.summary(report)
+    assert verify_summary.read_summary(run_copy / "verify.json") == verify_summary.summary(report)
     (run_copy / "verify.json").write_text(json.dumps(report | {"n": "many"}))
-    assert verify_stage.read_summary(run_copy / "verify.json") == {}
+    assert verify_summary.read_summary(run_copy / "verify.json") == {}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"latency": null}'])
@@ -175,7 +175,7 @@ def test_latency_of_another_machine_is_measured_again(command, run_copy, monkeyp
 
 
 def test_a_gpu_that_onnx_runtime_cannot_use_is_said_in_the_result(command, run_copy, monkeypatch):
-    monkeypatch.setattr(verify_stage, "_has_gpu", lambda: True)
+    monkeypatch.setattr(verify_subject, "has_gpu", lambda: True)
     reason = "CUDA cannot run here: no libcublas"
     monkeypatch.setattr("recycle_pipeline.evaluators.session.best_provider", lambda name: ("cpu", reason))
     outcome = command("verify", "mine", "--force")
