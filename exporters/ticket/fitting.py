@@ -153,7 +153,6 @@ def bits_in_stages(tensor: MaskedTensor, stages: Stages, moved: Bits | None) -> 
         flat[tensor.mask.reshape(-1)] = moved
         marks = flat.reshape(-1, step)
     for position in range(step):
-        stages.prepare(position)
         own = np.ascontiguousarray(mask[:, position])
         yield 0, position, stages.masks(position), own, None
         kept, turned = places_of(own), None

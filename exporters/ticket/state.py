@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, planes
-from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, decode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, decode_carrying, decode_symbols
 from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import choice, entries, integer, short_text
 from recycle_pipeline.exporters.ticket.raw import Raw
@@ -87,7 +87,7 @@ def decoded(frame: bytes, described: Any, tallies: Any) -> Arrays:
     """
     groups = _groups(described)
     segments = _segments(groups, tallies)
-    return _arrays(groups, iter(decode_symbols(frame, segments)))
+    return _arrays(groups, iter(decode_symbols(frame, segments, WIDE)))
 
 
 class Part:

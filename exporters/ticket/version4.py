@@ -168,8 +168,6 @@ def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedT
 
 def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
     """Finds out which weights are kept at a position of these layers, and which of them moved."""
-    for each in weights:
-        each.stages.prepare(position)
     with parts.named(layout.MASKS):
         kept = streams.masks.places(each.stages.masks(position) for each in weights)
         for each, places in zip(weights, kept, strict=True):

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
 from recycle_pipeline.models.subnetwork import places_of
 
@@ -62,11 +63,11 @@ class Gathered:
             self._found[of.constant].append(bits)
             return
         for run, classes in of.runs():
-            order, parts = _sorted(classes)
-            taken, first = bits[run][order], 0
-            for number, last in parts:
-                self._found[number].append(taken[first:last])
-                first = last
+            order, here, counts = _sorted(classes)
+            taken, first = bits[run].take(order), 0
+            for number, count in zip(here.tolist(), counts.tolist(), strict=True):
+                self._found[number].append(taken[first : first + count])
+                first += count
 
     def vectors(self) -> list[Bits]:
         """The bits of each class; 256 vectors."""
@@ -74,15 +75,29 @@ class Gathered:
 
 
 class Spread:
-    """The inverse of `Gathered`: gives the bits back, in the order in which they were added.
+    """The inverse of `Gathered`: gives the places of set bits back, in the order in which bits were added.
 
     Args:
         vectors: the bits of each class; None where none is set, however many there are.
     """
 
-    def __init__(self, vectors: Sequence[Bits | None]) -> None:
-        self._vectors, self._taken = vectors, [0] * CLASSES
-        self._unset = np.zeros(RUN, np.bool_)
+    def __init__(self, vectors: Sequence[Vector | None]) -> None:
+        sizes = np.array([0 if each is None else each.size for each in vectors], np.int64)
+        self._bases = np.cumsum(sizes) - sizes
+        # Of all set bits, one class after the other: a class's base and the place in its vector.
+        self._keys = np.concatenate(
+            [
+                np.zeros(0, np.int32),
+                *(
+                    each.places + np.int32(base)
+                    for each, base in zip(vectors, self._bases.tolist(), strict=True)
+                    if each is not None and each.places is not None
+                ),
+            ]
+        )
+        self._sizes, self._taken = sizes, np.zeros(len(sizes), np.int64)
+        self._limits = np.where([each is None for each in vectors], np.iinfo(np.int64).max, sizes)
+        self._full = {i for i, each in enumerate(vectors) if each is not None and each.places is None}
 
     def places(self, layers: Iterable[Of]) -> list[Places]:
         """Where the bits of each of these are set, ascending. Raises ValueError if a class has no more.
@@ -97,7 +112,7 @@ class Spread:
             if of.constant is not None:
                 self._settle(waiting)
                 waiting, length = [], 0
-                found[-1].append(places_of(self._take(of.constant, of.count)))
+                found[-1].append(self._take(np.array([of.constant]), np.array([of.count]), None))
                 continue
             for run, classes in of.runs():
                 if length + len(classes) > RUN:
@@ -110,44 +125,55 @@ class Spread:
 
     def end(self) -> None:
         """Raises ValueError if a class has bits left."""
-        for number, vector in enumerate(self._vectors):
-            if vector is not None and self._taken[number] != len(vector):
-                raise ValueError(f"{self._taken[number]} bits of class {number}, not {len(vector)}")
+        for number in ((self._limits == self._sizes) & (self._taken != self._sizes)).nonzero()[0].tolist():
+            raise ValueError(f"{self._taken[number]} bits of class {number}, not {self._sizes[number]}")
 
     def _settle(self, waiting: list[tuple[list[Places], int, Symbols]]) -> None:
         """Adds the places of these runs, each from its start on, to its list."""
         if not waiting:
             return
-        order, parts = _sorted(np.concatenate([classes for _, _, classes in waiting]))
-        first, pieces = 0, []
-        for number, last in parts:
-            pieces.append(self._take(number, last - first))
-            first = last
-        near = order.take(places_of(np.concatenate(pieces))).astype(np.uint16)
-        near.sort(kind="stable")  # these are sorted faster, and there are at most so many
+        order, here, counts = _sorted(np.concatenate([classes for _, _, classes in waiting]))
+        # These are sorted faster, and there are at most so many.
+        near = self._take(here, counts, order).astype(np.uint16)
+        near.sort(kind="stable")
+        if len(waiting) == 1:
+            waiting[0][0].append(near + np.intp(waiting[0][1]))
+            return
         ends = np.cumsum([len(classes) for _, _, classes in waiting])
         cuts = [0, *near.searchsorted(ends).tolist()]
         for (places, start, classes), end, i, j in zip(waiting, ends.tolist(), cuts, cuts[1:], strict=False):
             places.append(near[i:j] + np.intp(start - end + len(classes)))
 
-    def _take(self, number: int, count: int) -> Bits:
-        vector, first = self._vectors[number], self._taken[number]
-        self._taken[number] = last = first + count
-        if vector is None:
-            return self._unset[:count] if count <= RUN else np.zeros(count, np.bool_)
-        if last > len(vector):
-            raise ValueError(f"more than {len(vector)} bits of class {number}")
-        return vector[first:last]
+    def _take(self, numbers: Places, counts: Places, order: Places | None) -> Places:
+        """Takes so many bits of each of these classes; of those that are set, where they are in the order.
+
+        Args:
+            numbers: classes, ascending.
+            counts: as many.
+            order: of the bits, class after class; None if they are in their order.
+        """
+        first = self._bases.take(numbers) + self._taken.take(numbers)
+        self._taken[numbers] += counts
+        taken = self._taken.take(numbers)
+        if (over := taken > self._limits.take(numbers)).any():
+            number = numbers[over.argmax()]
+            raise ValueError(f"more than {self._sizes[number]} bits of class {number}")
+        last = self._bases.take(numbers) + np.minimum(taken, self._sizes.take(numbers))
+        low, high = self._keys.searchsorted(np.stack([np.minimum(first, last), last]).astype(np.int32))
+        lengths, starts = high - low, np.cumsum(counts) - counts
+        picked = np.arange(lengths.sum()) + (low - np.cumsum(lengths) + lengths).repeat(lengths)
+        ranks = self._keys.take(picked) + (starts - first).repeat(lengths)
+        full = [i for i, number in enumerate(numbers.tolist()) if number in self._full] if self._full else []
+        ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])
+        return ranks if order is None else order.take(ranks)
 
 
-def _sorted(classes: Symbols) -> tuple[NDArray[np.intp], list[tuple[int, int]]]:
-    """The order that sorts a run by class; and which classes there are, and where each ends."""
+def _sorted(classes: Symbols) -> tuple[Places, Places, Places]:
+    """The order that sorts a run by class; which classes there are, and how many of each."""
     order = np.argsort(classes, kind="stable")
-    ends = classes.take(order, mode="clip").searchsorted(NUMBERS, "right")
-    parts = (ends[1:] != ends[:-1]).nonzero()[0] + 1
-    if ends[0]:
-        parts = np.concatenate([[0], parts])
-    return order, list(zip(parts.tolist(), ends.take(parts).tolist(), strict=True))
+    counts = np.diff(classes.searchsorted(NUMBERS, "right", sorter=order), prepend=0)
+    here = counts.nonzero()[0]
+    return order, here, counts.take(here)
 
 
 NUMBERS = np.arange(CLASSES, dtype=np.uint8)

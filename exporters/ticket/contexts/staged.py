@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import RUN, Context, Symbols, Words
+from recycle_pipeline.exporters.ticket.contexts.context import RUN, Axis, Context, Symbols, Words
 from recycle_pipeline.exporters.ticket.contexts.grouped import Runs
 from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     ALONE,
@@ -26,8 +26,11 @@ Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
 Sums = NDArray[np.int16]
 STAGED_CLASSES, EVEN = 128, 64  # the class of even odds
+STEPS = 4  # sums that make a class
 ZERO = 128  # what stands for 0 in a table
+OFFSET = STEPS * EVEN - ZERO  # from a table's entry to a sum from which classes count upwards
 NO_WORDS = np.zeros(0, np.uint64)
+SIGN = Axis(0, 1)
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,14 @@ class StagedContext:
         """The class of all weights, if it is one."""
         if not self.plain.constant or self.neighbours is not None:
             return None
-        return int(classes_of(self.plain.table[0].astype(np.int16) - np.int16(ZERO))[0])
+        return int(classes_of(self.plain.table[0].astype(np.int16) + np.int16(OFFSET))[0])
 
 
 def classes_of(sums: NDArray[np.int16]) -> Symbols:
-    """The sums are lost."""
-    sums >>= 2
-    sums += EVEN
-    return sums.clip(0, STAGED_CLASSES - 1, out=sums).astype(np.uint8)
+    """Of sums to which `OFFSET` was added, and which are lost."""
+    np.clip(sums, 0, STEPS * STAGED_CLASSES - 1, out=sums)
+    sums >>= STEPS.bit_length() - 1
+    return sums.astype(np.uint8)
 
 
 @dataclass
@@ -134,20 +137,6 @@ class Stages:
         self._known.settle(position, kept, signs)
         self._codes = self._negative = None
 
-    def prepare(self, position: int) -> None:
-        """What came before each kernel's position, for `masks` and `moved`; where anything did."""
-        self._codes = self._negative = None
-        if self._known is None or not position:
-            return
-        self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
-        words, scratch = np.empty((2, min(RUN, self.kernels)), np.uint64)
-        for run in self._blocks():
-            own = words[: run.stop - run.start]
-            first = run.start * self.positions + position
-            high_bits(self._weights, first, own, scratch[: len(own)], self.positions)
-            negative = np.less(own.view(np.int64), 0, out=self._negative[run])
-            self._codes[run] = self._known.codes(position, run, negative)
-
     def _blocks(self) -> Iterator[slice]:
         """Whole rows of kernels, or parts of one row."""
         rows, columns = max(1, RUN // self.channels), min(RUN, self.channels)
@@ -159,16 +148,21 @@ class Stages:
     def _mask_runs(self, position: int) -> Iterator[Run]:
         context, terms = self._of_mask.plain, self._terms[0]
         assert terms is not None
+        known = self._known if position else None
+        if known is not None:
+            self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
         words = np.empty((3, min(RUN, self.kernels)), np.uint64)
-        axes = (context.weight, self._weights), (context.score, self._scores)
         for run in self._blocks():
             weight, score, scratch = words[:, : run.stop - run.start]
-            first = run.start * self.positions + position
-            for (axis, key), own in zip(axes, (weight, score), strict=True):
-                if axis.count:
-                    high_bits(key, first, own, scratch, self.positions)
+            first, codes = run.start * self.positions + position, None
+            if known is not None or context.weight.count:
+                high_bits(self._weights, first, weight, scratch, self.positions)
+            if context.score.count:
+                high_bits(self._scores, first, score, scratch, self.positions)
+            if known is not None and self._negative is not None and self._codes is not None:
+                negative = np.less(weight.view(np.int64), 0, out=self._negative[run])
+                codes = known.codes(position, run, negative, out=self._codes[run])
             cells = _cells(context, weight, score)
-            codes = None if self._codes is None else self._codes[run]
             sums = terms.sums(cells, codes, len(weight), position)
             row, skipped = divmod(run.start, self.channels)
             rows = sums.reshape(-1, min(self.channels, len(sums)))
@@ -182,11 +176,18 @@ class Stages:
         assert self._of_moved is not None
         context, terms = self._of_moved.plain, self._terms[1]
         assert terms is not None
+        by_sign = context.weight == SIGN and self._negative is not None
         axes = (context.weight, self._weights), (context.score, self._scores)
         for start in range(0, len(kept), RUN):
             part = kept[start : start + RUN]
             own = part * self.positions + position if self.positions > 1 else part
-            weight, score = (high_bits_at(key, own) if axis.count else NO_WORDS for axis, key in axes)
+            weight, score = (
+                high_bits_at(key, own) if axis.count and not (by_sign and axis is context.weight) else NO_WORDS
+                for axis, key in axes
+            )
+            if by_sign and self._negative is not None:
+                weight = self._negative.take(part).astype(np.uint64)
+                weight <<= np.uint64(63)
             cells = _cells(context, weight, score)
             codes = None if self._codes is None else self._codes.take(part)
             sums = terms.sums(cells, codes, len(part), position)
@@ -217,14 +218,14 @@ class _Terms:
     def of(context: StagedContext) -> "_Terms":
         codes = None if context.neighbours is None else context.neighbours.table()
         levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
-        return _Terms(context.plain.table.reshape(-1).astype(np.int16) - np.int16(ZERO), codes, *levels)
+        return _Terms(context.plain.table.reshape(-1).astype(np.int16) + np.int16(OFFSET), codes, *levels)
 
     def sums(self, cells: NDArray[np.int64] | int, codes: Symbols | None, count: int, position: int) -> Sums:
         """All but levels of filters and channels; (count,)."""
         if isinstance(cells, int):
             found = np.full(count, self.table[cells])
         else:
-            found = self.table.take(cells, mode="clip")
+            found = self.table.take(cells)
         if self.codes is not None:
             found += self.codes[ALONE] if codes is None else self.codes.take(codes)
         if self.positions is not None:
@@ -238,7 +239,8 @@ def _cells(context: Context, weight: Words, score: Words) -> NDArray[np.int64] |
     for axis, words in ((context.weight, weight), (context.score, score)):
         if not axis.count:
             continue
-        words <<= np.uint64(axis.first)
+        if axis.first:
+            words <<= np.uint64(axis.first)
         words >>= np.uint64(64 - axis.count)
         if index is not None:
             index <<= np.uint64(axis.count)

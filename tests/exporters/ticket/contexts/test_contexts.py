@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import Axis, Classes, Context, extents
 from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, OfAll, OfKept, Spread
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext
@@ -63,6 +64,11 @@ def test_runs_and_single_places_agree_however_rows_and_runs_lie(shape, flags):
     assert np.array_equal(some, whole[places])
 
 
+def spread(vectors):
+    """All bits set: a vector without places."""
+    return [Vector(len(v), None if v.all() else np.flatnonzero(v).astype(np.int32)) for v in vectors]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_bits_are_spread_as_they_were_gathered(shape):
     rng = np.random.default_rng(3)
@@ -74,13 +80,13 @@ def test_bits_are_spread_as_they_were_gathered(shape):
     found = Gathered()
     for each, own in zip(of, bits, strict=True):
         found.add(each, own)
-    vectors, taken = found.vectors(), Spread(found.vectors())
+    vectors, taken = found.vectors(), Spread(spread(found.vectors()))
     for got, expected in zip(taken.places(of), bits, strict=True):
         assert np.array_equal(got, np.flatnonzero(expected))
     taken.end()
     full = next(i for i, vector in enumerate(vectors) if len(vector))
     for other in (vectors[full][:-1], np.append(vectors[full], True)):
-        taken = Spread([*vectors[:full], other, *vectors[full + 1 :]])
+        taken = Spread(spread([*vectors[:full], other, *vectors[full + 1 :]]))
         with pytest.raises(ValueError, match=f"bits of class {full}"):
             taken.places(of)
             taken.end()
