@@ -1,6 +1,6 @@
 """Contexts for a layer that is to be stored, from its counts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,17 +23,18 @@ from recycle_pipeline.models.subnetwork import MaskedTensor, places_of
 # Where fewer moved, as late in a ResNet, contexts save 0.1 % of the file and cost 10 % of its reading.
 LEAST_WORTH = 0.03
 LEAST_KERNELS = 256  # that neighbours are worth looking at
-ENOUGH = 1 << 16  # kept weights for 32 levels
+ENOUGH = 1 << 15  # kept weights for 32 levels
 Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
+Both = tuple[StagedContext, StagedContext | None]  # of a mask, and of what moved
 StagedBits = tuple[int, int, Stage, Bits, Places | None]
 NO_LEVELS = ByNeighbours(np.zeros(NEARS, np.int8), np.zeros(SUMS, np.int8))
 
 
 def contexts_for(
     tensor: MaskedTensor, seed: int, kept: Places, moved: Bits | None, most: int
-) -> tuple[StagedContext, StagedContext | None]:
-    """For the mask's bits, and for those that say which of the kept weights moved.
+) -> tuple[Both, Stages]:
+    """For the mask's bits, and for those that say which of the kept weights moved; and the layer's stages.
 
     Args:
         tensor, seed: the layer.
@@ -60,8 +61,10 @@ def contexts_for(
             replace(each, neighbours=counts.neighbours()) for each, counts in zip(found, counted, strict=True)
         ]
         found[0] = replace(found[0], neighbours=found[0].neighbours or NO_LEVELS)
-        found = _refitted(tensor, seed, found, moved)
-    return found[0], found[1] if moved is not None else None
+        stages = _stages(tensor, seed, found, remembers=True)
+        found = _refitted(tensor, stages, found, moved)
+        return _both(found), stages.again(*_both(found))
+    return _both(found), _stages(tensor, seed, found)
 
 
 def _some_filters(
@@ -82,9 +85,8 @@ def _some_filters(
 
 
 def _refitted(
-    tensor: MaskedTensor, seed: int, contexts: list[StagedContext], moved: Bits | None
+    tensor: MaskedTensor, stages: Stages, contexts: list[StagedContext], moved: Bits | None
 ) -> list[StagedContext]:
-    stages = _stages(tensor, seed, contexts)
     left = [Residuals(each, stages.filters, stages.channels, stages.positions) for each in contexts]
     for which, position, stage, bits, kept in bits_in_stages(tensor, stages, moved):
         for run in stage.coded:
@@ -93,10 +95,16 @@ def _refitted(
     return [each.refitted(levels=which == 0) for which, each in enumerate(left)]
 
 
-def _stages(tensor: MaskedTensor, seed: int, contexts: list[StagedContext]) -> Stages:
+def _both(contexts: list[StagedContext]) -> Both:
     of_mask, of_moved, *_ = *contexts, None
     assert of_mask is not None
-    return Stages(tensor.name, tensor.mask.shape, seed, of_mask, of_moved, tensor.sign_only)
+    return of_mask, of_moved
+
+
+def _stages(
+    tensor: MaskedTensor, seed: int, contexts: list[StagedContext], remembers: bool = False
+) -> Stages:
+    return Stages(tensor.name, tensor.mask.shape, seed, *_both(contexts), tensor.sign_only, remembers)
 
 
 def mask_context(tensor: MaskedTensor, seed: int, kept: Places, staged: bool) -> Context:
@@ -117,24 +125,6 @@ def moved_context(tensor: MaskedTensor, seed: int, kept: Places, moved: Bits, st
     return fitted(Tally(pairs, axes), SIGNED_WEIGHTS, LEAST_WORTH)
 
 
-def in_turn(layers: Sequence[tuple[Iterator[StagedBits], bool]]) -> Iterator[StagedBits]:
-    """All layers' bits as they are coded: position after position, the masks' first.
-
-    Args:
-        layers: what `bits_in_stages` says of each, and whether any of its weights moved.
-    """
-    while layers:
-        going = []
-        for bits, moved in layers:
-            if (own := next(bits, None)) is not None:
-                going.append((bits, moved))
-                yield own
-        for bits, moved in going:
-            if moved:
-                yield next(bits)
-        layers = going
-
-
 def bits_in_stages(tensor: MaskedTensor, stages: Stages, moved: Bits | None) -> Iterator[StagedBits]:
     """A layer's bits as they are coded.
 
@@ -151,13 +141,13 @@ def bits_in_stages(tensor: MaskedTensor, stages: Stages, moved: Bits | None) -> 
     if moved is not None:
         flat = np.zeros(tensor.size, np.bool_)
         flat[tensor.mask.reshape(-1)] = moved
-        marks = flat.reshape(-1, step)
+        marks = flat
     for position in range(step):
         own = np.ascontiguousarray(mask[:, position])
         yield 0, position, stages.masks(position), own, None
         kept, turned = places_of(own), None
         if marks is not None:
-            turned = marks[:, position].take(kept)
+            turned = marks.take(kept * step + position)
             yield 1, position, stages.moved(position, kept), turned, kept
         stages.settle(position, kept, turned)
 

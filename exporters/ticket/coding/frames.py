@@ -26,9 +26,9 @@ MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 6
 # Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
 MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 # A lane costs five bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-WRITTEN_LANES, SYMBOLS_PER_LANE = 800, 2048
+WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 2048
 BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
-BYTES_PER_CARRYING_LANE = 150  # the same of lanes that carry four bytes each: they cost less than one
+BYTES_PER_CARRYING_LANE = 400  # a quarter of a percent by lanes that carry four bytes each and cost one
 
 
 def framed(content: bytes) -> bytes:

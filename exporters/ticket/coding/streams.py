@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.coding.frames import NARROW, decode_carrying, encode_symbols
-from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, frequencies, is_sparse
+from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, Frequencies, frequencies, is_sparse
 from recycle_pipeline.models.subnetwork import places_of
 
 Bits = NDArray[np.bool_]
@@ -40,10 +40,10 @@ class Counts:
 
 @dataclass(frozen=True)
 class Vector:
-    """Of `size` bits, the places of those that are set, ascending; None if all are."""
+    """Of `size` bits, at most 2**31, the places of those that are set, ascending; None if all are."""
 
     size: int
-    places: NDArray[np.int32] | None
+    places: NDArray[np.uint32] | None
 
     def bits(self) -> Bits:
         """All of them."""
@@ -63,15 +63,18 @@ def counts_of(vectors: Sequence[Bits]) -> list[Counts]:
     return found
 
 
-def encode_bits(
-    vectors: Sequence[Bits], reserve: bytearray | None = None, bits: int = NARROW
-) -> bytes:
+def encode_bits(vectors: Sequence[Bits], reserve: bytearray | None = None, bits: int = NARROW) -> bytes:
     """Any number of bool arrays as one frame. Their shapes and `counts_of` are not in it.
 
     Args:
         vectors: the arrays.
         reserve, bits: see `frames.encode_symbols`.
     """
+    return encode_symbols(segments_of(vectors), reserve, bits)
+
+
+def segments_of(vectors: Sequence[Bits]) -> list[tuple[NDArray[np.uint8], Frequencies]]:
+    """Bool arrays of any shape as symbols and their frequencies, of those that have any."""
     segments = []
     for vector in vectors:
         flat, kept = vector.reshape(-1), int(np.count_nonzero(vector))
@@ -79,7 +82,7 @@ def encode_bits(
             sparse = is_sparse(kept, flat.size)
             symbols = _gaps_of(flat) if sparse else np.packbits(flat, bitorder="little")
             segments.append((symbols, frequencies(kept, flat.size)))
-    return encode_symbols(segments, reserve, bits)
+    return segments
 
 
 def decode_bits(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) -> list[Bits]:
@@ -90,9 +93,7 @@ def decode_bits(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) -> l
     return [each.bits() for each in vectors]
 
 
-def decode_places(
-    frame: bytes, counts: Sequence[Counts], bits: int = NARROW
-) -> tuple[list[Vector], bytes]:
+def decode_places(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) -> tuple[list[Vector], bytes]:
     """The inverse, and the bytes that the lanes carry.
 
     Memory is bounded by `counts`, whatever the frame holds.
@@ -105,15 +106,23 @@ def decode_places(
     Raises:
         ValueError: the frame is damaged, or not of these vectors, or counts cannot be.
     """
+    found, carried = decode_carrying(frame, told(counts), bits)
+    return vectors_of(counts, iter(found)), carried
+
+
+def told(counts: Sequence[Counts]) -> list[tuple[int, Frequencies]]:
+    """The segments of these vectors. Raises ValueError if counts cannot be."""
     numbers = [each.symbols for each in counts]
-    segments = [
+    return [
         (number, frequencies(each.kept, each.size))
         for number, each in zip(numbers, counts, strict=True)
         if each.coded
     ]
-    found, carried = decode_carrying(frame, segments, bits)
-    symbols = iter(found)
-    return [Vector(each.size, _places(each, symbols)) for each in counts], carried
+
+
+def vectors_of(counts: Sequence[Counts], symbols: Iterator[NDArray[np.uint8]]) -> list[Vector]:
+    """The vectors, of their segments' symbols. Raises ValueError if they are others."""
+    return [Vector(each.size, _places(each, symbols)) for each in counts]
 
 
 def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
@@ -125,13 +134,13 @@ def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
     return symbols
 
 
-def _places(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> NDArray[np.int32] | None:
+def _places(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint32] | None:
     size, kept = counts.size, counts.kept
     if not counts.coded:
-        return None if kept else np.zeros(0, np.int32)
+        return None if kept else np.zeros(0, np.uint32)
     found = next(symbols)
     if not is_sparse(kept, size):
-        places = places_of(np.unpackbits(found, bitorder="little").view(np.bool_)).astype(np.int32)
+        places = places_of(np.unpackbits(found, bitorder="little").view(np.bool_)).astype(np.uint32)
         if len(places) and places[-1] >= size:
             raise ValueError("padding bits are not zero")
         if len(places) != kept:
@@ -145,4 +154,4 @@ def _places(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> NDArray[np.
     if len(ends) != kept or whole > size or not sets[-1]:
         raise ValueError(f"its gaps are not of {kept} of {size} bits")
     ends -= 1
-    return ends.astype(np.int32)
+    return ends.astype(np.uint32)

@@ -3,7 +3,7 @@
 Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -59,19 +59,29 @@ class Gathered:
 
     def add(self, of: Of, bits: Bits) -> None:
         """Takes the bits, of these classes; (n,)."""
-        if of.constant is not None:
-            self._found[of.constant].append(bits)
-            return
-        for run, classes in of.runs():
-            order, here, counts = _sorted(classes)
-            taken, first = bits[run].take(order), 0
-            for number, count in zip(here.tolist(), counts.tolist(), strict=True):
-                self._found[number].append(taken[first : first + count])
-                first += count
+        self.take(pieces(of, bits))
+
+    def take(self, pieces: Iterable[tuple[int, Bits]]) -> None:
+        """Takes what `pieces` gave."""
+        for number, bits in pieces:
+            self._found[number].append(bits)
 
     def vectors(self) -> list[Bits]:
         """The bits of each class; 256 vectors."""
         return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in self._found]
+
+
+def pieces(of: Of, bits: Bits) -> Iterator[tuple[int, Bits]]:
+    """Bits of these classes, (n,), as classes and bits that are all of that class."""
+    if of.constant is not None:
+        yield of.constant, bits
+        return
+    for run, classes in of.runs():
+        order, here, counts = _sorted(classes)
+        taken, first = bits[run].take(order), 0
+        for number, count in zip(here.tolist(), counts.tolist(), strict=True):
+            yield number, taken[first : first + count]
+            first += count
 
 
 class Spread:
@@ -83,20 +93,16 @@ class Spread:
 
     def __init__(self, vectors: Sequence[Vector | None]) -> None:
         sizes = np.array([0 if each is None else each.size for each in vectors], np.int64)
-        self._bases = np.cumsum(sizes) - sizes
-        # Of all set bits, one class after the other: a class's base and the place in its vector.
-        self._keys = np.concatenate(
-            [
-                np.zeros(0, np.int32),
-                *(
-                    each.places + np.int32(base)
-                    for each, base in zip(vectors, self._bases.tolist(), strict=True)
-                    if each is not None and each.places is not None
-                ),
-            ]
-        )
-        self._sizes, self._taken = sizes, np.zeros(len(sizes), np.int64)
-        self._limits = np.where([each is None for each in vectors], np.iinfo(np.int64).max, sizes)
+        # A bit has a number: its class's base and its place in the vector. Of those set, all are here.
+        bases = np.cumsum(sizes) - sizes
+        keys = [np.zeros(0, np.uint32)]
+        for each, base in zip(vectors, bases.tolist(), strict=True):
+            if each is not None and each.places is not None:
+                keys.append(each.places + np.uint32(base))
+        self._keys = np.concatenate(keys)
+        self._bases, self._ends, self._next = bases, bases + sizes, bases.copy()
+        self._place = self._keys.searchsorted(bases.astype(np.uint32))  # of the next one's key
+        self._free = np.array([each is None for each in vectors])
         self._full = {i for i, each in enumerate(vectors) if each is not None and each.places is None}
 
     def places(self, layers: Iterable[Of]) -> list[Places]:
@@ -125,19 +131,21 @@ class Spread:
 
     def end(self) -> None:
         """Raises ValueError if a class has bits left."""
-        for number in ((self._limits == self._sizes) & (self._taken != self._sizes)).nonzero()[0].tolist():
-            raise ValueError(f"{self._taken[number]} bits of class {number}, not {self._sizes[number]}")
+        for number in (~self._free & (self._next != self._ends)).nonzero()[0].tolist():
+            taken, size = (int(n[number] - self._bases[number]) for n in (self._next, self._ends))
+            raise ValueError(f"{taken} bits of class {number}, not {size}")
 
     def _settle(self, waiting: list[tuple[list[Places], int, Symbols]]) -> None:
         """Adds the places of these runs, each from its start on, to its list."""
         if not waiting:
             return
-        order, here, counts = _sorted(np.concatenate([classes for _, _, classes in waiting]))
+        (_, start, classes), *more = waiting
+        order, here, counts = _sorted(np.concatenate([e for *_, e in waiting]) if more else classes)
         # These are sorted faster, and there are at most so many.
         near = self._take(here, counts, order).astype(np.uint16)
         near.sort(kind="stable")
-        if len(waiting) == 1:
-            waiting[0][0].append(near + np.intp(waiting[0][1]))
+        if not more:
+            waiting[0][0].append(near + np.intp(start))
             return
         ends = np.cumsum([len(classes) for _, _, classes in waiting])
         cuts = [0, *near.searchsorted(ends).tolist()]
@@ -152,26 +160,32 @@ class Spread:
             counts: as many.
             order: of the bits, class after class; None if they are in their order.
         """
-        first = self._bases.take(numbers) + self._taken.take(numbers)
-        self._taken[numbers] += counts
-        taken = self._taken.take(numbers)
-        if (over := taken > self._limits.take(numbers)).any():
-            number = numbers[over.argmax()]
-            raise ValueError(f"more than {self._sizes[number]} bits of class {number}")
-        last = self._bases.take(numbers) + np.minimum(taken, self._sizes.take(numbers))
-        low, high = self._keys.searchsorted(np.stack([np.minimum(first, last), last]).astype(np.int32))
-        lengths, starts = high - low, np.cumsum(counts) - counts
-        picked = np.arange(lengths.sum()) + (low - np.cumsum(lengths) + lengths).repeat(lengths)
+        first, ends = self._next.take(numbers), self._ends.take(numbers)
+        self._next[numbers] = last = first + counts
+        if (beyond := last > ends).any():
+            if (wrong := numbers[beyond & ~self._free.take(numbers)]).size:
+                number = int(wrong[0])
+                size = self._ends[number] - self._bases[number]
+                raise ValueError(f"more than {size} bits of class {number}")
+            np.minimum(last, ends, out=last)
+        low = self._place.take(numbers)
+        self._place[numbers] = high = self._keys.searchsorted(last.astype(np.uint32))
+        lengths, starts = high - low, counts.cumsum() - counts
+        before = lengths.cumsum()
+        picked = (low - before + lengths).repeat(lengths)
+        picked += np.arange(len(picked))
         ranks = self._keys.take(picked) + (starts - first).repeat(lengths)
-        full = [i for i, number in enumerate(numbers.tolist()) if number in self._full] if self._full else []
-        ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])
+        if self._full:
+            full = [i for i, number in enumerate(numbers.tolist()) if number in self._full]
+            ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])
         return ranks if order is None else order.take(ranks)
 
 
 def _sorted(classes: Symbols) -> tuple[Places, Places, Places]:
     """The order that sorts a run by class; which classes there are, and how many of each."""
     order = np.argsort(classes, kind="stable")
-    counts = np.diff(classes.searchsorted(NUMBERS, "right", sorter=order), prepend=0)
+    counts = classes.searchsorted(NUMBERS, "right", sorter=order)
+    counts[1:] -= counts[:-1].copy()
     here = counts.nonzero()[0]
     return order, here, counts.take(here)
 

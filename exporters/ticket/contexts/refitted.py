@@ -18,12 +18,14 @@ from recycle_pipeline.exporters.ticket.contexts.fitted import EVEN as COARSE_EVE
 from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
 from recycle_pipeline.exporters.ticket.contexts.neighbours import ALONE, NEARS, SUMS, ByNeighbours
 from recycle_pipeline.exporters.ticket.contexts.staged import EVEN, STAGED_CLASSES, ZERO, Run, StagedContext
+from recycle_pipeline.models.subnetwork import places_of
 
 Floats = NDArray[np.float64]
 FINER = 4  # steps of a sum to one of a class
 FINE = STEP / FINER  # log-odds
 CODES = NEARS * SUMS
-ROUNDS, RIDGE, LONGEST = 16, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
+ENOUGH_BITS = 8192  # of a run, for a table's entries
+ROUNDS, RIDGE, LONGEST = 8, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
 WORTH = 150.0  # bits that levels of neighbours cost, about
 GRID = 2  # levels of filters and channels are multiples of it: they are many
 REACH = 120  # the largest level
@@ -131,19 +133,25 @@ class Residuals:
                 rows = rest.reshape(-1, min(self._channels, len(rest)))
                 filters[row : row + len(rows)] += rows.sum(1)
                 channels[skipped : skipped + rows.shape[1]] += rows.sum(0)
-        own = np.arange(run.kernels.start, run.kernels.stop)[bits] if kernels is None else kernels[bits]
-        cells = np.broadcast_to(run.cells, len(bits))
-        for left, index in zip(self._left, (*np.divmod(own, self._channels), None, cells[bits]), strict=True):
-            if index is None:
-                left.set_[position] += len(own)
-            else:
-                left.set_ += np.bincount(index, minlength=len(left.set_))
+        own = places_of(bits) + run.kernels.start if kernels is None else kernels.compress(bits)
+        filters, channels = np.divmod(own, self._channels)
+        for left, index in zip(self._left, (filters, channels), strict=False):
+            left.set_ += np.bincount(index, minlength=len(left.set_))
+        self._left[2].set_[position] += len(own)
+        self._add_cells(run, bits)
+
+    def _add_cells(self, run: Run, bits: NDArray[np.bool_]) -> None:
+        """Of a part of the run, for the table's entries are few."""
+        step = max(1, len(bits) // ENOUGH_BITS) | 1  # odd, so that no channel is left out
+        cells, classes = np.broadcast_to(run.cells, len(bits))[::step], run.classes[::step]
         both = np.bincount(
-            cells * STAGED_CLASSES + run.classes, minlength=self._left[3].set_.size * STAGED_CLASSES
+            cells * STAGED_CLASSES + classes, minlength=self._left[3].set_.size * STAGED_CLASSES
         )
         by_class = both.reshape(-1, STAGED_CLASSES)
-        self._left[3].foretold += by_class @ CHANCE
-        self._left[3].curve += by_class @ (CHANCE * (1 - CHANCE))
+        self._left[3].foretold += step * (by_class @ CHANCE)
+        self._left[3].curve += step * (by_class @ (CHANCE * (1 - CHANCE)))
+        set_ = cells.compress(bits[::step])
+        self._left[3].set_ += step * np.bincount(set_, minlength=self._left[3].set_.size)
 
     def refitted(self, levels: bool) -> StagedContext:
         """The context with other levels, as near to what is best as they are worth.

@@ -66,7 +66,7 @@ def test_runs_and_single_places_agree_however_rows_and_runs_lie(shape, flags):
 
 def spread(vectors):
     """All bits set: a vector without places."""
-    return [Vector(len(v), None if v.all() else np.flatnonzero(v).astype(np.int32)) for v in vectors]
+    return [Vector(len(v), None if v.all() else np.flatnonzero(v).astype(np.uint32)) for v in vectors]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
