@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, version4
 from recycle_pipeline.exporters.ticket.coding.frames import lanes_of
+from recycle_pipeline.exporters.ticket.columns import bits_in_stages, columns_of
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.earlier import version3
-from recycle_pipeline.exporters.ticket.fitting import bits_in_stages
 from recycle_pipeline.exporters.ticket.header import Header, header_in
 
 Floats = NDArray[np.float64]
@@ -108,7 +108,9 @@ def _staged_bits(container: Container) -> tuple[Header, list[LayerBits]]:
     of = zip(streams.header.layers, subnetwork.tensors, streams.of_masks, streams.of_moved, strict=True)
     for layer, tensor, context, other in of:
         stages = version4.stages_of(layer, subnetwork.seed, context, other)
-        bits = bits_in_stages(tensor, stages, tensor.moved_bits())
+        kept = np.flatnonzero(tensor.mask)
+        columns = columns_of(tensor, stages.positions, kept, tensor.moved_bits(kept))
+        bits = bits_in_stages(columns, stages)
         layers.append((which, stage, own) for which, _, stage, own, _ in bits)
     return streams.header, layers
 

@@ -19,7 +19,7 @@ from recycle_pipeline.exporters.ticket.container import packed
 from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, pieces
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
-from recycle_pipeline.exporters.ticket.fitting import bits_in_stages, contexts_for
+from recycle_pipeline.exporters.ticket.fitting import contexts_for
 from recycle_pipeline.exporters.ticket.state import digest_of, planned
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
@@ -84,10 +84,10 @@ class _Layer:
     def __init__(self, tensor: MaskedTensor, seed: int, most: int) -> None:
         self.tensor, self.kept = tensor, np.flatnonzero(tensor.mask)
         self.moved = tensor.moved_bits(self.kept)
-        (self.of_mask, self.of_moved), stages = contexts_for(tensor, seed, self.kept, self.moved, most)
+        (self.of_mask, self.of_moved), found = contexts_for(tensor, seed, self.kept, self.moved, most)
         self.stages = math.prod(tensor.mask.shape[2:]) if self.of_mask.neighbours is not None else 0
         self.bits: tuple[list[Pieces], list[Pieces]] = ([], [])
-        for which, _, stage, bits, _ in bits_in_stages(tensor, stages, self.moved):
+        for which, _, stage, bits, _ in found:
             self.bits[which].append(list(pieces(stage, bits)))
 
     def entry(self) -> dict[str, Any]:
