@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_bytes
-from recycle_pipeline.exporters.ticket import by_class, layout, origins
+from recycle_pipeline.exporters.ticket import by_class, layout, origins, version4
 from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, framed
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import packed
@@ -52,10 +52,11 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     for tensor in subnetwork.tensors:
         most = layout.MAX_STAGES - sum(layer.stages for layer in layers)
         layers.append(_Layer(tensor, subnetwork.seed, most))
-    header, parts, numbers = said_of(subnetwork), {}, planned(subnetwork.state)
+    header, numbers = said_of(subnetwork), planned(subnetwork.state)
     of_state = digest_of({name: digests[name] for name in subnetwork.state})
     names = [f"{tensor.name}.weight" for tensor in subnetwork.tensors]
-    reserve = bytearray(b"".join(bytes.fromhex(each) for each in [*(digests[n] for n in names), of_state]))
+    every = [*(digests[name] for name in names), of_state]
+    reserve = bytearray(b"".join(bytes.fromhex(each)[: version4.DIGEST] for each in every))
     reserve += numbers.raw
     segments, header["tallies"] = _contexts(layers)
     masks, moved = _bits(layers)
@@ -65,7 +66,7 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     of_all = [layer.kept for layer in layers], [layer.moved for layer in layers]
     found, header["sources"] = origins.encoded(subnetwork.tensors, *of_all)
     header["state"], header["planes"] = numbers.described, numbers.tallies
-    parts |= {layout.CODED: encode_symbols([*segments, *numbers.segments], reserve), **found}
+    parts = {layout.CODED: encode_symbols([*segments, *numbers.segments], reserve), **found}
     if reserve:
         parts[layout.RAW] = framed(bytes(reserve))
     header["layers"] = [layer.entry() for layer in layers]

@@ -1,13 +1,15 @@
 """Range asymmetric numeral systems (Duda 2013) with static frequencies, in lanes that numpy does at once.
 
-A lane is a number x from 2**32 on, of 32 bits more than a word has: words have 16 bits, in version 3 32. Symbol i of a segment belongs to lane i mod lanes. To decode the
-symbol s: slot = x mod 65536 lies in s's range of frequencies, [start, start + frequency); then
-x = frequency * (x // 65536) + slot - start, and if that is below 2**32, x = x * 2**bits + the next word. Words
-are taken in the order of symbols. Encoding does the same backwards and begins at x = 2**32 + r in every lane,
-which is where decoding ends: r, below 2**32, is what the lane carries besides.
+A lane is a number x from 2**32 on, with 32 bits more than a word: words have 16 bits, in version 3 they have
+32. Symbol i of a segment belongs to lane i mod lanes. To decode the symbol s: slot = x mod 65536 lies in s's
+range of frequencies, [start, start + frequency); then x = frequency * (x // 65536) + slot - start, and if
+that is below 2**32, x = x * 2**bits + the next word. Words are taken in the order of symbols. Encoding does
+the same backwards and begins at x = 2**32 + r in every lane, which is where decoding ends: r, below 2**32, is
+what the lane carries besides.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,13 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket.coding.tables import SYMBOLS, TOTAL, TOTAL_BITS, Frequencies
 
 Symbols = NDArray[np.uint8]
-Words = NDArray[np.unsignedinteger]
+Words = NDArray[np.unsignedinteger[Any]]
 LOW = np.uint64(1 << 32)
 CARRIED = np.uint64(32)  # bits
-KINDS = {16: np.dtype("<u2"), 32: np.dtype("<u4")}  # of words, by their bits
+KINDS: dict[int, np.dtype[np.unsignedinteger[Any]]] = {
+    16: np.dtype("<u2"),
+    32: np.dtype("<u4"),
+}  # of words, by their bits
 SHIFT = np.uint64(TOTAL_BITS)
 SLOTS = np.arange(TOTAL, dtype=np.uint16)
 TABLE_PAYS = 2048  # symbols; of fewer, slots are looked for by bisection

@@ -174,7 +174,7 @@ class Spread:
         before = lengths.cumsum()
         picked = (low - before + lengths).repeat(lengths)
         picked += np.arange(len(picked))
-        ranks = self._keys.take(picked) + (starts - first).repeat(lengths)
+        ranks: Places = self._keys.take(picked) + (starts - first).repeat(lengths)
         if self._full:
             full = [i for i, number in enumerate(numbers.tolist()) if number in self._full]
             ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])

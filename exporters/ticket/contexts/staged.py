@@ -259,10 +259,7 @@ class _Terms:
 
     def sums(self, cells: Cells, codes: Symbols | None, count: int, position: int) -> Sums:
         """All but levels of filters and channels; (count,)."""
-        if isinstance(cells, int):
-            found = np.full(count, self.table[cells])
-        else:
-            found = self.table.take(cells)
+        found = np.full(count, self.table[cells]) if isinstance(cells, int) else self.table.take(cells)
         if self.codes is not None:
             found += self.codes[ALONE] if codes is None else self.codes.take(codes)
         if self.positions is not None:

@@ -26,10 +26,10 @@ FILES = {
     "ticket-v3-global-recycled": "a27f994a6d0e309d10c560e9cb41c5ec755b0ed337f0f1ca5f743c449cca9638",
     "ticket-v3-plain": "acfdc0a5bf13a1d0d82d0109202c71275ede4b58a41f5021442e2457750f834d",
     "ticket-v3-signs-learned": "bdacc49e78c4186a95a7ac23598474a5ff047a5a3b7b58d6037ef3b029df49c1",
-    "ticket-v4-continuous-hybrid": "2345421bc3da2819e38f24be70e674e469164e8b1bbdc9c520f2f98caaae5940",
-    "ticket-v4-global-recycled": "c7d760604303984bd6803f1dc9561b4f6c192a303f1548cf6065a47c474afe66",
-    "ticket-v4-plain": "d5143ed196c2a7c6518639200e7bbc0e95b85b4c7b027410d4191c9012f3bd35",
-    "ticket-v4-signs-learned": "bea23288b16f03ac7cca357870d99a246b5aae516066eb9636297f38673f10d9",
+    "ticket-v4-continuous-hybrid": "0e009c3922416366424199ff0dd6611ce66f8790e0c9a827250310e2545d4e8e",
+    "ticket-v4-global-recycled": "686e89da5b44f34f3bdb14877563930d8e2fa8b94e9a24ea08d619e85fc7828b",
+    "ticket-v4-plain": "6b47e48a1e2ea1a7c421555ad4582ff742c0bf223e98f4c92e2a00e7422ab029",
+    "ticket-v4-signs-learned": "8c4decd3cc127d882ec9054375b33d16265712c2d8d3b7c76bd3d894d55cf5fb",
 }
 
 

@@ -10,7 +10,7 @@ from recycle_pipeline.exporters.ticket.contexts.context import Axis, Classes, Co
 from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, OfAll, OfKept, Spread
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of, numbers_of, symbols_of
-from recycle_pipeline.exporters.ticket.fitting import mask_context
+from recycle_pipeline.exporters.ticket.fitting import plain_contexts
 from recycle_pipeline.models.draws import bits_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
@@ -126,7 +126,7 @@ def test_what_the_seed_foretells_is_found():
     scores = bits_at(stream_key(SEED, NAME, purpose="score"), np.arange(size, dtype=np.uint64))
     magnitude = scores << np.uint64(1)
     mask = (magnitude > np.sort(magnitude)[int(0.9 * size)]).reshape(64, 64, 3, 3)
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
+    context = next(plain_contexts(tensor_of(mask), SEED, np.flatnonzero(mask), None, False))
     assert context.score.first == 1 and context.score.count >= 4 and context.weight.count == 0
 
 
@@ -134,7 +134,7 @@ def test_filters_that_differ_get_levels_and_noise_gets_no_context():
     rng = np.random.default_rng(4)
     density = np.where(np.arange(64) % 2, 0.02, 0.2)[:, None, None, None]
     mask = rng.random((64, 64, 3, 3)) < density
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
+    context = next(plain_contexts(tensor_of(mask), SEED, np.flatnonzero(mask), None, False))
     assert context.filters is not None and context.channels is None and context.table.size == 1
     noise = rng.random((64, 64, 3, 3)) < 0.1
-    assert mask_context(tensor_of(noise), SEED, np.flatnonzero(noise), False).constant
+    assert next(plain_contexts(tensor_of(noise), SEED, np.flatnonzero(noise), None, False)).constant
