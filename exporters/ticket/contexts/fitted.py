@@ -51,7 +51,7 @@ def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0, 
         weights: the choice of bits of the weight's byte.
         least: bits that a bit must be worth without a context for one to be looked for: it takes the
             reader time.
-        gain: bits of each bit that bytes of the seed must save; they take the reader time, too.
+        gain: what bytes of the seed must save of all bits, as a fraction; they take the reader time, too.
     """
     total, set_ = (float(counts.sum()) for counts in tally.pairs)
     level = _nearest(total, set_)
@@ -61,7 +61,7 @@ def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0, 
         spread = _levels(tally, _Mixture.of(np.array([level]), np.ones(1)), spread)
         axes, sums = _axes(tally.pairs, weights)
         plain = _entropy(*(counts.sum() for counts in tally.pairs))
-        if plain - _cost(sums) < gain * total:
+        if plain - _cost(sums) < gain * plain:
             axes, sums = (Axis(), Axis()), _turned(_summed(_turned(_summed(tally.pairs, Axis())), Axis()))
         if sums[0].size > 1:
             table = _table(sums, _mixture(spread))

@@ -25,9 +25,10 @@ FINER = 4  # steps of a sum to one of a class
 FINE = STEP / FINER  # log-odds
 CODES = NEARS * SUMS
 ENOUGH_BITS = 8192  # of a run, for a table's entries
-ROUNDS, RIDGE, LONGEST = 8, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
+ROUNDS, RIDGE, LONGEST = 24, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
 WORTH = 150.0  # bits that levels of neighbours cost, about
 GRID = 2  # levels of filters and channels are multiples of it: they are many
+OFTEN = 0.3  # of levels, that one of them is taken as 0
 REACH = 120  # the largest level
 STEPS = np.arange(-16, 17)  # how far what is not many may go
 ODDS = (np.arange(STAGED_CLASSES) - EVEN + 0.375) * STEP  # the middle of a class
@@ -61,11 +62,16 @@ class ByCode:
         sums, nears = np.divmod(np.arange(CODES), NEARS)
         terms = [(np.zeros(NEARS), nears), (np.zeros(SUMS), sums)]
         for _ in range(ROUNDS):
+            longest = 0.0
             for levels, index in terms:
                 p = 1 / (1 + np.exp(-(base + terms[0][0][nears] + terms[1][0][sums])))
                 slope = np.bincount(index, (set_ - total * p).sum(0), len(levels))
                 curve = np.bincount(index, (total * p * (1 - p)).sum(0), len(levels))
-                levels += np.clip((slope - RIDGE * levels / 4) / (curve + RIDGE), -LONGEST, LONGEST)
+                step = np.clip((slope - RIDGE * levels / 4) / (curve + RIDGE), -LONGEST, LONGEST)
+                levels += step
+                longest = max(longest, float(np.abs(step).max()))
+            if longest < FINE / 4:
+                break
         near, sum_ = (_levels(np.rint(levels / FINE)) for levels, _ in terms)
         gained = _cost(base, total, set_) - _cost(base + (near[nears] + sum_[sums]) * FINE, total, set_)
         return ByNeighbours(near, sum_) if gained > WORTH else None
@@ -167,13 +173,33 @@ class Residuals:
             for i, (left, before) in enumerate(zip(self._centred(), plain.levels, strict=True))
         ]
         cells = cells.reshape(plain.table.shape)
-        return replace(self._context, plain=Context(plain.weight, plain.score, cells, *found))
+        return replace(self._context, plain=_around_zero(Context(plain.weight, plain.score, cells, *found)))
 
     def _centred(self) -> Sequence[_Left]:
         """Without what all have in common, which the table takes."""
         cells = self._left[3]
         common = (cells.set_ - cells.foretold).sum() / (cells.curve.sum() + RIDGE)
         return [left.moved(float(np.clip(common, -1, 1))) for left in self._left[:3]]
+
+
+def _around_zero(context: Context) -> Context:
+    """The same sums with levels of which most are 0: what is common to all of a kind goes to the table.
+
+    All levels of a ticket are coded together, so they should be alike.
+    """
+    table, rows = context.table.astype(np.int64), list(context.levels)
+    for i, row in enumerate(rows):
+        if row is None:
+            continue
+        values, counts = np.unique(row.astype(np.int64), return_counts=True)
+        common = values[counts.argmax()]
+        if counts.max() < OFTEN * len(row):
+            continue
+        moved = row.astype(np.int64) - common
+        if np.abs(moved).max() <= REACH and 0 <= (table + common).min() and (table + common).max() <= 255:
+            table += common
+            rows[i] = moved.astype(np.int8) if moved.any() else None
+    return Context(context.weight, context.score, table.astype(np.uint8), *rows)
 
 
 def _best(left: _Left, before: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:

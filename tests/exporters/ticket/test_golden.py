@@ -27,9 +27,9 @@ FILES = {
     "ticket-v3-plain": "acfdc0a5bf13a1d0d82d0109202c71275ede4b58a41f5021442e2457750f834d",
     "ticket-v3-signs-learned": "bdacc49e78c4186a95a7ac23598474a5ff047a5a3b7b58d6037ef3b029df49c1",
     "ticket-v4-continuous-hybrid": "0e009c3922416366424199ff0dd6611ce66f8790e0c9a827250310e2545d4e8e",
-    "ticket-v4-global-recycled": "686e89da5b44f34f3bdb14877563930d8e2fa8b94e9a24ea08d619e85fc7828b",
+    "ticket-v4-global-recycled": "41d3de196da2b188add0569b4b4c3c9bfd89fd24376b11949b4f2ffdb9385199",
     "ticket-v4-plain": "6b47e48a1e2ea1a7c421555ad4582ff742c0bf223e98f4c92e2a00e7422ab029",
-    "ticket-v4-signs-learned": "8c4decd3cc127d882ec9054375b33d16265712c2d8d3b7c76bd3d894d55cf5fb",
+    "ticket-v4-signs-learned": "4e58139ee05acb156678c67fc5080bd4a1c6b702a689966b96fc9473a9bc8c28",
 }
 
 
