@@ -17,7 +17,7 @@ class Ticket:
         with safetensors.safe_open(path, "numpy") as file:  # 1
             self.parts = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
             assert json.loads(file.metadata()["recycle_ticket"])["header"]["version"] == 4, "another version"
-        self.said, self.raw = json.loads(zlib.decompress(self.parts["header"], -15)), b""  # 2
+        self.said = json.loads(zlib.decompress(self.parts["header"], -15))  # 2
         self.layers = self.said["layers"]
 
     def draw(self, x, places, number=0, purpose="weight"):  # 3: the words
@@ -43,8 +43,7 @@ class Ticket:
                 low = np.flatnonzero(own < 2**32)
                 own[low], rest = own[low] << 16 | rest[: len(low)], rest[len(low) :]
             rows.append(found)
-        self.raw += x.astype("<u4").tobytes()
-        return iter(rows)
+        return iter(rows), x.astype("<u4").tobytes()
 
     def table(self, weights):  # 5
         weights = ((weights or [1] * 256) + [0] * 256)[:256]
@@ -77,13 +76,14 @@ class Ticket:
         planes = [n for kind, n, _ in groups for _ in range(np.dtype(kind).itemsize)]
         planes = list(zip(planes, self.said["planes"]))
         segments = [(sum(row), self.table(row)) for row in tallies] + [*self.segments(counts[0] + counts[1])]
-        found = self.symbols("coded", segments + [(n, self.table(tally)) for n, tally in planes if tally])
+        segments += [(n, self.table(tally)) for n, tally in planes if tally]
+        found, carried = self.symbols("coded", segments)
         self.contexts(*(iter((s >> 1 ^ -(s & 1)).tolist()) for s in (next(found), next(found))))
         classes = [[each[0] for each in own] for own in four]
         self.streams = [dict(zip(c, self.vectors(own, found))) for c, own in zip(classes, counts)]
-        self.raw = iter(self.raw + self.parts.get("raw", b"")[8:])  # 11
-        self.digests = [bytes(next(self.raw) for _ in range(16)) for _ in [*self.layers, "state"]]
-        rows = iter([next(found) if t else np.array([next(self.raw) for _ in range(n)]) for n, t in planes])
+        raw = iter(carried + self.parts.get("raw", b"")[8:])  # 11
+        self.digests = [bytes(next(raw) for _ in range(16)) for _ in [*self.layers, "state"]]
+        rows = iter([next(found) if t else np.array([next(raw) for _ in range(n)]) for n, t in planes])
         for kind, _, arrays in groups:
             numbers = self.numbers(rows, kind)
             for name, shape in arrays:
@@ -141,13 +141,13 @@ class Ticket:
         own = [x["kept"][x["turned"]] for x in drawn]
         sources, ends = np.concatenate(own), np.cumsum([len(places) for places in own])
         counts = [[len(sources), *told["elsewhere"]]]
-        (away,) = self.vectors(counts, self.symbols("elsewhere", self.segments(counts)))
+        (away,) = self.vectors(counts, self.symbols("elsewhere", self.segments(counts))[0])
         draws, tallies, segments = sources * 0, iter(told["planes"]), []
         for count in (sum(~away), sum(away)):
             segments.append((count, self.table(high := next(tallies))))
             segments += [(n, self.table(next(tallies))) for n in high if n]
         counts = [sum(bits) for bits in np.split(away, ends)[:-1] for _ in range(4)]
-        found = self.symbols("sources", segments + [(n, self.table(next(tallies))) for n in counts])
+        found, _ = self.symbols("sources", segments + [(n, self.table(next(tallies))) for n in counts])
         for bits in (~away, away):
             for value in np.unique(high := next(found)):
                 draws[np.flatnonzero(bits)[high == value]] = 256 * value + next(found)

@@ -196,7 +196,7 @@ def _around_zero(context: Context) -> Context:
         if counts.max() < OFTEN * len(row):
             continue
         moved = row.astype(np.int64) - common
-        if np.abs(moved).max() <= REACH and 0 <= (table + common).min() and (table + common).max() <= 255:
+        if np.abs(moved).max() <= REACH and (table + common).min() >= 0 and (table + common).max() <= 255:
             table += common
             rows[i] = moved.astype(np.int8) if moved.any() else None
     return Context(context.weight, context.score, table.astype(np.uint8), *rows)

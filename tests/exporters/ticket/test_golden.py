@@ -67,7 +67,11 @@ def test_every_array_is_rebuilt_to_the_bit(golden):
     path, facts = golden
     arrays = load_ticket(path).arrays()
     assert {name: array_digest(array) for name, array in arrays.items()} == facts["digests"]
-    assert stored_digests(path) == facts["digests"]
+    stored = stored_digests(path)  # of weights in version 4 the first half
+    assert stored.keys() == arrays.keys()
+    assert all(
+        facts["digests"][name].startswith(digest) and len(digest) >= 32 for name, digest in stored.items()
+    )
     check_digests(arrays, facts["digests"], str(path))
 
 
