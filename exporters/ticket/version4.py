@@ -36,6 +36,7 @@ class Streams:
         header: of the ticket.
         of_masks, of_moved: contexts, by layer.
         masks, moved: bits by class; `moved` is None if no weight moved.
+        marks: a zero for each weight, to be filled.
         state: the arrays that are not masked weights.
         digests: of all arrays, by state name; of weights as much as is stored.
 
@@ -67,6 +68,8 @@ class Streams:
         with parts.named(layout.STATE):
             numbers_of_state = state.Told(said["state"], said["planes"])
         segments += numbers_of_state.segments
+        # Taken before what is given back soon, which else leaves a hole below it.
+        self.marks = np.zeros(total, np.uint8)
         found, carried = parts.decoded(layout.CODED, lambda frame: decode_carrying(frame, segments))
         symbols = iter(found)
         contexts = iter(contexts_of(numbers, next(symbols), next(symbols)))
@@ -145,10 +148,7 @@ def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedC
 def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
     layers, parts = streams.header.layers, Parts(container)
     contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
-    # In one piece, which leaves no holes where memory is taken and given back beside it.
-    marks = np.split(
-        np.zeros(sum(e.size for e in layers), np.uint8), np.cumsum([e.size for e in layers])[:-1]
-    )
+    marks = np.split(streams.marks, np.cumsum([e.size for e in layers])[:-1])
     weights = [
         _Weights(layer, stages_of(layer, seed, own, other), room)
         for (layer, own, other), room in zip(contexts, marks, strict=True)
