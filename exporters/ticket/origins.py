@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket import layout, planes
 from recycle_pipeline.exporters.ticket.coding.frames import NARROW, WIDE, decode_symbols, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
-from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.coding.tables import SYMBOLS, UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 from recycle_pipeline.exporters.ticket.smoothing import cheapest
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
@@ -124,7 +124,7 @@ def _draws_segments(count: int, tallies: Iterator[Any], joint: bool) -> list[tup
     segments = [(count, table_of(high, count))]
     for each in high[: HIGHS if count else 0]:
         if each:
-            tally = next(tallies)
+            tally = entries(next(tallies), 0, SYMBOLS)
             segments.append((each, table_of(tally, each) if tally else UNIFORM))
     return segments
 

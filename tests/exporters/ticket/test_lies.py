@@ -177,6 +177,19 @@ def test_counts_that_do_not_add_up_are_refused(binary):
             refused(binary, "part '(masks|coded)'", PartFault)
 
 
+@pytest.mark.parametrize("nothing", ["", {}, 0, False, None], ids=repr)
+def test_what_is_false_but_no_list_is_no_tally(binary, continuous, nothing):
+    """Found by fuzzing: it passed for an empty one."""
+    for draft, planes in ((binary, binary.header["planes"]), (continuous, continuous.header["planes"])):
+        planes[planes.index([])] = nothing
+        refused(draft, "part 'state': .* where a list", PartFault)
+        planes[planes.index(nothing)] = []
+    planes = continuous.header["sources"]["planes"]
+    for place in range(len(planes)):
+        continuous.header["sources"]["planes"] = [*planes[:place], nothing, *planes[place + 1 :]]
+        refused(continuous, "part 'sources'", PartFault)
+
+
 def test_tallies_of_nothing_and_of_too_many_are_refused(binary):
     for tally in ([0], [1, 0], [10**9]):
         binary.header["planes"] = [tally] * len(binary.header["planes"])
