@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 FINER = 4  # steps of a sum to one of a class
 FINE = STEP / FINER  # log-odds
 CODES = NEARS * SUMS
-ENOUGH_BITS = 8192  # of a run, for a table's entries
+ENOUGH_BITS, ENOUGH_OF_A_CELL = 8192, 512  # of a run: for a table, for each of its entries
 ROUNDS, RIDGE, LONGEST = 24, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
 WORTH = 150.0  # bits that levels of neighbours cost, about
 GRID = 2  # levels of filters and channels are multiples of it: they are many
@@ -147,8 +147,9 @@ class Residuals:
         self._add_cells(run, bits)
 
     def _add_cells(self, run: Run, bits: NDArray[np.bool_]) -> None:
-        """Of a part of the run, for the table's entries are few."""
-        step = max(1, len(bits) // ENOUGH_BITS) | 1  # odd, so that no channel is left out
+        """Of a part of the run, if the table's entries are few."""
+        enough = max(ENOUGH_BITS, ENOUGH_OF_A_CELL * self._left[3].set_.size)
+        step = max(1, len(bits) // enough) | 1  # odd, so that no channel is left out
         cells, classes = np.broadcast_to(run.cells, len(bits))[::step], run.classes[::step]
         both = np.bincount(
             cells * STAGED_CLASSES + classes, minlength=self._left[3].set_.size * STAGED_CLASSES
