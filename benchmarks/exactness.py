@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from common.record import write_record
 
-from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.reader import agrees, load_ticket, stored_digests
 from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.draws_torch import draw_weights
-from recycle_pipeline.models.subnetwork import MaskedTensor, array_digest
+from recycle_pipeline.models.subnetwork import MaskedTensor
 
 
 def on_device(tensor: MaskedTensor, seed: int, device: torch.device) -> "np.ndarray[Any, Any]":
@@ -51,10 +51,9 @@ def check(path: Path, device: torch.device) -> dict[str, Any]:
     """How many tensors of a ticket are equal to their digests, both ways."""
     subnetwork, digests = load_ticket(path), stored_digests(path)
     arrays = subnetwork.arrays()
-    equal = sum(array_digest(array) == digests[name] for name, array in arrays.items())
+    equal = sum(agrees(array, digests[name]) for name, array in arrays.items())
     redrawn = sum(
-        array_digest(on_device(t, subnetwork.seed, device)) == digests[f"{t.name}.weight"]
-        for t in subnetwork.tensors
+        agrees(on_device(t, subnetwork.seed, device), digests[f"{t.name}.weight"]) for t in subnetwork.tensors
     )
     return {
         "ticket": f"{path.parent.name}/{path.name}",

@@ -18,9 +18,9 @@ import torch
 from common.record import write_record
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.container import opened
 from recycle_pipeline.exporters.ticket.reader import load_ticket
 from recycle_pipeline.exporters.ticket.rounding import FRACTION, with_rounded_statistics
+from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.subnetwork import Subnetwork
@@ -55,7 +55,7 @@ def rows_of(path: Path, args: argparse.Namespace) -> list[dict[str, Any]]:
                 "ticket": path.name,
                 "bits": bits,
                 "bytes": len(content),
-                "state_bytes": int(opened(content, path.name).parts["state"].nbytes),
+                "state_bytes": sizes_of(content, [tensor.name for tensor in subnetwork.tensors]).state,
                 "n": len(labels),
                 "correct": int(right.sum()),
                 "top1": float(right.mean()),

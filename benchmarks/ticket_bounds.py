@@ -68,8 +68,8 @@ def with_layers(count: int, shape: list[int], in_turn: bool = False) -> Draft:
         **{"moved": [], "masks": [], "state": [], "planes": []},
     }
     frame = encode_symbols([(row, of_counts([len(row) or 1])) for row in rows])
-    digests = bytes(32 * count) + hashlib.sha256(b"{}").digest()
-    parts = {"contexts": np.frombuffer(frame[8:], np.uint8), "masks": np.zeros(4, np.uint8)}
+    digests = bytes(16 * count) + hashlib.sha256(b"{}").digest()[:16]
+    parts = {"coded": np.frombuffer(frame[8:], np.uint8)}
     if raw := digests[4 * lanes_of(frame) :]:
         parts["raw"] = np.frombuffer(raw, np.uint8)
     return replace(draft, header=draft.header | said, parts=parts)
@@ -89,9 +89,9 @@ def many_arrays() -> Draft:
 def with_state(state: Any, planes: Any, lanes: int, size: int) -> Draft:
     """With a part of that many bytes: lanes that begin at 2^32, and words that are 0."""
     draft = small()
-    words = np.zeros(1 + size // 4, "<u4")
-    words[0], words[2 : 2 + 2 * lanes : 2] = lanes, 1
-    parts = draft.parts | {"state": words.view(np.uint8)}
+    words = np.zeros(2 + size // 2, "<u2")
+    words[0], words[4 : 2 + 3 * lanes : 3] = lanes, 1
+    parts = draft.parts | {"coded": words.view(np.uint8)}
     return replace(draft, header=draft.header | {"state": state, "planes": planes}, parts=parts)
 
 

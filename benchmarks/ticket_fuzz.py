@@ -16,7 +16,8 @@ The folder holds state, corpus and findings: with the same folder a campaign goe
 may run beside it in folders of their own; `--sum` adds up what they found. Seconds of the slowest case are of
 the CPU.
 Memory is measured by tracemalloc in every 50th case, and of all cases it is at most what the process grew
-beyond its start; a limit of its address space keeps all cases below `--megabytes`.
+beyond its start; a limit of its address space keeps all cases below `--megabytes`. tracemalloc itself keeps
+about 3 kB each time that it is started and stopped here, whatever is measured: 130 MB in two million cases.
 """
 
 import argparse

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.container import opened
 from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
-from recycle_pipeline.exporters.ticket.shares import carried_in, information_of
+from recycle_pipeline.exporters.ticket.shares import carried_in, information_of, sections_of, shared_in
 from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.subnetwork import (
@@ -124,8 +124,9 @@ def sizes(path: Path, content: bytes, subnetwork: Subnetwork) -> dict[str, Any]:
     row |= {"weights": subnetwork.size, "kept": subnetwork.kept, "moved": sum(t.moved for t in tensors)}
     mask_bound = mask_entropy_bytes(tensors)
     masks, moved = (bits / 8 for bits in information_of(container))
-    contexts = parts["contexts"] - carried["contexts"]
-    row |= {"parts": parts, "carried": carried, "state_numbers_bytes": state}
+    sections = sections_of(container, shared_in(container))
+    contexts = sections["contexts"]
+    row |= {"parts": parts, "carried": carried, "sections": sections, "state_numbers_bytes": state}
     row |= {"weights_bytes": round(sum(shares.layers.values())), "state_bytes": shares.state}
     row["header_bytes"] = shares.header
     row["independent_bound"] = {"masks": round(mask_bound)}

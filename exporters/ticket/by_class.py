@@ -1,45 +1,69 @@
-"""Bits of many layers as one frame: sorted by class, each class with the odds that its counts give."""
+"""Bits of many layers sorted by class, each class with the odds that its counts give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from recycle_pipeline.exporters.ticket.coding.frames import NARROW, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import (
     Counts,
+    Vector,
     counts_of,
-    decode_bits_carrying,
-    encode_bits,
+    decode_places,
+    segments_of,
+    vectors_of,
 )
+from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Spread
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 
+Symbols = NDArray[np.uint8]
 
-def encoded(vectors: Sequence[Bits], reserve: bytearray | None = None) -> tuple[bytes, list[int]]:
-    """The frame, and for the header [class, its bits, those set, symbols of its gaps] where any is set.
+
+def segmented(vectors: Sequence[Bits]) -> tuple[list[tuple[Symbols, Frequencies]], list[int]]:
+    """Segments, and for the header [class, its bits, those set, symbols of its gaps] where any is set.
 
     Args:
         vectors: the bits of each class.
-        reserve: see `frames.encode_symbols`.
     """
     counts = counts_of(vectors)
     numbers = [[i, each.size, each.kept, each.gaps] for i, each in enumerate(counts) if each.kept]
-    return encode_bits(vectors, reserve), [number for four in numbers for number in four]
+    return segments_of(vectors), [number for four in numbers for number in four]
 
 
-def decoded(frame: bytes, numbers: Any, total: int) -> tuple[Spread, bytes]:
-    """The inverse, and what its lanes carry. Memory is bounded by the numbers of bits.
+def encoded(vectors: Sequence[Bits], bits: int = NARROW) -> tuple[bytes, list[int]]:
+    """The same as a frame of their own, of words with so many bits."""
+    segments, numbers = segmented(vectors)
+    return encode_symbols(segments, bits=bits), numbers
+
+
+def spread(counts: dict[int, Counts], symbols: Iterator[Symbols]) -> Spread:
+    """The bits again, of the symbols of their segments. Raises ValueError if these are others."""
+    return _spread(counts, vectors_of(list(counts.values()), symbols))
+
+
+def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple[Spread, bytes]:
+    """The inverse of `encoded`, and what its lanes carry. Memory is bounded by the numbers of bits.
 
     Args:
         frame, numbers: as `encoded` gave them.
         total: the number of bits.
+        bits: of a word.
 
     Raises:
         ValueError: the frame is damaged, or not of these bits.
     """
     counts = counts_from(numbers, total)
-    found, carried = decode_bits_carrying(frame, list(counts.values()))
-    vectors = iter(found)
-    return Spread([next(vectors) if i in counts else None for i in range(CLASSES)]), carried
+    found, carried = decode_places(frame, list(counts.values()), bits)
+    return _spread(counts, found), carried
+
+
+def _spread(counts: dict[int, Counts], found: Sequence[Vector]) -> Spread:
+    vectors = dict(zip(counts, found, strict=True))
+    return Spread([vectors.get(i) for i in range(CLASSES)])
 
 
 def counts_from(numbers: Any, total: int) -> dict[int, Counts]:

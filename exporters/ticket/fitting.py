@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from recycle_pipeline.exporters.ticket.columns import Column, StagedBits, bits_in_stages, columns_of
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, Context, extents
 from recycle_pipeline.exporters.ticket.contexts.fitted import SIGNED_WEIGHTS, Tally, fitted
 from recycle_pipeline.exporters.ticket.contexts.neighbours import (
@@ -16,24 +17,26 @@ from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     extents_in_stages,
 )
 from recycle_pipeline.exporters.ticket.contexts.refitted import ByCode, Residuals, in_fine_steps
-from recycle_pipeline.exporters.ticket.contexts.staged import Stage, StagedContext, Stages
+from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
 from recycle_pipeline.models.draws import high_bits_at, stream_key
-from recycle_pipeline.models.subnetwork import MaskedTensor, places_of
+from recycle_pipeline.models.subnetwork import MaskedTensor
 
 # Where fewer moved, as late in a ResNet, contexts save 0.1 % of the file and cost 10 % of its reading.
 LEAST_WORTH = 0.03
+# Of a layer's bits. Less takes next to nothing off a file, and 3 % of its reading.
+LEAST_GAIN = 0.001
 LEAST_KERNELS = 256  # that neighbours are worth looking at
-ENOUGH = 1 << 16  # kept weights for 32 levels
+ENOUGH = 1 << 15  # kept weights for 32 levels
 Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
-StagedBits = tuple[int, int, Stage, Bits, Places | None]
+Both = tuple[StagedContext, StagedContext | None]  # of a mask, and of what moved
 NO_LEVELS = ByNeighbours(np.zeros(NEARS, np.int8), np.zeros(SUMS, np.int8))
 
 
 def contexts_for(
     tensor: MaskedTensor, seed: int, kept: Places, moved: Bits | None, most: int
-) -> tuple[StagedContext, StagedContext | None]:
-    """For the mask's bits, and for those that say which of the kept weights moved.
+) -> tuple[Both, Iterator[StagedBits]]:
+    """For the mask's bits, and for those that say which of the kept weights moved; and these bits.
 
     Args:
         tensor, seed: the layer.
@@ -44,123 +47,76 @@ def contexts_for(
     filters, channels, positions = extents(tensor.mask.shape)
     staged = 2 <= positions <= min(most, MOST_POSITIONS) and filters * channels >= LEAST_KERNELS
     staged = staged and 0 < len(kept) < tensor.size
-    found = [StagedContext(in_fine_steps(mask_context(tensor, seed, kept, staged)))]
-    if moved is not None:
-        found.append(StagedContext(in_fine_steps(moved_context(tensor, seed, kept, moved, staged))))
-    if staged:
-        # What filters and channels say of moves, neighbours say as well.
-        found[1:] = [StagedContext(replace(each.plain, filters=None, channels=None)) for each in found[1:]]
-        trial = [replace(each, neighbours=NO_LEVELS) for each in found]
-        counted = [ByCode() for _ in found]
-        some = _some_filters(tensor, trial, moved)
-        for which, _, stage, bits, _ in bits_in_stages(some[0], _stages(some[0], seed, some[1]), some[2]):
-            for run in stage.coded:
-                counted[which].add(run, bits[run.kernels])
-        found = [
-            replace(each, neighbours=counts.neighbours()) for each, counts in zip(found, counted, strict=True)
-        ]
-        found[0] = replace(found[0], neighbours=found[0].neighbours or NO_LEVELS)
-        found = _refitted(tensor, seed, found, moved)
-    return found[0], found[1] if moved is not None else None
+    found = [StagedContext(in_fine_steps(each)) for each in plain_contexts(tensor, seed, kept, moved, staged)]
+    columns = list(columns_of(tensor, positions if staged else 1, kept, moved))
+    if not staged:
+        return _both(found), bits_in_stages(columns, _stages(tensor, seed, found))
+    # What filters and channels say of moves, neighbours say as well.
+    found[1:] = [StagedContext(replace(each.plain, filters=None, channels=None)) for each in found[1:]]
+    found = _with_neighbours(tensor, seed, found, columns)
+    stages = _stages(tensor, seed, found, remembers=True)
+    found = _refitted(stages, found, columns)
+    return _both(found), bits_in_stages(columns, stages.again(*_both(found)))
 
 
-def _some_filters(
-    tensor: MaskedTensor, contexts: list[StagedContext], moved: Bits | None
-) -> tuple[MaskedTensor, list[StagedContext], Bits | None]:
-    """The first filters of a layer, as many as say enough of neighbours, their contexts and bits."""
+def _with_neighbours(
+    tensor: MaskedTensor, seed: int, contexts: list[StagedContext], columns: Sequence[Column]
+) -> list[StagedContext]:
+    """The contexts with neighbours' levels, from as many of the first filters as say enough of them."""
     filters = tensor.mask.shape[0]
     count = min(filters, -(-filters * ENOUGH // tensor.kept))
-    some = replace(tensor, mask=tensor.mask[:count])
-    cut = [
-        replace(
-            each,
-            plain=replace(each.plain, filters=None if (own := each.plain.filters) is None else own[:count]),
-        )
-        for each in contexts
-    ]
-    return some, cut, None if moved is None else moved[: np.count_nonzero(some.mask)]
+    first, kernels = replace(tensor, mask=tensor.mask[:count]), count * tensor.mask.shape[1]
+    trial = []
+    for each in contexts:
+        own = each.plain.filters
+        plain = replace(each.plain, filters=None if own is None else own[:count])
+        trial.append(StagedContext(plain, NO_LEVELS))
+    counted = [ByCode() for _ in contexts]
+    some = [column.first(kernels) for column in columns]
+    for which, _, stage, bits, _ in bits_in_stages(some, _stages(first, seed, trial)):
+        for run in stage.coded:
+            counted[which].add(run, bits[run.kernels])
+    found = [counts.neighbours() for counts in counted]
+    found[0] = found[0] or NO_LEVELS
+    return [replace(each, neighbours=own) for each, own in zip(contexts, found, strict=True)]
 
 
 def _refitted(
-    tensor: MaskedTensor, seed: int, contexts: list[StagedContext], moved: Bits | None
+    stages: Stages, contexts: list[StagedContext], columns: Sequence[Column]
 ) -> list[StagedContext]:
-    stages = _stages(tensor, seed, contexts)
     left = [Residuals(each, stages.filters, stages.channels, stages.positions) for each in contexts]
-    for which, position, stage, bits, kept in bits_in_stages(tensor, stages, moved):
+    for which, position, stage, bits, kept in bits_in_stages(columns, stages):
         for run in stage.coded:
             kernels = None if kept is None else kept[run.kernels]
             left[which].add(run, bits[run.kernels], position, kernels)
     return [each.refitted(levels=which == 0) for which, each in enumerate(left)]
 
 
-def _stages(tensor: MaskedTensor, seed: int, contexts: list[StagedContext]) -> Stages:
+def _both(contexts: list[StagedContext]) -> Both:
     of_mask, of_moved, *_ = *contexts, None
     assert of_mask is not None
-    return Stages(tensor.name, tensor.mask.shape, seed, of_mask, of_moved, tensor.sign_only)
+    return of_mask, of_moved
 
 
-def mask_context(tensor: MaskedTensor, seed: int, kept: Places, staged: bool) -> Context:
-    """For the mask's bits, but for neighbours."""
-    size = tensor.size
-    all_pairs = np.full((CLASSES, CLASSES), size / CLASSES**2)
-    pairs = all_pairs, _pairs(tensor.name, seed, kept)
-    axes = [(np.full(len(c), size / len(c)), c) for c in _by_axis(tensor.mask.shape, staged, kept)]
-    return fitted(Tally(pairs, tuple(axes)))
+def _stages(
+    tensor: MaskedTensor, seed: int, contexts: list[StagedContext], remembers: bool = False
+) -> Stages:
+    return Stages(tensor.name, tensor.mask.shape, seed, *_both(contexts), tensor.sign_only, remembers)
 
 
-def moved_context(tensor: MaskedTensor, seed: int, kept: Places, moved: Bits, staged: bool) -> Context:
-    """For the bits that say which weights moved, but for neighbours; also by the sign that the seed gives."""
-    there = kept[moved]
-    pairs = _pairs(tensor.name, seed, kept), _pairs(tensor.name, seed, there)
-    shape = tensor.mask.shape
-    axes = tuple(zip(_by_axis(shape, staged, kept), _by_axis(shape, staged, there), strict=True))
-    return fitted(Tally(pairs, axes), SIGNED_WEIGHTS, LEAST_WORTH)
-
-
-def in_turn(layers: Sequence[tuple[Iterator[StagedBits], bool]]) -> Iterator[StagedBits]:
-    """All layers' bits as they are coded: position after position, the masks' first.
-
-    Args:
-        layers: what `bits_in_stages` says of each, and whether any of its weights moved.
-    """
-    while layers:
-        going = []
-        for bits, moved in layers:
-            if (own := next(bits, None)) is not None:
-                going.append((bits, moved))
-                yield own
-        for bits, moved in going:
-            if moved:
-                yield next(bits)
-        layers = going
-
-
-def bits_in_stages(tensor: MaskedTensor, stages: Stages, moved: Bits | None) -> Iterator[StagedBits]:
-    """A layer's bits as they are coded.
-
-    Args:
-        tensor, stages: the layer.
-        moved: (kept,), which of the kept weights moved, None if none.
-
-    Yields:
-        0 for the mask's bits or 1 for those of what moved; the position; the classes; the bits; and which
-        kernels they are of, None if of all.
-    """
-    step, marks = stages.positions, None
-    mask = tensor.mask.reshape(-1, step)
+def plain_contexts(
+    tensor: MaskedTensor, seed: int, kept: Places, moved: Bits | None, staged: bool
+) -> Iterator[Context]:
+    """For the mask's bits and for those that say which weights moved, but for neighbours."""
+    size, shape = tensor.size, tensor.mask.shape
+    pairs, axes = _pairs(tensor.name, seed, kept), _by_axis(shape, staged, kept)
+    every = tuple((np.full(len(each), size / len(each)), each) for each in axes)
+    yield fitted(Tally((np.full((CLASSES, CLASSES), size / CLASSES**2), pairs), every), gain=LEAST_GAIN)
     if moved is not None:
-        flat = np.zeros(tensor.size, np.bool_)
-        flat[tensor.mask.reshape(-1)] = moved
-        marks = flat.reshape(-1, step)
-    for position in range(step):
-        stages.prepare(position)
-        own = np.ascontiguousarray(mask[:, position])
-        yield 0, position, stages.masks(position), own, None
-        kept, turned = places_of(own), None
-        if marks is not None:
-            turned = marks[:, position].take(kept)
-            yield 1, position, stages.moved(position, kept), turned, kept
-        stages.settle(position, kept, turned)
+        there = kept[moved]
+        both = tuple(zip(axes, _by_axis(shape, staged, there), strict=True))
+        # Also by the sign that the seed gives.
+        yield fitted(Tally((pairs, _pairs(tensor.name, seed, there)), both), SIGNED_WEIGHTS, LEAST_WORTH)
 
 
 def _pairs(layer: str, seed: int, places: Places) -> NDArray[np.float64]:

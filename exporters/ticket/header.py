@@ -166,11 +166,15 @@ def _check(layers: tuple[Layer, ...], said: dict[str, Any], container: Container
     drawn = any(not layer.sign_only for layer in moved)
     if (said["sources"] is not None) != drawn:
         raise HeaderFault(name, "header", "sources are of continuous weights that moved")
-    parts = {layout.HEADER, layout.CONTEXTS, layout.MASKS}
-    parts |= {layout.MOVED} if moved else set()
-    parts |= {layout.ELSEWHERE, layout.SOURCES} if drawn else set()
-    parts |= {layout.STATE} if said["state"] else set()
+    staged = container.version > layout.UNSTAGED_VERSION
+    parts = {layout.HEADER} | ({layout.ELSEWHERE, layout.SOURCES} if drawn else set())
+    if staged:
+        parts |= {layout.CODED}
+    else:
+        parts |= {layout.CONTEXTS, layout.MASKS}
+        parts |= {layout.MOVED} if moved else set()
+        parts |= {layout.STATE} if said["state"] else set()
     # Whether there is something left for that one, only the other parts' lanes say.
-    there = container.parts.keys() - ({layout.RAW} if container.version > layout.UNSTAGED_VERSION else set())
+    there = container.parts.keys() - ({layout.RAW} if staged else set())
     for part in sorted(parts ^ there):
         raise PartFault(name, part, "missing" if part in parts else "not announced by the header")

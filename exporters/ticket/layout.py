@@ -8,12 +8,14 @@ METADATA_KEY = "recycle_ticket"
 GENERATOR = "splitmix64/1"  # the draws of models/draws.py; another generator gets another name
 
 HEADER = "header"
+CODED = "coded"
+# Of version 3 parts, of version 4 what `coded` has one after the other.
 CONTEXTS = "contexts"
 MASKS = "masks"
 MOVED = "moved"
+STATE = "state"
 ELSEWHERE = "elsewhere"
 SOURCES = "sources"
-STATE = "state"
 RAW = "raw"
 
 MAX_LAYERS = 10_000

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, planes
-from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols, encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import NARROW, WIDE, decode_symbols, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
-from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.coding.tables import SYMBOLS, UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import entries, integer
 from recycle_pipeline.exporters.ticket.smoothing import cheapest
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
@@ -53,10 +53,15 @@ def encoded(
     return parts, {"elsewhere": [counts.kept, counts.gaps], "planes": tallies}
 
 
-def elsewhere_from(frame: bytes, told: Any, moved: int) -> Bits:
-    """Which of the `moved` weights come from elsewhere. Raises ValueError if they cannot."""
+def elsewhere_from(frame: bytes, told: Any, moved: int, bits: int = NARROW) -> Bits:
+    """Which of the `moved` weights come from elsewhere; words have so many bits.
+
+    Raises:
+        ValueError: they cannot.
+    """
     kept, gaps = entries(told["elsewhere"], 2, 2)
-    return decode_bits(frame, [Counts(moved, integer(kept, 0, moved), integer(gaps, 0, moved))])[0]
+    counts = Counts(moved, integer(kept, 0, moved), integer(gaps, 0, moved))
+    return decode_bits(frame, [counts], bits)[0]
 
 
 def decoded(
@@ -69,7 +74,7 @@ def decoded(
         told: what the header says.
         away: which come from elsewhere.
         layers: the places of the moved weights, and the layer's shape.
-        joint: whether low bytes of draws are coded by their high bytes, as in version 4.
+        joint: whether low bytes of draws are coded by their high bytes and words narrow, as in version 4.
 
     Raises:
         ValueError: the frame is damaged, or cannot be of these weights.
@@ -83,7 +88,8 @@ def decoded(
     rows += [planes.segments_of(count, SOURCE, tallies) for count in counts[2:]]
     if sum(map(len, rows)) != len(listed):
         raise ValueError("more tallies than there are planes")
-    symbols = iter(decode_symbols(frame, [segment for row in rows for segment in row]))
+    segments = [segment for row in rows for segment in row]
+    symbols = iter(decode_symbols(frame, segments, NARROW if joint else WIDE))
     draws = np.zeros(len(away), DRAW)
     for bits, row in zip((~away, away), rows[:2], strict=True):
         draws[bits] = _draws_decoded(symbols, len(row) - 1) if joint else planes.decoded(symbols, DRAW)
@@ -118,7 +124,7 @@ def _draws_segments(count: int, tallies: Iterator[Any], joint: bool) -> list[tup
     segments = [(count, table_of(high, count))]
     for each in high[: HIGHS if count else 0]:
         if each:
-            tally = next(tallies)
+            tally = entries(next(tallies), 0, SYMBOLS)
             segments.append((each, table_of(tally, each) if tally else UNIFORM))
     return segments
 

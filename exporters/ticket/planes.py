@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.coding.tables import SYMBOLS, UNIFORM, Frequencies
+from recycle_pipeline.exporters.ticket.fields import entries
 from recycle_pipeline.exporters.ticket.smoothing import cheapest
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
 
@@ -34,7 +35,7 @@ def segment(plane: Symbols, tally: Tally) -> tuple[Symbols, Frequencies]:
 
 def segments_of(count: int, kind: np.dtype[Any], tallies: Iterator[Any]) -> list[tuple[int, Frequencies]]:
     """How `count` numbers of this type are coded. Raises ValueError if they cannot be coded so."""
-    told = [next(tallies) for _ in range(kind.itemsize)]
+    told = [entries(next(tallies), 0, SYMBOLS) for _ in range(kind.itemsize)]
     return [(count, table_of(tally, count) if tally else UNIFORM) for tally in told]
 
 

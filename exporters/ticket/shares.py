@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, version4
 from recycle_pipeline.exporters.ticket.coding.frames import lanes_of
+from recycle_pipeline.exporters.ticket.columns import bits_in_stages, columns_of
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.earlier import version3
-from recycle_pipeline.exporters.ticket.fitting import bits_in_stages
 from recycle_pipeline.exporters.ticket.header import Header, header_in
 
 Floats = NDArray[np.float64]
 Counts = tuple[NDArray[np.intp], NDArray[np.intp]]  # of each class: bits that are set, and that are not
-CARRIERS = layout.CONTEXTS, layout.MASKS, layout.MOVED
 CARRIED = 4  # bytes of a lane, in version 4
 
 
@@ -72,22 +71,42 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
         layout.SOURCES: np.array(drawn),
     }
     sizes = {part: array.nbytes for part, array in container.parts.items()}
-    state = sizes.get(layout.STATE, 0)
     if container.version > layout.UNSTAGED_VERSION:
-        carried = carried_in(container)
-        for part, own in carried.items():
-            sizes[part] -= own
-        raw = sum(carried.values()) + sizes.get(layout.RAW, 0) - version4.DIGEST * (len(layers) + 1)
-        state += max(0, raw) if state else 0
+        sizes |= sections_of(container, shared)
+        raw = carried_in(container) + sizes.get(layout.RAW, 0) - version4.DIGEST * (len(layers) + 1)
+        sizes[layout.STATE] += max(0, raw) if shared.header.said["state"] else 0
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
     names = (layer.name for layer in layers)
-    return dict(zip(names, _whole(np.asarray(taken)), strict=True)), state
+    return dict(zip(names, _whole(np.asarray(taken)), strict=True)), sizes.get(layout.STATE, 0)
 
 
-def carried_in(container: Container) -> dict[str, int]:
-    """Raw bytes that the lanes of parts carry which are the layers' own; version 4."""
-    parts = {part: array.tobytes() for part, array in container.parts.items() if part in CARRIERS}
-    return {part: CARRIED * lanes_of(frame) for part, frame in parts.items()}
+def sections_of(container: Container, shared: Shared) -> dict[str, int]:
+    """Of a ticket of version 4, what contexts, masks, moves and coded planes of the state take of `coded`.
+
+    In proportion to their information; without what lanes carry.
+    """
+    said = shared.header.said
+    worth = {
+        layout.CONTEXTS: sum(_tally_bits(tally) for tally in said["tallies"].values()),
+        layout.MASKS: float(information(shared.masks).sum()),
+        layout.MOVED: float(information(shared.moved).sum()),
+        layout.STATE: sum(map(_tally_bits, said["planes"])),
+    }
+    whole, total = container.parts[layout.CODED].nbytes - carried_in(container), sum(worth.values())
+    found = _whole(np.array([bits * whole / total if total else 0 for bits in worth.values()]))
+    found[0] += whole - sum(found)
+    return dict(zip(worth, map(int, found), strict=True))
+
+
+def _tally_bits(tally: list[int]) -> float:
+    """Of symbols that come up as often as their tally says."""
+    counts = np.array(tally, np.float64)
+    return float(counts @ np.log2(max(counts.sum(), 1) / np.maximum(counts, 1)))
+
+
+def carried_in(container: Container) -> int:
+    """Raw bytes that the lanes of a ticket of version 4 carry."""
+    return CARRIED * lanes_of(container.parts[layout.CODED].tobytes())
 
 
 def information(layers: Sequence[Counts]) -> Floats:
@@ -108,7 +127,9 @@ def _staged_bits(container: Container) -> tuple[Header, list[LayerBits]]:
     of = zip(streams.header.layers, subnetwork.tensors, streams.of_masks, streams.of_moved, strict=True)
     for layer, tensor, context, other in of:
         stages = version4.stages_of(layer, subnetwork.seed, context, other)
-        bits = bits_in_stages(tensor, stages, tensor.moved_bits())
+        kept = np.flatnonzero(tensor.mask)
+        columns = columns_of(tensor, stages.positions, kept, tensor.moved_bits(kept))
+        bits = bits_in_stages(columns, stages)
         layers.append((which, stage, own) for which, _, stage, own, _ in bits)
     return streams.header, layers
 

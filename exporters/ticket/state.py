@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import layout, planes
-from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, decode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, decode_symbols
 from recycle_pipeline.exporters.ticket.coding.tables import UNIFORM, Frequencies
 from recycle_pipeline.exporters.ticket.fields import choice, entries, integer, short_text
 from recycle_pipeline.exporters.ticket.raw import Raw
@@ -47,7 +47,7 @@ class Planned:
     Attributes:
         described: for the header, [type, [[name, shape], ...]] of each group.
         tallies: for the header, of the planes.
-        segments: of the part's frame.
+        segments: of the planes that are coded.
         raw: planes that are not coded.
     """
 
@@ -58,7 +58,7 @@ class Planned:
 
 
 def planned(state: Mapping[str, NDArray[Any]]) -> Planned:
-    """All but the bytes of the frame."""
+    """What a writer needs to know."""
     groups: dict[tuple[str, str], list[str]] = {}
     for name in sorted(state):
         groups.setdefault((state[name].dtype.name, name.rpartition(".")[2]), []).append(name)
@@ -87,37 +87,34 @@ def decoded(frame: bytes, described: Any, tallies: Any) -> Arrays:
     """
     groups = _groups(described)
     segments = _segments(groups, tallies)
-    return _arrays(groups, iter(decode_symbols(frame, segments)))
+    return _arrays(groups, iter(decode_symbols(frame, segments, WIDE)))
 
 
-class Part:
-    """The arrays of version 4, of which the planes without a tally are raw bytes.
+class Told:
+    """What the header of version 4 says of the state; planes without a tally are raw bytes.
 
     Args:
-        frame: the part.
         described, tallies: of the header.
 
     Attributes:
-        carried: by the frame's lanes.
+        segments: of the planes that are coded.
 
     Raises:
-        ValueError: the frame is damaged, or the header cannot be.
+        ValueError: the header cannot be.
     """
 
-    def __init__(self, frame: bytes, described: Any, tallies: Any) -> None:
+    def __init__(self, described: Any, tallies: Any) -> None:
         self._groups = _groups(described)
-        self._segments = _segments(self._groups, tallies)
-        coded = [segment for segment in self._segments if segment[1] is not UNIFORM]
-        self._symbols, self.carried = decode_carrying(frame, coded)
+        self._planes = _segments(self._groups, tallies)
+        self.segments = [plane for plane in self._planes if plane[1] is not UNIFORM]
 
-    def arrays(self, raw: Raw) -> Arrays:
+    def arrays(self, symbols: Iterator[Symbols], raw: Raw) -> Arrays:
         """All of them. Raises ValueError if there are fewer raw bytes."""
-        symbols = iter(self._symbols)
         return _arrays(
             self._groups,
             (
                 np.frombuffer(raw.take(count), np.uint8) if table is UNIFORM else next(symbols)
-                for count, table in self._segments
+                for count, table in self._planes
             ),
         )
 

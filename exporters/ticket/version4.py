@@ -1,6 +1,6 @@
 """Parts of version 4 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,23 +8,24 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import content_of, decode_carrying
+from recycle_pipeline.exporters.ticket.coding.streams import told
+from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Spread
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
-from recycle_pipeline.exporters.ticket.contexts.stored import contexts_of
+from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
 from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
 from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.raw import Raw
-from recycle_pipeline.exporters.ticket.tallied import table_of
+from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of
 from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, array_digest, places_of
 
 Bits = NDArray[np.bool_]
 Places = NDArray[np.intp]
-Contexts = tuple[list[StagedContext], list[StagedContext | None]]
-DIGEST = 32  # bytes
+DIGEST = 16  # bytes that are kept of a SHA-256: chance is ruled out, and a second file of one digest
 KEPT, MOVED = 1, 2  # marks of a weight
 
 
@@ -35,8 +36,9 @@ class Streams:
         header: of the ticket.
         of_masks, of_moved: contexts, by layer.
         masks, moved: bits by class; `moved` is None if no weight moved.
+        marks: a zero for each weight, to be filled.
         state: the arrays that are not masked weights.
-        digests: of all arrays, by state name.
+        digests: of all arrays, by state name; of weights as much as is stored.
 
     Raises:
         TicketFault: the header or a part is not as it must be; names it.
@@ -48,51 +50,49 @@ class Streams:
     def __init__(self, container: Container) -> None:
         self.header, parts = header_in(container), Parts(container)
         said, layers = self.header.said, self.header.layers
-        (self.of_masks, self.of_moved), carried = parts.decoded(layout.CONTEXTS, self._contexts)
-        total = sum(layer.size for layer in layers)
-        self.masks, more = parts.decoded(
-            layout.MASKS, lambda frame: by_class.decoded(frame, said["masks"], total)
-        )
-        carried += more
-        if moving := sum(layer.kept for layer in layers if layer.moved is not None):
-            self.moved, more = parts.decoded(
-                layout.MOVED, lambda frame: by_class.decoded(frame, said["moved"], moving)
-            )
-            carried += more
-        elif said["moved"]:
+        total, moving = (sum(e.size for e in layers), sum(e.kept for e in layers if e.moved is not None))
+        if said["moved"] and not moving:
             raise HeaderFault(container.name, "header", "counts of what moved, where nothing did")
-        numbers = None
-        if said["state"]:
-            numbers = parts.decoded(
-                layout.STATE, lambda frame: state.Part(frame, said["state"], said["planes"])
-            )
-            carried += numbers.carried
-        elif said["planes"]:
+        if said["planes"] and not said["state"]:
             raise HeaderFault(container.name, "header", "planes of a state, where there is none")
-        self._take_raw(container, parts, carried, numbers)
+        numbers = [layer.context for layer in layers]
+        numbers += [layer.moved for layer in layers if layer.moved is not None]
+        with parts.named(layout.CONTEXTS):
+            segments = _segments_of(numbers, said["tallies"])
+        with parts.named(layout.MASKS):
+            masks = by_class.counts_from(said["masks"], total)
+            segments += told(list(masks.values()))
+        with parts.named(layout.MOVED):
+            moved = by_class.counts_from(said["moved"], moving)
+            segments += told(list(moved.values()))
+        with parts.named(layout.STATE):
+            numbers_of_state = state.Told(said["state"], said["planes"])
+        segments += numbers_of_state.segments
+        # Taken before what is given back soon, which else leaves a hole below it.
+        self.marks = np.zeros(total, np.uint8)
+        found, carried = parts.decoded(layout.CODED, lambda frame: decode_carrying(frame, segments))
+        symbols = iter(found)
+        contexts = iter(contexts_of(numbers, next(symbols), next(symbols)))
+        self.of_masks = [next(contexts) for _ in layers]
+        self.of_moved = [None if layer.moved is None else next(contexts) for layer in layers]
+        with parts.named(layout.MASKS):
+            self.masks = by_class.spread(masks, symbols)
+        if moving:
+            with parts.named(layout.MOVED):
+                self.moved = by_class.spread(moved, symbols)
+        self._take_raw(container, parts, carried, numbers_of_state, symbols)
 
     def release(self) -> None:
         """Forgets the bits, once they have all found their weights."""
         self.masks, self.moved = Spread([None] * CLASSES), None
 
-    def _contexts(self, frame: bytes) -> tuple[Contexts, bytes]:
-        of_moved = [layer.moved for layer in self.header.layers]
-        numbers = [layer.context for layer in self.header.layers]
-        numbers += [each for each in of_moved if each is not None]
-        tallies = self.header.said["tallies"]
-        totals = {
-            "tables": sum(each.cells for each in numbers),
-            "levels": sum(sum(each.levels) for each in numbers),
-        }
-        symbols, carried = decode_carrying(
-            frame, [(total, table_of(tallies[row], total)) for row, total in totals.items()]
-        )
-        found = iter(contexts_of(numbers, *symbols))
-        of_masks = [next(found) for _ in self.header.layers]
-        return (of_masks, [None if each is None else next(found) for each in of_moved]), carried
-
     def _take_raw(
-        self, container: Container, parts: Parts, carried: bytes, numbers: state.Part | None
+        self,
+        container: Container,
+        parts: Parts,
+        carried: bytes,
+        numbers: state.Told,
+        symbols: Iterator[Symbols],
     ) -> None:
         left = parts.decoded(layout.RAW, content_of) if layout.RAW in container.parts else None
         with parts.named(layout.RAW):
@@ -102,17 +102,26 @@ class Streams:
             names = [f"{layer.name}.weight" for layer in self.header.layers]
             self.digests = {name: raw.take(DIGEST).hex() for name in names}
             of_state = raw.take(DIGEST).hex()
-            self.state = {} if numbers is None else numbers.arrays(raw)
+            self.state = numbers.arrays(symbols, raw)
             raw.end(len(carried))
         for layer in self.header.layers:
             if f"{layer.name}.weight" in self.state:
                 raise HeaderFault(container.name, layer.name, "its weight is of the state, too")
         found = {name: array_digest(array) for name, array in self.state.items()}
-        if state.digest_of(found) != of_state:
+        if not state.digest_of(found).startswith(of_state):
             raise DigestFault(
                 container.name, layout.STATE, "the rebuilt arrays are not those that were stored"
             )
         self.digests |= found
+
+
+def _segments_of(numbers: Sequence[Numbers], tallies: Any) -> list[tuple[int, Frequencies]]:
+    """Of contexts: tables, then levels."""
+    totals = {
+        "tables": sum(each.cells for each in numbers),
+        "levels": sum(sum(each.levels) for each in numbers),
+    }
+    return [(total, table_of(tallies[row], total)) for row, total in totals.items()]
 
 
 def read_in(container: Container) -> tuple[Subnetwork, dict[str, str]]:
@@ -139,10 +148,7 @@ def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedC
 def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
     layers, parts = streams.header.layers, Parts(container)
     contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
-    # In one piece, which leaves no holes where memory is taken and given back beside it.
-    marks = np.split(
-        np.zeros(sum(e.size for e in layers), np.uint8), np.cumsum([e.size for e in layers])[:-1]
-    )
+    marks = np.split(streams.marks, np.cumsum([e.size for e in layers])[:-1])
     weights = [
         _Weights(layer, stages_of(layer, seed, own, other), room)
         for (layer, own, other), room in zip(contexts, marks, strict=True)
@@ -168,8 +174,6 @@ def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedT
 
 def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
     """Finds out which weights are kept at a position of these layers, and which of them moved."""
-    for each in weights:
-        each.stages.prepare(position)
     with parts.named(layout.MASKS):
         kept = streams.masks.places(each.stages.masks(position) for each in weights)
         for each, places in zip(weights, kept, strict=True):

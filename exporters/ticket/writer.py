@@ -3,7 +3,8 @@
 import hashlib
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_bytes
-from recycle_pipeline.exporters.ticket import by_class, layout, origins
+from recycle_pipeline.exporters.ticket import by_class, layout, origins, version4
 from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, framed
+from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import packed
-from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered
-from recycle_pipeline.exporters.ticket.contexts.staged import Stages
+from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, pieces
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
-from recycle_pipeline.exporters.ticket.fitting import StagedBits, bits_in_stages, contexts_for, in_turn
+from recycle_pipeline.exporters.ticket.fitting import contexts_for
 from recycle_pipeline.exporters.ticket.state import digest_of, planned
-from recycle_pipeline.exporters.ticket.tallied import table_of, tally_of
+from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
 Bits = NDArray[np.bool_]
+Pieces = list[tuple[int, Bits]]
+Segment = tuple[Symbols, Frequencies]
 
 
 def write_ticket(subnetwork: Subnetwork, path: Path, digests: Mapping[str, str] | None = None) -> None:
@@ -49,23 +52,21 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     for tensor in subnetwork.tensors:
         most = layout.MAX_STAGES - sum(layer.stages for layer in layers)
         layers.append(_Layer(tensor, subnetwork.seed, most))
-    header, parts, numbers = said_of(subnetwork), {}, planned(subnetwork.state)
+    header, numbers = said_of(subnetwork), planned(subnetwork.state)
     of_state = digest_of({name: digests[name] for name in subnetwork.state})
     names = [f"{tensor.name}.weight" for tensor in subnetwork.tensors]
-    reserve = bytearray(b"".join(bytes.fromhex(each) for each in [*(digests[n] for n in names), of_state]))
+    every = [*(digests[name] for name in names), of_state]
+    reserve = bytearray(b"".join(bytes.fromhex(each)[: version4.DIGEST] for each in every))
     reserve += numbers.raw
-    parts[layout.CONTEXTS], header["tallies"] = _contexts(layers, reserve)
+    segments, header["tallies"] = _contexts(layers)
     masks, moved = _bits(layers)
-    parts[layout.MASKS], header["masks"] = by_class.encoded(masks, reserve)
-    header["moved"], header["sources"] = [], None
-    if any(layer.moved is not None for layer in layers):
-        parts[layout.MOVED], header["moved"] = by_class.encoded(moved, reserve)
-        of_all = [layer.kept for layer in layers], [layer.moved for layer in layers]
-        found, header["sources"] = origins.encoded(subnetwork.tensors, *of_all)
-        parts |= found
+    for name, vectors in ((layout.MASKS, masks), (layout.MOVED, moved)):
+        own, header[name] = by_class.segmented(vectors)
+        segments += own
+    of_all = [layer.kept for layer in layers], [layer.moved for layer in layers]
+    found, header["sources"] = origins.encoded(subnetwork.tensors, *of_all)
     header["state"], header["planes"] = numbers.described, numbers.tallies
-    if numbers.described:
-        parts[layout.STATE] = encode_symbols(numbers.segments, reserve)
+    parts = {layout.CODED: encode_symbols([*segments, *numbers.segments], reserve), **found}
     if reserve:
         parts[layout.RAW] = framed(bytes(reserve))
     header["layers"] = [layer.entry() for layer in layers]
@@ -75,20 +76,20 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
 
 
 class _Layer:
-    """A layer with its contexts, and the bits they are for; `most` of its kernel positions may be in turn."""
+    """A layer with its contexts, and its bits by class; `most` of its kernel positions may be in turn.
+
+    Attributes:
+        bits: those of the mask and those of what moved, by kernel position.
+    """
 
     def __init__(self, tensor: MaskedTensor, seed: int, most: int) -> None:
         self.tensor, self.kept = tensor, np.flatnonzero(tensor.mask)
         self.moved = tensor.moved_bits(self.kept)
-        self._seed = seed
-        self.of_mask, self.of_moved = contexts_for(tensor, seed, self.kept, self.moved, most)
+        (self.of_mask, self.of_moved), found = contexts_for(tensor, seed, self.kept, self.moved, most)
         self.stages = math.prod(tensor.mask.shape[2:]) if self.of_mask.neighbours is not None else 0
-
-    def bits(self) -> Iterator[StagedBits]:
-        """See `fitting.bits_in_stages`."""
-        tensor, both = self.tensor, (self.of_mask, self.of_moved)
-        stages = Stages(tensor.name, tensor.mask.shape, self._seed, *both, tensor.sign_only)
-        return bits_in_stages(tensor, stages, self.moved)
+        self.bits: tuple[list[Pieces], list[Pieces]] = ([], [])
+        for which, _, stage, bits, _ in found:
+            self.bits[which].append(list(pieces(stage, bits)))
 
     def entry(self) -> dict[str, Any]:
         """For the header."""
@@ -105,20 +106,21 @@ class _Layer:
         }
 
 
-def _contexts(layers: Sequence[_Layer], reserve: bytearray) -> tuple[bytes, dict[str, list[int]]]:
+def _contexts(layers: Sequence[_Layer]) -> tuple[list[Segment], dict[str, list[int]]]:
     both = [layer.of_mask for layer in layers]
     both += [layer.of_moved for layer in layers if layer.of_moved is not None]
     rows = dict(zip(("tables", "levels"), symbols_of(both), strict=True))
     tallies = {name: tally_of(row) for name, row in rows.items()}
-    segments = [(row, table_of(tallies[name], len(row))) for name, row in rows.items()]
-    return encode_symbols(segments, reserve), tallies
+    return [(row, table_of(tallies[name], len(row))) for name, row in rows.items()], tallies
 
 
 def _bits(layers: Sequence[_Layer]) -> tuple[list[Bits], list[Bits]]:
-    """By class: those of masks, and those of what moved."""
+    """By class: those of masks, and those of what moved. Position after position, of all layers in turn."""
     found = Gathered(), Gathered()
-    for which, _, stage, bits, _ in in_turn([(layer.bits(), layer.moved is not None) for layer in layers]):
-        found[which].add(stage, bits)
+    for which, gathered in enumerate(found):
+        for position in zip_longest(*(layer.bits[which] for layer in layers), fillvalue=()):
+            for own in position:
+                gathered.take(own)
     return found[0].vectors(), found[1].vectors()
 
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.reader import agrees, load_ticket, stored_digests
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
-from recycle_pipeline.models.subnetwork import array_digest
 from recycle_pipeline.pipeline import reconstruct, run
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.prepared import normalised
@@ -108,10 +107,9 @@ def test_reconstruct_takes_a_run_folder_or_a_ticket_as_text_or_path(finished):
 def test_the_searched_tensors_the_ticket_and_the_rebuilt_ones_have_one_set_of_digests(finished):
     digests = stored_digests(finished.ticket)
     assert digests == stored_digests(finished.folder.searched)
-    assert digests == {
-        name: array_digest(tensor.numpy())
-        for name, tensor in reconstruct(finished.ticket).state_dict().items()
-    }
+    state = reconstruct(finished.ticket).state_dict()
+    assert digests.keys() == state.keys()
+    assert all(agrees(tensor.numpy(), digests[name]) for name, tensor in state.items())
 
 
 FRESH = """
@@ -125,7 +123,8 @@ print(json.dumps({name: array_digest(tensor.numpy()) for name, tensor in state.i
 
 def test_a_fresh_process_rebuilds_the_digests_of_the_ticket(finished, start):
     out, err = start(finished.ticket, script=FRESH).communicate(timeout=120)
-    assert json.loads(out) == stored_digests(finished.ticket), err
+    found, stored = json.loads(out), stored_digests(finished.ticket)
+    assert found.keys() == stored.keys() and all(found[n].startswith(stored[n]) for n in stored), err
 
 
 def test_reconstruct_refuses_what_is_not_there(tmp_path):

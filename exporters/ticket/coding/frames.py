@@ -4,10 +4,10 @@
     crc      CRC-32 of what follows
     content
 
-Numbers are little-endian, unsigned and of four bytes. The content of a frame of symbols is
+Numbers are little-endian, unsigned and, but for words, of four bytes. The content of a frame of symbols is
 
     lanes    1 to 4096; 0 if there are no symbols, and no words then
-    words    as `rans` has them, to the end
+    words    as `rans` has them, to the end; of two bytes, in version 3 of four
 """
 
 import math
@@ -20,14 +20,15 @@ from recycle_pipeline.exporters.ticket.coding import rans
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 
 NUMBER = 4  # bytes
+NARROW, WIDE = 16, 32  # bits of a word: in version 4, in version 3
 MAX_LANES = 4096
 MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 65,281: 1,422 of it take a byte
 # Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
 MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
-# A lane costs four bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-WRITTEN_LANES, SYMBOLS_PER_LANE = 640, 2048
+# A lane costs five bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
+WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 2048
 BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
-BYTES_PER_CARRYING_LANE = 400  # the same of lanes that carry four bytes each: they cost two
+BYTES_PER_CARRYING_LANE = 400  # a quarter of a percent by lanes that carry four bytes each and cost one
 
 
 def framed(content: bytes) -> bytes:
@@ -54,13 +55,16 @@ def lanes_of(frame: bytes) -> int:
 
 
 def encode_symbols(
-    segments: Sequence[tuple[rans.Symbols, Frequencies]], reserve: bytearray | None = None
+    segments: Sequence[tuple[rans.Symbols, Frequencies]],
+    reserve: bytearray | None = None,
+    bits: int = NARROW,
 ) -> bytes:
     """A frame of symbols.
 
     Args:
         segments: (n,) symbols and their (256,) frequencies.
         reserve: bytes that lanes may carry; those that they do are taken off its beginning.
+        bits: of a word.
     """
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
@@ -74,8 +78,8 @@ def encode_symbols(
         own = bytes(reserve[: NUMBER * lanes]).ljust(NUMBER * lanes, b"\0")
         carried = np.frombuffer(own, "<u4").astype(np.uint32)
         del reserve[: NUMBER * lanes]
-    words = rans.encode(segments, lanes, carried)
-    return framed(np.concatenate([np.array([lanes], np.uint32), words]).astype("<u4").tobytes())
+    words = rans.encode(segments, lanes, carried, bits)
+    return framed(lanes.to_bytes(NUMBER, "little") + words.tobytes())
 
 
 def _bytes_of(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> int:
@@ -85,16 +89,18 @@ def _bytes_of(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> int:
     return int(sum(bits) // 8)
 
 
-def decode_symbols(frame: bytes, segments: Sequence[tuple[int, Frequencies]]) -> list[rans.Symbols]:
+def decode_symbols(
+    frame: bytes, segments: Sequence[tuple[int, Frequencies]], bits: int = NARROW
+) -> list[rans.Symbols]:
     """The inverse, of lanes that carry nothing. See `decode_carrying`. Raises ValueError if they do."""
-    found, carried = decode_carrying(frame, segments)
+    found, carried = decode_carrying(frame, segments, bits)
     if any(carried):
         raise ValueError("a lane does not end where encoding begins")
     return found
 
 
 def decode_carrying(
-    frame: bytes, segments: Sequence[tuple[int, Frequencies]]
+    frame: bytes, segments: Sequence[tuple[int, Frequencies]], bits: int = NARROW
 ) -> tuple[list[rans.Symbols], bytes]:
     """The inverse, and the bytes that the lanes carry, four each.
 
@@ -103,17 +109,18 @@ def decode_carrying(
     Args:
         frame: the whole of it.
         segments: the number of symbols, and their frequencies.
+        bits: of a word.
 
     Raises:
         ValueError: the frame is damaged, or not of these segments.
     """
     content = content_of(frame)
-    if not content or len(content) % NUMBER:
+    kind = rans.KINDS[bits]
+    if len(content) < NUMBER or len(content) % kind.itemsize:
         raise ValueError(f"{len(content)} bytes are no words")
-    words = np.frombuffer(content, "<u4").astype(np.uint32)
-    lanes = int(words[0])
+    words, lanes = np.frombuffer(content, kind, offset=NUMBER), int.from_bytes(content[:NUMBER], "little")
     if not any(count for count, _ in segments):
-        if lanes or len(words) > 1:
+        if lanes or len(words):
             raise ValueError("it holds words where nothing is coded")
         return [np.zeros(0, np.uint8) for _ in segments], b""
     if (total := sum(count for count, _ in segments)) > MAX_SYMBOLS_PER_BYTE * len(content):
@@ -122,5 +129,5 @@ def decode_carrying(
         raise ValueError(f"{lanes} lanes, expected 1 to {MAX_LANES}")
     if total > lanes * (most := MAX_STEPS + MAX_STEPS_PER_BYTE * len(content)):
         raise ValueError(f"{total} symbols in {lanes} lanes, more than {most} a lane")
-    found, carried = rans.decode(words[1:], segments, lanes)
+    found, carried = rans.decode(words, segments, lanes, bits)
     return found, carried.astype("<u4").tobytes()

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.coding.frames import decode_carrying, encode_symbols
-from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, frequencies, is_sparse
+from recycle_pipeline.exporters.ticket.coding.frames import NARROW, decode_carrying, encode_symbols
+from recycle_pipeline.exporters.ticket.coding.tables import ESCAPE, Frequencies, frequencies, is_sparse
+from recycle_pipeline.models.subnetwork import places_of
 
 Bits = NDArray[np.bool_]
 
@@ -37,6 +38,21 @@ class Counts:
         return self.gaps if sparse else -(-self.size // 8) if self.coded else 0
 
 
+@dataclass(frozen=True)
+class Vector:
+    """Of `size` bits, at most 2**31, the places of those that are set, ascending; None if all are."""
+
+    size: int
+    places: NDArray[np.uint32] | None
+
+    def bits(self) -> Bits:
+        """All of them."""
+        found = np.full(self.size, self.places is None)
+        if self.places is not None:
+            found[self.places] = True
+        return found
+
+
 def counts_of(vectors: Sequence[Bits]) -> list[Counts]:
     """What a reader must know of vectors of any shape."""
     found = []
@@ -47,53 +63,66 @@ def counts_of(vectors: Sequence[Bits]) -> list[Counts]:
     return found
 
 
-def encode_bits(vectors: Sequence[Bits], reserve: bytearray | None = None) -> bytes:
+def encode_bits(vectors: Sequence[Bits], reserve: bytearray | None = None, bits: int = NARROW) -> bytes:
     """Any number of bool arrays as one frame. Their shapes and `counts_of` are not in it.
 
     Args:
         vectors: the arrays.
-        reserve: see `frames.encode_symbols`.
+        reserve, bits: see `frames.encode_symbols`.
     """
+    return encode_symbols(segments_of(vectors), reserve, bits)
+
+
+def segments_of(vectors: Sequence[Bits]) -> list[tuple[NDArray[np.uint8], Frequencies]]:
+    """Bool arrays of any shape as symbols and their frequencies, of those that have any."""
     segments = []
     for vector in vectors:
-        bits, kept = vector.reshape(-1), int(np.count_nonzero(vector))
-        if 0 < kept < bits.size:
-            sparse = is_sparse(kept, bits.size)
-            symbols = _gaps_of(bits) if sparse else np.packbits(bits, bitorder="little")
-            segments.append((symbols, frequencies(kept, bits.size)))
-    return encode_symbols(segments, reserve)
+        flat, kept = vector.reshape(-1), int(np.count_nonzero(vector))
+        if 0 < kept < flat.size:
+            sparse = is_sparse(kept, flat.size)
+            symbols = _gaps_of(flat) if sparse else np.packbits(flat, bitorder="little")
+            segments.append((symbols, frequencies(kept, flat.size)))
+    return segments
 
 
-def decode_bits(frame: bytes, counts: Sequence[Counts]) -> list[Bits]:
-    """The inverse, of lanes that carry nothing. See `decode_bits_carrying`. Raises ValueError if they do."""
-    vectors, carried = decode_bits_carrying(frame, counts)
+def decode_bits(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) -> list[Bits]:
+    """The inverse, of lanes that carry nothing. See `decode_places`. Raises ValueError if they do."""
+    vectors, carried = decode_places(frame, counts, bits)
     if any(carried):
         raise ValueError("a lane does not end where encoding begins")
-    return vectors
+    return [each.bits() for each in vectors]
 
 
-def decode_bits_carrying(frame: bytes, counts: Sequence[Counts]) -> tuple[list[Bits], bytes]:
-    """The inverse: flat vectors, parts of one array, and the bytes that the lanes carry.
+def decode_places(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) -> tuple[list[Vector], bytes]:
+    """The inverse, and the bytes that the lanes carry.
 
     Memory is bounded by `counts`, whatever the frame holds.
+
+    Args:
+        frame: the whole of it.
+        counts: of vectors of at most 2**31 bits together.
+        bits: of a word.
 
     Raises:
         ValueError: the frame is damaged, or not of these vectors, or counts cannot be.
     """
+    found, carried = decode_carrying(frame, told(counts), bits)
+    return vectors_of(counts, iter(found)), carried
+
+
+def told(counts: Sequence[Counts]) -> list[tuple[int, Frequencies]]:
+    """The segments of these vectors. Raises ValueError if counts cannot be."""
     numbers = [each.symbols for each in counts]
-    segments = [
+    return [
         (number, frequencies(each.kept, each.size))
         for number, each in zip(numbers, counts, strict=True)
         if each.coded
     ]
-    found, carried = decode_carrying(frame, segments)
-    symbols = iter(found)
-    whole, first, vectors = np.zeros(sum(each.size for each in counts), np.bool_), 0, []
-    for each in counts:
-        vectors.append(whole[first : first + each.size])
-        _fill(vectors[-1], each, symbols)
-        first += each.size
-    return vectors, carried
+
+
+def vectors_of(counts: Sequence[Counts], symbols: Iterator[NDArray[np.uint8]]) -> list[Vector]:
+    """The vectors, of their segments' symbols. Raises ValueError if they are others."""
+    return [Vector(each.size, _places(each, symbols)) for each in counts]
 
 
 def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
@@ -105,25 +134,24 @@ def _gaps_of(bits: Bits) -> NDArray[np.uint8]:
     return symbols
 
 
-def _fill(vector: Bits, counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> None:
-    """Sets the bits of a vector of which none is set."""
+def _places(counts: Counts, symbols: Iterator[NDArray[np.uint8]]) -> NDArray[np.uint32] | None:
     size, kept = counts.size, counts.kept
     if not counts.coded:
-        vector[:] = kept > 0
-        return
+        return None if kept else np.zeros(0, np.uint32)
     found = next(symbols)
-    if is_sparse(kept, size):
-        ends = np.cumsum(found, dtype=np.int64)
-        sets = found != ESCAPE
-        ends += np.cumsum(sets, dtype=np.int64)
-        places = ends if sets.all() else ends[sets]
-        if len(places) != kept or int(ends[-1]) > size or not sets[-1]:
-            raise ValueError(f"its gaps are not of {kept} of {size} bits")
-        vector[places - 1] = True
-        return
-    bits = np.unpackbits(found, bitorder="little")
-    if bits[size:].any():
-        raise ValueError("padding bits are not zero")
-    vector[:] = bits[:size].view(np.bool_)
-    if (there := int(np.count_nonzero(vector))) != kept:
-        raise ValueError(f"{there} bits are set, not {kept}")
+    if not is_sparse(kept, size):
+        places = places_of(np.unpackbits(found, bitorder="little").view(np.bool_)).astype(np.uint32)
+        if len(places) and places[-1] >= size:
+            raise ValueError("padding bits are not zero")
+        if len(places) != kept:
+            raise ValueError(f"{len(places)} bits are set, not {kept}")
+        return places
+    sets = found != ESCAPE
+    ends = np.cumsum(found + sets.view(np.uint8), dtype=np.int64)
+    whole = int(ends[-1])
+    if not sets.all():
+        ends = ends[sets]
+    if len(ends) != kept or whole > size or not sets[-1]:
+        raise ValueError(f"its gaps are not of {kept} of {size} bits")
+    ends -= 1
+    return ends.astype(np.uint32)

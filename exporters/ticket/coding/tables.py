@@ -18,6 +18,7 @@ TOTAL_BITS = 16
 TOTAL = 1 << TOTAL_BITS
 SYMBOLS = 256
 ESCAPE = SYMBOLS - 1  # a gap of at least as many
+KEPT_TABLES = 512  # of a kind, a kilobyte each: a file that lies may ask for any number of others
 Frequencies = NDArray[np.uint32]
 
 
@@ -51,14 +52,14 @@ def probability(kept: int, size: int) -> int:
     return max(1, min(one - 1, (2 * kept * one + size) // (2 * size)))
 
 
-@functools.cache
+@functools.lru_cache(KEPT_TABLES)
 def _bytes(p: int) -> Frequencies:
     q = (1 << 32) - p
     by_ones = [p**ones * q ** (8 - ones) for ones in range(9)]
     return _shared([by_ones[byte.bit_count()] for byte in range(SYMBOLS)])
 
 
-@functools.cache
+@functools.lru_cache(KEPT_TABLES)
 def _gaps(p: int) -> Frequencies:
     q, here, weights = (1 << 32) - p, 1 << 64, []
     for _ in range(ESCAPE):

@@ -43,7 +43,7 @@ class Tally:
     axes: tuple[tuple[Floats, Floats], ...]
 
 
-def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0) -> Context:
+def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0, gain: float = 0.0) -> Context:
     """The context of a layer.
 
     Args:
@@ -51,6 +51,7 @@ def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0) 
         weights: the choice of bits of the weight's byte.
         least: bits that a bit must be worth without a context for one to be looked for: it takes the
             reader time.
+        gain: what bytes of the seed must save of all bits, as a fraction; they take the reader time, too.
     """
     total, set_ = (float(counts.sum()) for counts in tally.pairs)
     level = _nearest(total, set_)
@@ -59,6 +60,9 @@ def fitted(tally: Tally, weights: Sequence[Axis] = WEIGHTS, least: float = 0.0) 
     if 0 < set_ < total and _entropy(*(counts.sum() for counts in tally.pairs)) > least * total:
         spread = _levels(tally, _Mixture.of(np.array([level]), np.ones(1)), spread)
         axes, sums = _axes(tally.pairs, weights)
+        plain = _entropy(*(counts.sum() for counts in tally.pairs))
+        if plain - _cost(sums) < gain * plain:
+            axes, sums = (Axis(), Axis()), _turned(_summed(_turned(_summed(tally.pairs, Axis())), Axis()))
         if sums[0].size > 1:
             table = _table(sums, _mixture(spread))
         spread = _levels(tally, _Mixture.of(table.astype(np.int64), sums[0]), spread)

@@ -3,12 +3,13 @@
 Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
 from recycle_pipeline.models.subnetwork import places_of
 
@@ -58,31 +59,51 @@ class Gathered:
 
     def add(self, of: Of, bits: Bits) -> None:
         """Takes the bits, of these classes; (n,)."""
-        if of.constant is not None:
-            self._found[of.constant].append(bits)
-            return
-        for run, classes in of.runs():
-            order, parts = _sorted(classes)
-            taken, first = bits[run][order], 0
-            for number, last in parts:
-                self._found[number].append(taken[first:last])
-                first = last
+        self.take(pieces(of, bits))
+
+    def take(self, pieces: Iterable[tuple[int, Bits]]) -> None:
+        """Takes what `pieces` gave."""
+        for number, bits in pieces:
+            self._found[number].append(bits)
 
     def vectors(self) -> list[Bits]:
         """The bits of each class; 256 vectors."""
         return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in self._found]
 
 
+def pieces(of: Of, bits: Bits) -> Iterator[tuple[int, Bits]]:
+    """Bits of these classes, (n,), as classes and bits that are all of that class."""
+    if of.constant is not None:
+        yield of.constant, bits
+        return
+    for run, classes in of.runs():
+        order, here, counts = _sorted(classes)
+        taken, first = bits[run].take(order), 0
+        for number, count in zip(here.tolist(), counts.tolist(), strict=True):
+            yield number, taken[first : first + count]
+            first += count
+
+
 class Spread:
-    """The inverse of `Gathered`: gives the bits back, in the order in which they were added.
+    """The inverse of `Gathered`: gives the places of set bits back, in the order in which bits were added.
 
     Args:
         vectors: the bits of each class; None where none is set, however many there are.
     """
 
-    def __init__(self, vectors: Sequence[Bits | None]) -> None:
-        self._vectors, self._taken = vectors, [0] * CLASSES
-        self._unset = np.zeros(RUN, np.bool_)
+    def __init__(self, vectors: Sequence[Vector | None]) -> None:
+        sizes = np.array([0 if each is None else each.size for each in vectors], np.int64)
+        # A bit has a number: its class's base and its place in the vector. Of those set, all are here.
+        bases = np.cumsum(sizes) - sizes
+        keys = [np.zeros(0, np.uint32)]
+        for each, base in zip(vectors, bases.tolist(), strict=True):
+            if each is not None and each.places is not None:
+                keys.append(each.places + np.uint32(base))
+        self._keys = np.concatenate(keys)
+        self._bases, self._ends, self._next = bases, bases + sizes, bases.copy()
+        self._place = self._keys.searchsorted(bases.astype(np.uint32))  # of the next one's key
+        self._free = np.array([each is None for each in vectors])
+        self._full = {i for i, each in enumerate(vectors) if each is not None and each.places is None}
 
     def places(self, layers: Iterable[Of]) -> list[Places]:
         """Where the bits of each of these are set, ascending. Raises ValueError if a class has no more.
@@ -97,7 +118,7 @@ class Spread:
             if of.constant is not None:
                 self._settle(waiting)
                 waiting, length = [], 0
-                found[-1].append(places_of(self._take(of.constant, of.count)))
+                found[-1].append(self._take(np.array([of.constant]), np.array([of.count]), None))
                 continue
             for run, classes in of.runs():
                 if length + len(classes) > RUN:
@@ -110,44 +131,63 @@ class Spread:
 
     def end(self) -> None:
         """Raises ValueError if a class has bits left."""
-        for number, vector in enumerate(self._vectors):
-            if vector is not None and self._taken[number] != len(vector):
-                raise ValueError(f"{self._taken[number]} bits of class {number}, not {len(vector)}")
+        for number in (~self._free & (self._next != self._ends)).nonzero()[0].tolist():
+            taken, size = (int(n[number] - self._bases[number]) for n in (self._next, self._ends))
+            raise ValueError(f"{taken} bits of class {number}, not {size}")
 
     def _settle(self, waiting: list[tuple[list[Places], int, Symbols]]) -> None:
         """Adds the places of these runs, each from its start on, to its list."""
         if not waiting:
             return
-        order, parts = _sorted(np.concatenate([classes for _, _, classes in waiting]))
-        first, pieces = 0, []
-        for number, last in parts:
-            pieces.append(self._take(number, last - first))
-            first = last
-        near = order.take(places_of(np.concatenate(pieces))).astype(np.uint16)
-        near.sort(kind="stable")  # these are sorted faster, and there are at most so many
+        (_, start, classes), *more = waiting
+        order, here, counts = _sorted(np.concatenate([e for *_, e in waiting]) if more else classes)
+        # These are sorted faster, and there are at most so many.
+        near = self._take(here, counts, order).astype(np.uint16)
+        near.sort(kind="stable")
+        if not more:
+            waiting[0][0].append(near + np.intp(start))
+            return
         ends = np.cumsum([len(classes) for _, _, classes in waiting])
         cuts = [0, *near.searchsorted(ends).tolist()]
         for (places, start, classes), end, i, j in zip(waiting, ends.tolist(), cuts, cuts[1:], strict=False):
             places.append(near[i:j] + np.intp(start - end + len(classes)))
 
-    def _take(self, number: int, count: int) -> Bits:
-        vector, first = self._vectors[number], self._taken[number]
-        self._taken[number] = last = first + count
-        if vector is None:
-            return self._unset[:count] if count <= RUN else np.zeros(count, np.bool_)
-        if last > len(vector):
-            raise ValueError(f"more than {len(vector)} bits of class {number}")
-        return vector[first:last]
+    def _take(self, numbers: Places, counts: Places, order: Places | None) -> Places:
+        """Takes so many bits of each of these classes; of those that are set, where they are in the order.
+
+        Args:
+            numbers: classes, ascending.
+            counts: as many.
+            order: of the bits, class after class; None if they are in their order.
+        """
+        first, ends = self._next.take(numbers), self._ends.take(numbers)
+        self._next[numbers] = last = first + counts
+        if (beyond := last > ends).any():
+            if (wrong := numbers[beyond & ~self._free.take(numbers)]).size:
+                number = int(wrong[0])
+                size = self._ends[number] - self._bases[number]
+                raise ValueError(f"more than {size} bits of class {number}")
+            np.minimum(last, ends, out=last)
+        low = self._place.take(numbers)
+        self._place[numbers] = high = self._keys.searchsorted(last.astype(np.uint32))
+        lengths, starts = high - low, counts.cumsum() - counts
+        before = lengths.cumsum()
+        picked = (low - before + lengths).repeat(lengths)
+        picked += np.arange(len(picked))
+        ranks: Places = self._keys.take(picked) + (starts - first).repeat(lengths)
+        if self._full:
+            full = [i for i, number in enumerate(numbers.tolist()) if number in self._full]
+            ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])
+        return ranks if order is None else order.take(ranks)
 
 
-def _sorted(classes: Symbols) -> tuple[NDArray[np.intp], list[tuple[int, int]]]:
-    """The order that sorts a run by class; and which classes there are, and where each ends."""
+def _sorted(classes: Symbols) -> tuple[Places, Places, Places]:
+    """The order that sorts a run by class; which classes there are, and how many of each."""
     order = np.argsort(classes, kind="stable")
-    ends = classes.take(order, mode="clip").searchsorted(NUMBERS, "right")
-    parts = (ends[1:] != ends[:-1]).nonzero()[0] + 1
-    if ends[0]:
-        parts = np.concatenate([[0], parts])
-    return order, list(zip(parts.tolist(), ends.take(parts).tolist(), strict=True))
+    counts = classes.searchsorted(NUMBERS, "right", sorter=order)
+    counts[1:] -= counts[:-1].copy()
+    here = counts.nonzero()[0]
+    return order, here, counts.take(here)
 
 
 NUMBERS = np.arange(CLASSES, dtype=np.uint8)

@@ -61,13 +61,14 @@ class Kernels:
         self._signs = np.zeros((min(positions, width + 1), kernels), np.int8)
         self._sums, self._width = np.zeros(kernels, np.int8), width
 
-    def codes(self, position: int, run: slice, negative: NDArray[np.bool_]) -> Symbols:
+    def codes(self, position: int, run: slice, negative: NDArray[np.bool_], out: Symbols) -> Symbols:
         """Of a run of kernels.
 
         Args:
             position: the next one.
             run: of kernels.
             negative: whether the seed gives a weight that sign; (n,).
+            out: where to; (n,).
         """
         x, width = position % self._width, self._width
         near = np.zeros(len(negative), np.int8)
@@ -86,7 +87,7 @@ class Kernels:
         own = negative.view(np.int8) * np.int8(-2)
         own += np.int8(1)
         code *= own
-        return code.view(np.uint8) + np.uint8(ALONE)
+        return np.add(code.view(np.uint8), np.uint8(ALONE), out=out)
 
     def settle(self, position: int, kept: NDArray[np.intp], signs: Signs) -> None:
         """Takes the signs of the kept weights of a position."""

@@ -18,14 +18,17 @@ from recycle_pipeline.exporters.ticket.contexts.fitted import EVEN as COARSE_EVE
 from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
 from recycle_pipeline.exporters.ticket.contexts.neighbours import ALONE, NEARS, SUMS, ByNeighbours
 from recycle_pipeline.exporters.ticket.contexts.staged import EVEN, STAGED_CLASSES, ZERO, Run, StagedContext
+from recycle_pipeline.models.subnetwork import places_of
 
 Floats = NDArray[np.float64]
 FINER = 4  # steps of a sum to one of a class
 FINE = STEP / FINER  # log-odds
 CODES = NEARS * SUMS
-ROUNDS, RIDGE, LONGEST = 16, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
+ENOUGH_BITS, ENOUGH_OF_A_CELL = 8192, 512  # of a run: for a table, for each of its entries
+ROUNDS, RIDGE, LONGEST = 24, 2.0, 1.0  # ridge in bits at even odds, of weight; longest step, in log-odds
 WORTH = 150.0  # bits that levels of neighbours cost, about
 GRID = 2  # levels of filters and channels are multiples of it: they are many
+OFTEN = 0.3  # of levels, that one of them is taken as 0
 REACH = 120  # the largest level
 STEPS = np.arange(-16, 17)  # how far what is not many may go
 ODDS = (np.arange(STAGED_CLASSES) - EVEN + 0.375) * STEP  # the middle of a class
@@ -59,11 +62,16 @@ class ByCode:
         sums, nears = np.divmod(np.arange(CODES), NEARS)
         terms = [(np.zeros(NEARS), nears), (np.zeros(SUMS), sums)]
         for _ in range(ROUNDS):
+            longest = 0.0
             for levels, index in terms:
                 p = 1 / (1 + np.exp(-(base + terms[0][0][nears] + terms[1][0][sums])))
                 slope = np.bincount(index, (set_ - total * p).sum(0), len(levels))
                 curve = np.bincount(index, (total * p * (1 - p)).sum(0), len(levels))
-                levels += np.clip((slope - RIDGE * levels / 4) / (curve + RIDGE), -LONGEST, LONGEST)
+                step = np.clip((slope - RIDGE * levels / 4) / (curve + RIDGE), -LONGEST, LONGEST)
+                levels += step
+                longest = max(longest, float(np.abs(step).max()))
+            if longest < FINE / 4:
+                break
         near, sum_ = (_levels(np.rint(levels / FINE)) for levels, _ in terms)
         gained = _cost(base, total, set_) - _cost(base + (near[nears] + sum_[sums]) * FINE, total, set_)
         return ByNeighbours(near, sum_) if gained > WORTH else None
@@ -131,19 +139,26 @@ class Residuals:
                 rows = rest.reshape(-1, min(self._channels, len(rest)))
                 filters[row : row + len(rows)] += rows.sum(1)
                 channels[skipped : skipped + rows.shape[1]] += rows.sum(0)
-        own = np.arange(run.kernels.start, run.kernels.stop)[bits] if kernels is None else kernels[bits]
-        cells = np.broadcast_to(run.cells, len(bits))
-        for left, index in zip(self._left, (*np.divmod(own, self._channels), None, cells[bits]), strict=True):
-            if index is None:
-                left.set_[position] += len(own)
-            else:
-                left.set_ += np.bincount(index, minlength=len(left.set_))
+        own = places_of(bits) + run.kernels.start if kernels is None else kernels.compress(bits)
+        filters, channels = np.divmod(own, self._channels)
+        for left, index in zip(self._left, (filters, channels), strict=False):
+            left.set_ += np.bincount(index, minlength=len(left.set_))
+        self._left[2].set_[position] += len(own)
+        self._add_cells(run, bits)
+
+    def _add_cells(self, run: Run, bits: NDArray[np.bool_]) -> None:
+        """Of a part of the run, if the table's entries are few."""
+        enough = max(ENOUGH_BITS, ENOUGH_OF_A_CELL * self._left[3].set_.size)
+        step = max(1, len(bits) // enough) | 1  # odd, so that no channel is left out
+        cells, classes = np.broadcast_to(run.cells, len(bits))[::step], run.classes[::step]
         both = np.bincount(
-            cells * STAGED_CLASSES + run.classes, minlength=self._left[3].set_.size * STAGED_CLASSES
+            cells * STAGED_CLASSES + classes, minlength=self._left[3].set_.size * STAGED_CLASSES
         )
         by_class = both.reshape(-1, STAGED_CLASSES)
-        self._left[3].foretold += by_class @ CHANCE
-        self._left[3].curve += by_class @ (CHANCE * (1 - CHANCE))
+        self._left[3].foretold += step * (by_class @ CHANCE)
+        self._left[3].curve += step * (by_class @ (CHANCE * (1 - CHANCE)))
+        set_ = cells.compress(bits[::step])
+        self._left[3].set_ += step * np.bincount(set_, minlength=self._left[3].set_.size)
 
     def refitted(self, levels: bool) -> StagedContext:
         """The context with other levels, as near to what is best as they are worth.
@@ -159,13 +174,33 @@ class Residuals:
             for i, (left, before) in enumerate(zip(self._centred(), plain.levels, strict=True))
         ]
         cells = cells.reshape(plain.table.shape)
-        return replace(self._context, plain=Context(plain.weight, plain.score, cells, *found))
+        return replace(self._context, plain=_around_zero(Context(plain.weight, plain.score, cells, *found)))
 
     def _centred(self) -> Sequence[_Left]:
         """Without what all have in common, which the table takes."""
         cells = self._left[3]
         common = (cells.set_ - cells.foretold).sum() / (cells.curve.sum() + RIDGE)
         return [left.moved(float(np.clip(common, -1, 1))) for left in self._left[:3]]
+
+
+def _around_zero(context: Context) -> Context:
+    """The same sums with levels of which most are 0: what is common to all of a kind goes to the table.
+
+    All levels of a ticket are coded together, so they should be alike.
+    """
+    table, rows = context.table.astype(np.int64), list(context.levels)
+    for i, row in enumerate(rows):
+        if row is None:
+            continue
+        values, counts = np.unique(row.astype(np.int64), return_counts=True)
+        common = values[counts.argmax()]
+        if counts.max() < OFTEN * len(row):
+            continue
+        moved = row.astype(np.int64) - common
+        if np.abs(moved).max() <= REACH and (table + common).min() >= 0 and (table + common).max() <= 255:
+            table += common
+            rows[i] = moved.astype(np.int8) if moved.any() else None
+    return Context(context.weight, context.score, table.astype(np.uint8), *rows)
 
 
 def _best(left: _Left, before: NDArray[np.int64], steps: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,13 +6,14 @@ there are 128: class = 64 + sum // 4, but at least 0 and at most 127. Of each po
 first, of all kernels, then those that say which of the kept weights moved.
 """
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import RUN, Context, Symbols, Words
+from recycle_pipeline.exporters.ticket.contexts.context import RUN, Axis, Context, Symbols, Words
 from recycle_pipeline.exporters.ticket.contexts.grouped import Runs
 from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     ALONE,
@@ -25,9 +26,14 @@ from recycle_pipeline.models.draws import high_bits, high_bits_at, signs_at, str
 Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
 Sums = NDArray[np.int16]
+Cells = NDArray[np.int64] | NDArray[np.uint16] | int
+Seen = tuple[Symbols | None, Bits | None, list[Cells]]
 STAGED_CLASSES, EVEN = 128, 64  # the class of even odds
+STEPS = 4  # sums that make a class
 ZERO = 128  # what stands for 0 in a table
+OFFSET = STEPS * EVEN - ZERO  # from a table's entry to a sum from which classes count upwards
 NO_WORDS = np.zeros(0, np.uint64)
+SIGN = Axis(0, 1)
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,14 @@ class StagedContext:
         """The class of all weights, if it is one."""
         if not self.plain.constant or self.neighbours is not None:
             return None
-        return int(classes_of(self.plain.table[0].astype(np.int16) - np.int16(ZERO))[0])
+        return int(classes_of(self.plain.table[0].astype(np.int16) + np.int16(OFFSET))[0])
 
 
 def classes_of(sums: NDArray[np.int16]) -> Symbols:
-    """The sums are lost."""
-    sums >>= 2
-    sums += EVEN
-    return sums.clip(0, STAGED_CLASSES - 1, out=sums).astype(np.uint8)
+    """Of sums to which `OFFSET` was added, and which are lost."""
+    np.clip(sums, 0, STEPS * STAGED_CLASSES - 1, out=sums)
+    sums >>= STEPS.bit_length() - 1
+    return sums.astype(np.uint8)
 
 
 @dataclass
@@ -66,7 +72,7 @@ class Run:
     """
 
     kernels: slice
-    cells: NDArray[np.int64] | int
+    cells: Cells
     codes: Symbols | None
     classes: Symbols
 
@@ -88,6 +94,7 @@ class Stages:
         name, shape, seed: of the layer's draws.
         of_mask, of_moved: its contexts; None if no weight moved.
         signs: whether a weight that moved has the other sign; else its sign is not known.
+        remembers: whether to keep what `again` needs: 4 bytes a weight.
     """
 
     def __init__(
@@ -98,6 +105,7 @@ class Stages:
         of_mask: StagedContext,
         of_moved: StagedContext | None,
         signs: bool,
+        remembers: bool = False,
     ) -> None:
         self.filters, self.channels, self.positions = extents_in_stages(shape, of_mask.neighbours is not None)
         self.kernels = self.filters * self.channels
@@ -107,6 +115,18 @@ class Stages:
         self._known = Kernels(self.kernels, self.positions, shape[-1]) if self.positions > 1 else None
         self._codes: Symbols | None = None
         self._negative: Bits | None = None
+        self._remembers, self._memory = remembers, dict[int, Seen]()
+
+    def again(self, of_mask: StagedContext, of_moved: StagedContext | None) -> "Stages":
+        """The same bits from the first position on, with other levels: for a writer, which knows all bits.
+
+        What the seed and weights before say is not computed again, if it was remembered.
+        """
+        other = copy.copy(self)
+        other._of_mask, other._of_moved = of_mask, of_moved
+        other._terms = [None if each is None else _Terms.of(each) for each in (of_mask, of_moved)]
+        other._known = None
+        return other
 
     def masks(self, position: int) -> Stage:
         """Of a bit for each kernel: whether its weight at this position is kept."""
@@ -134,20 +154,6 @@ class Stages:
         self._known.settle(position, kept, signs)
         self._codes = self._negative = None
 
-    def prepare(self, position: int) -> None:
-        """What came before each kernel's position, for `masks` and `moved`; where anything did."""
-        self._codes = self._negative = None
-        if self._known is None or not position:
-            return
-        self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
-        words, scratch = np.empty((2, min(RUN, self.kernels)), np.uint64)
-        for run in self._blocks():
-            own = words[: run.stop - run.start]
-            first = run.start * self.positions + position
-            high_bits(self._weights, first, own, scratch[: len(own)], self.positions)
-            negative = np.less(own.view(np.int64), 0, out=self._negative[run])
-            self._codes[run] = self._known.codes(position, run, negative)
-
     def _blocks(self) -> Iterator[slice]:
         """Whole rows of kernels, or parts of one row."""
         rows, columns = max(1, RUN // self.channels), min(RUN, self.channels)
@@ -157,19 +163,10 @@ class Stages:
                 yield slice(first, min(first + rows * columns, last))
 
     def _mask_runs(self, position: int) -> Iterator[Run]:
-        context, terms = self._of_mask.plain, self._terms[0]
+        terms = self._terms[0]
         assert terms is not None
-        words = np.empty((3, min(RUN, self.kernels)), np.uint64)
-        axes = (context.weight, self._weights), (context.score, self._scores)
-        for run in self._blocks():
-            weight, score, scratch = words[:, : run.stop - run.start]
-            first = run.start * self.positions + position
-            for (axis, key), own in zip(axes, (weight, score), strict=True):
-                if axis.count:
-                    high_bits(key, first, own, scratch, self.positions)
-            cells = _cells(context, weight, score)
-            codes = None if self._codes is None else self._codes[run]
-            sums = terms.sums(cells, codes, len(weight), position)
+        for run, cells, codes in self._seen(position):
+            sums = terms.sums(cells, codes, run.stop - run.start, position)
             row, skipped = divmod(run.start, self.channels)
             rows = sums.reshape(-1, min(self.channels, len(sums)))
             if terms.filters is not None:
@@ -178,15 +175,56 @@ class Stages:
                 rows += terms.channels[skipped : skipped + rows.shape[1]]
             yield Run(run, cells, codes, classes_of(sums))
 
+    def _seen(self, position: int) -> Iterator[tuple[slice, Cells, Symbols | None]]:
+        """Runs of a position, with what the seed and the weights before say of them."""
+        if (old := self._memory.get(position)) is not None:
+            self._codes, self._negative, cells = old
+            for run, own in zip(self._blocks(), cells, strict=True):
+                yield run, own, None if self._codes is None else self._codes[run]
+            return
+        kept = list[Cells]()
+        for run, own, codes in self._computed(position):
+            if self._remembers:
+                kept.append(own if isinstance(own, int) else own.astype(np.uint16))
+            yield run, own, codes
+        if self._remembers:
+            self._memory[position] = self._codes, self._negative, kept
+
+    def _computed(self, position: int) -> Iterator[tuple[slice, Cells, Symbols | None]]:
+        context, known = self._of_mask.plain, self._known if position else None
+        if known is not None:
+            self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
+        words = np.empty((3, min(RUN, self.kernels)), np.uint64)
+        for run in self._blocks():
+            weight, score, scratch = words[:, : run.stop - run.start]
+            first, codes = run.start * self.positions + position, None
+            if known is not None or context.weight.count:
+                high_bits(self._weights, first, weight, scratch, self.positions)
+            if context.score.count:
+                high_bits(self._scores, first, score, scratch, self.positions)
+            if known is not None and self._negative is not None and self._codes is not None:
+                negative = np.less(weight.view(np.int64), 0, out=self._negative[run])
+                codes = known.codes(position, run, negative, out=self._codes[run])
+            yield run, _cells(context, weight, score), codes
+
     def _moved_runs(self, position: int, kept: Places) -> Iterator[Run]:
         assert self._of_moved is not None
         context, terms = self._of_moved.plain, self._terms[1]
         assert terms is not None
-        axes = (context.weight, self._weights), (context.score, self._scores)
+        by_sign = context.weight == SIGN and self._negative is not None
+        axes = (Axis() if by_sign else context.weight, self._weights), (context.score, self._scores)
         for start in range(0, len(kept), RUN):
             part = kept[start : start + RUN]
             own = part * self.positions + position if self.positions > 1 else part
-            weight, score = (high_bits_at(key, own) if axis.count else NO_WORDS for axis, key in axes)
+            weight, score = (
+                high_bits_at(key, own)
+                if axis.count and not (by_sign and axis is context.weight)
+                else NO_WORDS
+                for axis, key in axes
+            )
+            if by_sign and self._negative is not None:
+                weight = self._negative.take(part).astype(np.uint64)
+                weight <<= np.uint64(63)
             cells = _cells(context, weight, score)
             codes = None if self._codes is None else self._codes.take(part)
             sums = terms.sums(cells, codes, len(part), position)
@@ -217,14 +255,11 @@ class _Terms:
     def of(context: StagedContext) -> "_Terms":
         codes = None if context.neighbours is None else context.neighbours.table()
         levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
-        return _Terms(context.plain.table.reshape(-1).astype(np.int16) - np.int16(ZERO), codes, *levels)
+        return _Terms(context.plain.table.reshape(-1).astype(np.int16) + np.int16(OFFSET), codes, *levels)
 
-    def sums(self, cells: NDArray[np.int64] | int, codes: Symbols | None, count: int, position: int) -> Sums:
+    def sums(self, cells: Cells, codes: Symbols | None, count: int, position: int) -> Sums:
         """All but levels of filters and channels; (count,)."""
-        if isinstance(cells, int):
-            found = np.full(count, self.table[cells])
-        else:
-            found = self.table.take(cells, mode="clip")
+        found = np.full(count, self.table[cells]) if isinstance(cells, int) else self.table.take(cells)
         if self.codes is not None:
             found += self.codes[ALONE] if codes is None else self.codes.take(codes)
         if self.positions is not None:
@@ -232,13 +267,14 @@ class _Terms:
         return found
 
 
-def _cells(context: Context, weight: Words, score: Words) -> NDArray[np.int64] | int:
+def _cells(context: Context, weight: Words, score: Words) -> Cells:
     """Where in the table each weight is; what the words hold is lost."""
     index: Words | None = None
     for axis, words in ((context.weight, weight), (context.score, score)):
         if not axis.count:
             continue
-        words <<= np.uint64(axis.first)
+        if axis.first:
+            words <<= np.uint64(axis.first)
         words >>= np.uint64(64 - axis.count)
         if index is not None:
             index <<= np.uint64(axis.count)

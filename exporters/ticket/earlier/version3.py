@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
-from recycle_pipeline.exporters.ticket.coding.frames import decode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, decode_symbols
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import Classes, Context
 from recycle_pipeline.exporters.ticket.contexts.grouped import Of, OfAll, OfKept
@@ -87,7 +87,7 @@ def _contexts(frame: bytes, header: Header) -> tuple[list[Context], list[Context
         "levels": sum(sum(each.levels) for each in numbers),
     }
     segments = [(total, table_of(tallies[row], total)) for row, total in totals.items()]
-    found = (staged.plain for staged in contexts_of(numbers, *decode_symbols(frame, segments)))
+    found = (staged.plain for staged in contexts_of(numbers, *decode_symbols(frame, segments, WIDE)))
     of_masks = [next(found) for _ in header.layers]
     return of_masks, [None if each is None else next(found) for each in of_moved]
 
@@ -103,7 +103,7 @@ def _masks(frame: bytes, header: Header, contexts: Sequence[Context], seed: int)
 
 
 def _spread(frame: bytes, numbers: Any, layers: Sequence[Of]) -> list[Bits]:
-    found, carried = by_class.decoded(frame, numbers, sum(of.count for of in layers))
+    found, carried = by_class.decoded(frame, numbers, sum(of.count for of in layers), WIDE)
     if any(carried):
         raise ValueError("a lane does not end where encoding begins")
     bits = [np.zeros(of.count, np.bool_) for of in layers]
@@ -143,7 +143,7 @@ def _origins(
     told = header.said["sources"]
     layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
     total = sum(len(places) for places, _ in layers)
-    away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
+    away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total, WIDE))
     return parts.decoded(
         layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=False)
     )

@@ -99,17 +99,17 @@ def test_a_part_in_place_of_another_is_named(subnetwork, take_apart):
 
 @pytest.mark.parametrize("kind", ["float32", "int8", "two sides"])
 def test_a_part_that_is_no_row_of_bytes_is_refused(binary, kind):
-    array = binary.parts["masks"]
-    binary.parts["masks"] = {
+    array = binary.parts["coded"]
+    binary.parts["coded"] = {
         "float32": array[:4].view(np.float32),
         "int8": array.view(np.int8),
         "two sides": array[None],
     }[kind]
     fault = refused(binary.content(), PartFault)
-    assert fault.part == "masks" and "expected rows of uint8" in str(fault)
+    assert fault.part == "coded" and "expected rows of uint8" in str(fault)
 
 
-@pytest.mark.parametrize("part", ["contexts", "masks", "moved", "elsewhere", "sources", "state"])
+@pytest.mark.parametrize("part", ["coded", "elsewhere", "sources"])
 def test_a_missing_part_and_one_too_many_are_named(continuous, part):
     array = continuous.parts.pop(part)
     fault = refused(continuous.content(), PartFault)
@@ -220,7 +220,9 @@ def test_all_faults_leave_with_the_code_of_a_corrupt_file():
 def test_digests_of_a_search_that_computed_something_else_are_caught(subnetwork, tmp_path):
     digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
     write_ticket(subnetwork, tmp_path / "t", digests | {"conv.weight": "a" * 64})
-    assert stored_digests(tmp_path / "t") == digests | {"conv.weight": "a" * 64}
+    stored = stored_digests(tmp_path / "t")
+    assert stored.keys() == digests.keys() and stored["conv.weight"] == "a" * 32
+    assert all(digests[name].startswith(stored[name]) for name in digests if name != "conv.weight")
     with pytest.raises(DigestFault, match=r"part 'conv\.weight'"):
         read_verified(tmp_path / "t")
 

@@ -26,10 +26,10 @@ FILES = {
     "ticket-v3-global-recycled": "a27f994a6d0e309d10c560e9cb41c5ec755b0ed337f0f1ca5f743c449cca9638",
     "ticket-v3-plain": "acfdc0a5bf13a1d0d82d0109202c71275ede4b58a41f5021442e2457750f834d",
     "ticket-v3-signs-learned": "bdacc49e78c4186a95a7ac23598474a5ff047a5a3b7b58d6037ef3b029df49c1",
-    "ticket-v4-continuous-hybrid": "2345421bc3da2819e38f24be70e674e469164e8b1bbdc9c520f2f98caaae5940",
-    "ticket-v4-global-recycled": "c7d760604303984bd6803f1dc9561b4f6c192a303f1548cf6065a47c474afe66",
-    "ticket-v4-plain": "d5143ed196c2a7c6518639200e7bbc0e95b85b4c7b027410d4191c9012f3bd35",
-    "ticket-v4-signs-learned": "bea23288b16f03ac7cca357870d99a246b5aae516066eb9636297f38673f10d9",
+    "ticket-v4-continuous-hybrid": "0e009c3922416366424199ff0dd6611ce66f8790e0c9a827250310e2545d4e8e",
+    "ticket-v4-global-recycled": "41d3de196da2b188add0569b4b4c3c9bfd89fd24376b11949b4f2ffdb9385199",
+    "ticket-v4-plain": "6b47e48a1e2ea1a7c421555ad4582ff742c0bf223e98f4c92e2a00e7422ab029",
+    "ticket-v4-signs-learned": "4e58139ee05acb156678c67fc5080bd4a1c6b702a689966b96fc9473a9bc8c28",
 }
 
 
@@ -67,7 +67,11 @@ def test_every_array_is_rebuilt_to_the_bit(golden):
     path, facts = golden
     arrays = load_ticket(path).arrays()
     assert {name: array_digest(array) for name, array in arrays.items()} == facts["digests"]
-    assert stored_digests(path) == facts["digests"]
+    stored = stored_digests(path)  # of weights in version 4 the first half
+    assert stored.keys() == arrays.keys()
+    assert all(
+        facts["digests"][name].startswith(digest) and len(digest) >= 32 for name, digest in stored.items()
+    )
     check_digests(arrays, facts["digests"], str(path))
 
 

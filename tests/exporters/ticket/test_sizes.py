@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from recycle_pipeline.exporters.ticket.coding.frames import lanes_of
+from recycle_pipeline.exporters.ticket.container import opened
+from recycle_pipeline.exporters.ticket.shares import sections_of, shared_in
 from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
-
-CARRY = ("contexts", "masks", "moved")
 
 
 def test_layers_state_and_header_add_up_to_the_file(subnetwork, take_apart):
@@ -17,14 +17,12 @@ def test_layers_state_and_header_add_up_to_the_file(subnetwork, take_apart):
     sizes = sizes_of(content, [tensor.name for tensor in subnetwork.tensors])
     assert list(sizes.layers) == ["conv", "head"]
     assert sum(sizes.layers.values()) + sizes.state + sizes.header == len(content)
-    parts = {name: array.nbytes for name, array in take_apart(content).parts.items()}
-    carried = sum(
-        4 * lanes_of(part.tobytes()) for name, part in take_apart(content).parts.items() if name in CARRY
-    )
-    digests = 32 * 3
-    assert sizes.state == parts["state"] + carried + parts.get("raw", 0) - digests
-    streams = sum(size for name, size in parts.items() if name not in ("state", "raw"))
-    assert sum(sizes.layers.values()) == streams - carried
+    parts = take_apart(content).parts
+    carried = 4 * lanes_of(parts["coded"].tobytes())
+    sections = sections_of(opened(content, "mine"), shared_in(opened(content, "mine")))
+    assert sum(sections.values()) == parts["coded"].nbytes - carried and min(sections.values()) >= 0
+    digests = 16 * 3
+    assert sizes.state == sections["state"] + carried + parts["raw"].nbytes - digests
     assert all(taken == int(taken) > 0 for taken in sizes.layers.values())
 
 

@@ -36,7 +36,7 @@ def test_segments_without_symbols_are_allowed_among_others_and_alone():
 
 
 def test_content_that_is_no_words_is_refused():
-    for content in (b"", b"123", b"12345"):
+    for content in (b"", b"12", b"123", b"12345"):
         with pytest.raises(ValueError, match="bytes are no words"):
             decode_symbols(framed(content), [])
 
@@ -44,7 +44,7 @@ def test_content_that_is_no_words_is_refused():
 def test_more_symbols_than_its_lanes_may_have_are_refused_before_any_is_decoded():
     """A lane is decoded one symbol after the other: a small file could take hours."""
     table = of_counts([1000])
-    frame = framed(np.array([1, 0, 1, *[0] * 997], "<u4").tobytes())  # one lane, 4,000 bytes
+    frame = framed(np.array([1, 0, 0, 0, 1, *[0] * 1995], "<u2").tobytes())  # one lane, 4,000 bytes
     with pytest.raises(ValueError, match="20097 symbols in 1 lanes, more than 20096 a lane"):
         decode_symbols(frame, [(20_097, table)])
     with pytest.raises(ValueError, match="left over"):

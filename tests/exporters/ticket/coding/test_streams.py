@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recycle_pipeline.exporters.ticket.coding.frames import framed
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, framed
 from recycle_pipeline.exporters.ticket.coding.streams import Counts, counts_of, decode_bits, encode_bits
 
 
@@ -57,6 +57,7 @@ def test_the_bytes_never_change():
     words = rng.bit_generator.random_raw(40_000)
     bits = [words[:10_000] % 10 == 0, words[10_000:] % 97 == 0, words[:77] % 2 == 0]
     assert hashlib.sha256(encode_bits(bits)).hexdigest() == GOLDEN
+    assert hashlib.sha256(encode_bits(bits, bits=WIDE)).hexdigest() == GOLDEN_WIDE
 
 
 @pytest.fixture
@@ -85,22 +86,21 @@ def test_no_part_may_be_missing(coded):
         decode_bits(stream + bytes(4), counts_of(bits))
 
 
-def forged(words):
+def forged(lanes, *words):
     """A frame with a right length and CRC over wrong content."""
-    return framed(np.array(words, "<u4").tobytes())
+    return framed(np.array(lanes, "<u4").tobytes() + np.array(words, "<u2").tobytes())
 
 
 @pytest.mark.parametrize(
     ("words", "counts", "said"),
     [
-        ([], [], "0 bytes are no words"),
         ([1], [], "words where nothing is coded"),
         ([0, 5], [(9, 9)], "words where nothing is coded"),
         ([0], [(1000, 300)], "0 lanes, expected 1 to 4096"),
         ([4097], [(1000, 300)], "4097 lanes"),
         ([1], [(1000, 300)], "0 words are too few for 1 lanes"),
         ([4096, 3], [(1000, 3, 3)], "1 words are too few for 4096 lanes"),
-        ([1, 0, 1 << 31], [(8, 4)], "a lane does not end"),
+        ([1, 0, 0, 1 << 15], [(8, 4)], "a lane does not end"),
         ([1], [(1000, 3, 2)], "2 gaps for 3 of 1000 bits"),
         ([1], [(1000, 3, 7)], "7 gaps for 3 of 1000 bits"),
         ([1], [(1000, 300, 1)], "1 gaps for 300 of 1000 bits"),
@@ -109,19 +109,19 @@ def forged(words):
 )
 def test_content_that_cannot_be_is_refused(words, counts, said):
     with pytest.raises(ValueError, match=said):
-        decode_bits(forged(words), [Counts(*each) for each in counts])
+        decode_bits(forged(*words), [Counts(*each) for each in counts])
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_whatever_a_stream_claims_it_is_refused_or_of_the_counts_asked(data):
-    words = data.draw(st.lists(st.integers(0, 2**32 - 1), max_size=12))
+    words = data.draw(st.lists(st.integers(0, 2**16 - 1), max_size=18))
     lanes = data.draw(st.integers(0, 3))
     sizes = data.draw(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 40)), max_size=3))
     counts = [Counts(size, min(kept, size)) for size, kept in sizes]
     counts = [replace(c, gaps=c.kept) if 0 < 16 * c.kept < c.size else c for c in counts]
     try:
-        found = decode_bits(forged([lanes, *words]), counts)
+        found = decode_bits(forged(lanes, *words), counts)
     except ValueError:
         return
     assert [(v.size, v.sum()) for v in found] == [(c.size, c.kept) for c in counts]
@@ -135,4 +135,5 @@ def test_other_counts_than_were_encoded_are_refused(coded):
             decode_bits(stream, [replace(first, kept=first.kept + kept, size=first.size + size), *others])
 
 
-GOLDEN = "4d0ca85583dd1054ae88e48b6c04da3ca2e7bc58fb1991b00f2a64d5898d28f3"
+GOLDEN = "d95c221189580210e07db742540a73641bc7178e535970b43cf788e43e1e7454"
+GOLDEN_WIDE = "4d0ca85583dd1054ae88e48b6c04da3ca2e7bc58fb1991b00f2a64d5898d28f3"

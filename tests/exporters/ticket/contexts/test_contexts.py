@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import Axis, Classes, Context, extents
 from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, OfAll, OfKept, Spread
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of, numbers_of, symbols_of
-from recycle_pipeline.exporters.ticket.fitting import mask_context
+from recycle_pipeline.exporters.ticket.fitting import plain_contexts
 from recycle_pipeline.models.draws import bits_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
@@ -63,6 +64,11 @@ def test_runs_and_single_places_agree_however_rows_and_runs_lie(shape, flags):
     assert np.array_equal(some, whole[places])
 
 
+def spread(vectors):
+    """All bits set: a vector without places."""
+    return [Vector(len(v), None if v.all() else np.flatnonzero(v).astype(np.uint32)) for v in vectors]
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_bits_are_spread_as_they_were_gathered(shape):
     rng = np.random.default_rng(3)
@@ -74,13 +80,13 @@ def test_bits_are_spread_as_they_were_gathered(shape):
     found = Gathered()
     for each, own in zip(of, bits, strict=True):
         found.add(each, own)
-    vectors, taken = found.vectors(), Spread(found.vectors())
+    vectors, taken = found.vectors(), Spread(spread(found.vectors()))
     for got, expected in zip(taken.places(of), bits, strict=True):
         assert np.array_equal(got, np.flatnonzero(expected))
     taken.end()
     full = next(i for i, vector in enumerate(vectors) if len(vector))
     for other in (vectors[full][:-1], np.append(vectors[full], True)):
-        taken = Spread([*vectors[:full], other, *vectors[full + 1 :]])
+        taken = Spread(spread([*vectors[:full], other, *vectors[full + 1 :]]))
         with pytest.raises(ValueError, match=f"bits of class {full}"):
             taken.places(of)
             taken.end()
@@ -120,7 +126,7 @@ def test_what_the_seed_foretells_is_found():
     scores = bits_at(stream_key(SEED, NAME, purpose="score"), np.arange(size, dtype=np.uint64))
     magnitude = scores << np.uint64(1)
     mask = (magnitude > np.sort(magnitude)[int(0.9 * size)]).reshape(64, 64, 3, 3)
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
+    context = next(plain_contexts(tensor_of(mask), SEED, np.flatnonzero(mask), None, False))
     assert context.score.first == 1 and context.score.count >= 4 and context.weight.count == 0
 
 
@@ -128,7 +134,7 @@ def test_filters_that_differ_get_levels_and_noise_gets_no_context():
     rng = np.random.default_rng(4)
     density = np.where(np.arange(64) % 2, 0.02, 0.2)[:, None, None, None]
     mask = rng.random((64, 64, 3, 3)) < density
-    context = mask_context(tensor_of(mask), SEED, np.flatnonzero(mask), False)
+    context = next(plain_contexts(tensor_of(mask), SEED, np.flatnonzero(mask), None, False))
     assert context.filters is not None and context.channels is None and context.table.size == 1
     noise = rng.random((64, 64, 3, 3)) < 0.1
-    assert mask_context(tensor_of(noise), SEED, np.flatnonzero(noise), False).constant
+    assert next(plain_contexts(tensor_of(noise), SEED, np.flatnonzero(noise), None, False)).constant

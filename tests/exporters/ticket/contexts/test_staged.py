@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from recycle_pipeline.exporters.ticket.columns import bits_in_stages, columns_of
 from recycle_pipeline.exporters.ticket.contexts import staged
 from recycle_pipeline.exporters.ticket.contexts.context import Axis, Context
 from recycle_pipeline.exporters.ticket.contexts.neighbours import ByNeighbours
 from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of, numbers_of, symbols_of
-from recycle_pipeline.exporters.ticket.fitting import LEAST_KERNELS, bits_in_stages, contexts_for
+from recycle_pipeline.exporters.ticket.fitting import LEAST_KERNELS, contexts_for
 from recycle_pipeline.models.draws import bits_at, signs_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
@@ -80,7 +81,9 @@ def test_classes_are_those_of_the_format(shape, run, signs_matter, monkeypatch):
     contexts = [context_for(shape, rng, len(shape) > 2) for _ in range(2)]
     stages = Stages(NAME, shape, SEED, *contexts, signs_matter)
     found = {}
-    for which, position, stage, bits, _ in bits_in_stages(tensor, stages, moved):
+    for which, position, stage, bits, _ in bits_in_stages(
+        columns_of(tensor, stages.positions, np.flatnonzero(mask), moved), stages
+    ):
         classes = [own for _, own in stage.runs()]
         if len(bits):
             found[which, position] = np.concatenate(classes).tolist()
@@ -127,18 +130,18 @@ def kernels_of_one_sign(agreeing):
 
 def test_neighbours_that_agree_are_found_and_noise_is_not():
     tensor, kept, moved = kernels_of_one_sign(0.9)
-    of_mask, of_moved = contexts_for(tensor, SEED, kept, moved, 9)
+    (of_mask, of_moved), _ = contexts_for(tensor, SEED, kept, moved, 9)
     assert of_moved.neighbours is not None
     levels = of_moved.neighbours.sum.astype(int)
     assert levels[:4].mean() - levels[-4:].mean() > 10  # those of the other sign are turned
     rng = np.random.default_rng(2)
     noise = MaskedTensor(NAME, "signed_constant", np.float32(1), rng.random((32, 32, 3, 3)) < 0.2)
-    of_mask, of_moved = contexts_for(noise, SEED, np.flatnonzero(noise.mask), None, 9)
+    (of_mask, of_moved), _ = contexts_for(noise, SEED, np.flatnonzero(noise.mask), None, 9)
     assert of_moved is None and not of_mask.neighbours.near.any() and not of_mask.neighbours.sum.any()
 
 
 def test_only_so_many_positions_are_in_turn_and_small_layers_are_not():
     tensor, kept, moved = kernels_of_one_sign(0.9)
-    assert contexts_for(tensor, SEED, kept, moved, 8)[0].neighbours is None
+    assert contexts_for(tensor, SEED, kept, moved, 8)[0][0].neighbours is None
     few = MaskedTensor(NAME, "signed_constant", np.float32(1), tensor.mask[: LEAST_KERNELS // 32 - 1])
-    assert contexts_for(few, SEED, np.flatnonzero(few.mask), None, 9)[0].neighbours is None
+    assert contexts_for(few, SEED, np.flatnonzero(few.mask), None, 9)[0][0].neighbours is None

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recycle_pipeline.exporters.ticket import by_class, planes
-from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.streams import counts_of, encode_bits
 from recycle_pipeline.exporters.ticket.coding.tables import of_counts
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
@@ -26,7 +26,7 @@ def drafted(subnetwork: Subnetwork) -> tuple[dict[str, Any], dict[str, np.ndarra
     header, parts = said_of(subnetwork), {}
     contexts = len(moved) + len(some)
     header["tallies"] = {"tables": [contexts], "levels": []}
-    parts["contexts"] = encode_symbols([(np.zeros(contexts, np.uint8), of_counts([contexts]))])
+    parts["contexts"] = encode_symbols([(np.zeros(contexts, np.uint8), of_counts([contexts]))], bits=WIDE)
     parts["masks"], header["masks"] = of_one_class([t.mask.reshape(-1) for t in subnetwork.tensors])
     header["moved"], header["sources"] = [], None
     if some:
@@ -40,7 +40,7 @@ def drafted(subnetwork: Subnetwork) -> tuple[dict[str, Any], dict[str, np.ndarra
             for kind, group in ((np.dtype(kind).str[1:], group) for kind, group in numbers.described)
         ]
         parts["state"] = encode_symbols(
-            [planes.segment(*each) for row in rows for each in planes.tallied(row)]
+            [planes.segment(*each) for row in rows for each in planes.tallied(row)], bits=WIDE
         )
     header["state_sha256"] = digest_of({name: digests[name] for name in subnetwork.state})
     header["layers"] = [
@@ -52,7 +52,7 @@ def drafted(subnetwork: Subnetwork) -> tuple[dict[str, Any], dict[str, np.ndarra
 
 def of_one_class(rows: list[np.ndarray]) -> tuple[bytes, list[int]]:
     none = np.zeros(0, np.bool_)
-    return by_class.encoded([np.concatenate(rows) if i == CLASS else none for i in range(256)])
+    return by_class.encoded([np.concatenate(rows) if i == CLASS else none for i in range(256)], bits=WIDE)
 
 
 def with_sources(tensors: tuple[MaskedTensor, ...], moved: list[Any], header: Any) -> dict[str, bytes]:
@@ -71,8 +71,8 @@ def with_sources(tensors: tuple[MaskedTensor, ...], moved: list[Any], header: An
         "elsewhere": [counts.kept, counts.gaps],
         "planes": [tally for _, tally in found],
     }
-    sources = encode_symbols([planes.segment(*each) for each in found])
-    return {"elsewhere": encode_bits([elsewhere]), "sources": sources}
+    sources = encode_symbols([planes.segment(*each) for each in found], bits=WIDE)
+    return {"elsewhere": encode_bits([elsewhere], bits=WIDE), "sources": sources}
 
 
 def entry(tensor: MaskedTensor, moved: bool) -> dict[str, Any]:

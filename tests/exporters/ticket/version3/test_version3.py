@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recycle_pipeline.exporters.ticket import layout
-from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols
+from recycle_pipeline.exporters.ticket.coding.frames import WIDE, encode_symbols
 from recycle_pipeline.exporters.ticket.coding.tables import of_counts
 from recycle_pipeline.exporters.ticket.container import metadata_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault, PartFault, TicketFault
@@ -132,6 +132,6 @@ def test_a_lane_that_carries_something_is_refused(ticket):
     """As in version 4: here it would be lost."""
     header, parts = ticket
     count = header["tallies"]["tables"][0]
-    frame = encode_symbols([(np.zeros(count, np.uint8), of_counts([count]))], bytearray(b"carried!"))
+    frame = encode_symbols([(np.zeros(count, np.uint8), of_counts([count]))], bytearray(b"carried!"), WIDE)
     parts = parts | {"contexts": np.frombuffer(frame, np.uint8)}
     refused(header, parts, "part 'contexts': a lane does not end where encoding begins", PartFault)
