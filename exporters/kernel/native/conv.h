@@ -12,6 +12,7 @@ typedef struct {
     uint8_t *out;          /* first pixel of the result */
     size_t other_channel, out_channel; /* from one channel to the next, bytes */
     uint8_t out_zero;      /* written between rows */
+    const Grid *grid, *home; /* what is read, and the result's */
 } ConvCall;
 
 typedef void (*Convolve)(const ConvCall *call);
@@ -19,7 +20,7 @@ typedef void (*Convolve)(const ConvCall *call);
 void convolve_portable(const ConvCall *call);
 #if defined(__x86_64__)
 void convolve_avx2(const ConvCall *call);
-void convolve_avx512(const ConvCall *call);
+void convolve_avx512(const ConvCall *call); /* this one knows close grids */
 #endif
 
 /* "portable", "avx2", "avx512", or NULL for the fastest that this processor has; NULL where it has it not. */

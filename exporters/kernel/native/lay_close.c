@@ -1,0 +1,145 @@
+/* Close grids, in which a slot of 64 bytes has rows from all over an image, so that no tap is read across two
+ * cache lines.
+ *
+ * Rows are filled up to 8, 16, 32 or 64 pixels, so a slot has room for 64 / close of them. Of the image's rows slot s
+ * has s, s + slots, s + 2 slots, and so on: then the row below of each of its pixels is in slot s + 1, at the same
+ * place of it. The slots before the first and after the last hold rows once more, or padding, where the image ends.
+ * So rows of the window are distances of whole slots. Its columns are not distances: the taps of each are summed by
+ * themselves, and their sum is shifted to the side once. What is shifted in from beyond the row is what the taps
+ * come to over padding, which is known: the zero point times their signs.
+ */
+#include "lay_close.h"
+
+#include <stdlib.h>
+
+#define NARROWEST 5 /* columns: of smaller images a slot would be mostly empty */
+
+static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than AROUND. */
+static int fits(const Network *n, const Step *s) {
+    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
+    const Window *w = &s->window;
+    return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= NARROWEST &&
+           out->width <= LINE && w->top <= AROUND * w->down && w->left <= AROUND * w->right &&
+           w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + AROUND * w->right;
+}
+
+static void size_close(const Network *n, Grid *g, uint32_t close) {
+    uint32_t rows_of_slot = LINE / close, rows = n->tensor[g->tensor].height / g->down;
+    g->close = close;
+    g->slots = (rows + rows_of_slot - 1) / rows_of_slot;
+}
+
+int choose_close(Network *n) {
+    uint8_t *wrong = calloc(n->grids, 1), *read = calloc(n->grids, 1);
+    for (uint32_t i = 0; wrong && read && i < n->steps; i++) {
+        const Step *s = &n->step[i];
+        if (s->kind != CONV) continue;
+        Grid *g = &n->grid[s->grid];
+        const Window *w = &s->window;
+        uint32_t one = speaker(n->grid, s->grid);
+        read[one] = 1;
+        if (!fits(n, s)) {
+            wrong[one] = 1;
+            continue;
+        }
+        g->above = larger(g->above, (uint32_t)-floor_of(-(int32_t)w->top, (int32_t)w->down));
+        g->below = larger(g->below, (w->height - 1 - w->top) / w->down);
+        uint64_t slots = (uint64_t)w->down * w->right * (n->tensor[s->output].height + 2 * AROUND);
+        if ((n->tensor[s->input].channels + 1) * slots > UINT16_MAX) wrong[one] = 1;
+    }
+    for (uint32_t i = 0; wrong && read && i < n->grids; i++) {
+        uint32_t one = speaker(n->grid, i), width = n->tensor[n->grid[i].tensor].width / n->grid[i].right, close = 8;
+        while (close < width) close *= 2;
+        if (read[one] && !wrong[one]) size_close(n, &n->grid[i], close);
+    }
+    int good = wrong && read;
+    free(wrong);
+    free(read);
+    return good;
+}
+
+/* Slots from a pixel of the result to a tap, the columns aside; what those are goes to `column`. */
+static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *column) {
+    int32_t down = (int32_t)g->down, right = (int32_t)g->right;
+    int32_t x = (int32_t)(tap % w->width) - (int32_t)w->left;
+    int32_t y = (int32_t)(tap / w->width % w->height) - (int32_t)w->top;
+    int32_t row = floor_of(y, down);
+    *column = floor_of(x, right);
+    int32_t phase = (y - row * down) * right + x - *column * right;
+    int32_t slots = (int32_t)(g->above + g->slots + g->below);
+    return tap / w->width / w->height * (g->channel / LINE) + (size_t)(phase * slots + (int32_t)g->above + row);
+}
+
+/* Of one sign and one column; one is filled up to two where few vectors make sums wait for each other. */
+static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column,
+                           const uint64_t range[2], uint32_t place, uint32_t *filled) {
+    uint32_t seen = 0, written = 0;
+    for (uint32_t i = 1; i <= taps[0]; i++) {
+        int32_t found;
+        if ((taps[i] & 1) != minus) continue;
+        uint32_t which = seen++;
+        if (which < range[0] || which >= range[1]) continue;
+        size_t value = distance(g, &s->window, taps[i] >> 1, &found);
+        if (found == column) put_distance(s, place + written++, value);
+    }
+    *filled = g->slots == 1 ? (0u - written) % WAYS : 0;
+    for (uint32_t i = 0; i < *filled; i++) put_distance(s, place + written + i, g->channels * (g->channel / LINE) + g->above);
+    return written;
+}
+
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, uint32_t part, uint32_t parts, Chunk *chunks,
+                   uint32_t *place) {
+    const Window *w = &s->window;
+    uint64_t total[2] = {0, 0}, range[2][2];
+    for (uint32_t i = 1; i <= taps[0]; i++) total[taps[i] & 1]++;
+    for (int sign = 0; sign < 2; sign++)
+        for (uint32_t end = 0; end < 2; end++) range[sign][end] = total[sign] * (part + end) / parts;
+    int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
+    int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
+    uint32_t count = 0;
+    for (int32_t column = first; column <= last; column++) {
+        uint32_t filled[2], start = *place;
+        uint32_t plus = put_column(s, g, taps, 0, column, range[0], start, &filled[0]);
+        uint32_t after = start + plus + filled[0];
+        uint32_t minus = put_column(s, g, taps, 1, column, range[1], after, &filled[1]);
+        if (!plus && !minus) continue;
+        *place = after + minus + filled[1];
+        chunks[count++] = (Chunk){.start = start, .plus = (uint16_t)(plus + filled[0]),
+                                  .minus = (uint16_t)(minus + filled[1]), .column = (int16_t)column,
+                                  .edge = (int16_t)(uint16_t)(g->zero * (plus - minus))};
+    }
+    if (!count) chunks[count++] = (Chunk){.start = *place};
+    chunks[count - 1].ends = 1;
+    chunks[count - 1].part = (uint16_t)part;
+    return count;
+}
+
+int mark_close(Step *s, const Grid *g, const Tensor *out) {
+    s->length = g->slots * LINE;
+    s->real = calloc(g->slots + 1, sizeof *s->real);
+    for (uint32_t q = 0; s->real && q < s->length; q++) {
+        uint32_t row = q % LINE / g->close * g->slots + q / LINE;
+        if (row < out->height && q % g->close < out->width) s->real[q / 64] |= (uint64_t)1 << q % 64;
+    }
+    return s->real != NULL;
+}
+
+size_t row_at(const Grid *g, uint32_t row) {
+    return g->close ? (size_t)(row % g->slots) * LINE + (size_t)(row / g->slots) * g->close : (size_t)row * g->row;
+}
+
+uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]) {
+    uint32_t count = 1;
+    at[0] = (ptrdiff_t)row_at(g, row);
+    for (uint32_t i = 0; g->close && i < LINE / g->close; i++) {
+        int32_t slot = (int32_t)row - (int32_t)(i * g->slots);
+        if (slot < -(int32_t)g->above || slot >= (int32_t)(g->slots + g->below)) continue;
+        if (slot >= 0 && slot < (int32_t)g->slots) continue;
+        at[count++] = (ptrdiff_t)slot * LINE + (ptrdiff_t)(i * g->close);
+    }
+    return count;
+}
