@@ -16,30 +16,36 @@ typedef struct {
     __m512i order;                 /* 0 to 31 */
 } Close;
 
-/* Sums of one column's taps over slots of 64 pixels, `ways` partial sums of each; all three are constants here. */
+/* In assembler, for compilers load what is used twice twice, and copy sums from one register to another. */
+#define TAP(operation, which, at)                                                              \
+    _Pragma("GCC unroll 8") for (int v = 0; v < slots; v++) {                                  \
+        __m512i x = ((const __m512i *)(in + (size_t)(at) * LINE))[v];                          \
+        __asm__("" : "+v"(x));                                                                 \
+        __asm__(operation " %1, %0, %0" : "+v"(both[(which) * slots + v]) : "v"(x));           \
+        x = _mm512_srli_epi16(x, 8);                                                           \
+        __asm__(operation " %1, %0, %0" : "+v"(high[(which) * slots + v]) : "v"(x));           \
+    }
+
+/* Sums of one column's taps over slots of 64 pixels, a constant here; `ways` partial sums of each where there are
+ * few: one, or two or four for taps in pairs of which the second is subtracted. */
 HELPER void add_column(const uint8_t *in, const uint16_t *distances, const Chunk *c, const int slots, const int ways,
                        __m512i *even, __m512i *odd) {
-    __m512i both[SLOTS * 4], high[SLOTS * 2];
-#pragma GCC unroll 16
+    __m512i both[SLOTS], high[SLOTS];
+#pragma GCC unroll 8
     for (int v = 0; v < slots * ways; v++) both[v] = high[v] = _mm512_setzero_si512();
     const uint16_t *at = distances + c->start, *middle = at + c->plus, *end = middle + c->minus;
-/* In assembler, for compilers load what is used twice twice, and copy sums from one register to another. */
-#define TAPS(until, operation)                                                                            \
-    for (; at < until; at += ways) {                                                                      \
-        _Pragma("GCC unroll 4") for (int w = 0; w < ways; w++) {                                          \
-            const __m512i *line = (const __m512i *)(in + (size_t)at[w] * LINE);                           \
-            _Pragma("GCC unroll 8") for (int v = 0; v < slots; v++) {                                     \
-                __m512i x = line[v];                                                                      \
-                __asm__("" : "+v"(x));                                                                    \
-                __asm__(operation " %1, %0, %0" : "+v"(both[w * slots + v]) : "v"(x));                    \
-                x = _mm512_srli_epi16(x, 8);                                                              \
-                __asm__(operation " %1, %0, %0" : "+v"(high[w * slots + v]) : "v"(x));                    \
-            }                                                                                             \
-        }                                                                                                 \
+    if (ways == 1) {
+        for (; at < middle; at++) TAP("vpaddw", 0, at[0])
+        for (; at < end; at++) TAP("vpsubw", 0, at[0])
+    } else {
+        for (; at < end; at += ways) {
+            TAP("vpaddw", 0, at[0])
+            TAP("vpsubw", 1, at[1])
+            if (ways == 2) continue;
+            TAP("vpaddw", 2 % ways, at[2])
+            TAP("vpsubw", 3 % ways, at[3])
+        }
     }
-    TAPS(middle, "vpaddw")
-    TAPS(end, "vpsubw")
-#undef TAPS
 #pragma GCC unroll 8
     for (int v = 0; v < slots; v++) {
         for (int w = 1; w < ways; w++) {
@@ -50,6 +56,7 @@ HELPER void add_column(const uint8_t *in, const uint16_t *distances, const Chunk
         odd[v] = high[v];
     }
 }
+#undef TAP
 
 /* Moves sums of a column to the pixels of the result that they belong to. */
 HELPER void move(const Close *t, const Chunk *c, __m512i *even, __m512i *odd) {
@@ -108,20 +115,18 @@ HELPER void repeat_rows(const Grid *g, uint8_t *first) {
     }
 }
 
-HELPER void close_tile(const Close *t, const uint32_t from, const int slots) {
+HELPER void close_tile(const Close *t, const uint32_t from, const int slots, const int ways) {
     const ConvCall *call = t->call;
     const Step *s = call->step;
     const uint8_t *in = call->in + (size_t)from * LINE;
-    
     const __m512i between = _mm512_set1_epi8((char)call->out_zero);
     const int last = from + (uint32_t)slots == call->home->slots;
     for (uint32_t channel = call->from; channel < call->to; channel++) {
         const Chunk *c = &s->chunks[s->first_chunk[channel]], *end = &s->chunks[s->first_chunk[channel + 1]];
-        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2], whole[SLOTS][4];
+        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2] = {0}, whole[SLOTS][4] = {0};
         const int several = end[-1].part > 0;
         for (int first = 1, before = 0; c < end; c++) {
-            if (slots == 1) add_column(in, s->distances, c, slots, WAYS, even, odd);
-            else add_column(in, s->distances, c, slots, 1, even, odd);
+            add_column(in, s->distances, c, slots, ways, even, odd);
             if (c->column)
 #pragma GCC unroll 8
                 for (int v = 0; v < slots; v++) move(t, c, &even[v], &odd[v]);
@@ -156,17 +161,19 @@ HELPER void close_tile(const Close *t, const uint32_t from, const int slots) {
     }
 }
 
-#undef CASE
-#define CASE(n)                                                                                    \
-    static TARGET __attribute__((noinline)) void close_tile_##n(const Close *t, uint32_t from) { \
-        close_tile(t, from, n);                                                                    \
+#define TILE(n, ways)                                                                                     \
+    static TARGET __attribute__((noinline)) void close_tile_##n##_##ways(const Close *t, uint32_t from) { \
+        close_tile(t, from, n, ways);                                                                     \
     }
-CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-#undef CASE
+TILE(1, 4) TILE(2, 2)
+TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
+#undef TILE
 
 static TARGET void convolve_close(const ConvCall *call) {
-    static void (*const tile[SLOTS])(const Close *, uint32_t) = {close_tile_1, close_tile_2, close_tile_3, close_tile_4,
-                                                                 close_tile_5, close_tile_6, close_tile_7, close_tile_8};
+    typedef void Tile(const Close *, uint32_t);
+    static Tile *const few[FEW] = {close_tile_1_4, close_tile_2_2};
+    static Tile *const many[SLOTS - FEW] = {close_tile_3_1, close_tile_4_1, close_tile_5_1,
+                                            close_tile_6_1, close_tile_7_1, close_tile_8_1};
     Close t = {.call = call};
     uint16_t order[32];
     for (int j = 0; j < 32; j++) {
@@ -182,7 +189,31 @@ static TARGET void convolve_close(const ConvCall *call) {
     const uint32_t slots = call->home->slots, tiles = (slots + SLOTS - 1) / SLOTS;
     for (uint32_t i = 0, from = 0; i < tiles; i++) {
         const uint32_t to = slots * (i + 1) / tiles;
-        tile[to - from - 1](&t, from);
+        (slots <= FEW ? few[slots - 1] : many[to - from - FEW - 1])(&t, from);
         from = to;
     }
+}
+
+/* Every other pixel of every other row, from a close grid of twice the size. Row r of a phase is row 2 r + a of the
+ * image, so a slot has rows of two slots of the image in turn. */
+void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out) TARGET;
+void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out) {
+    const size_t phase = (size_t)(to->above + to->slots + to->below) * LINE;
+    const __m512i wide = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), middle = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
+    const __m512i narrow = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), low = _mm512_set1_epi16(255);
+    const __m512i order = to->close == 32 ? wide : to->close == 16 ? middle : narrow;
+    for (uint32_t channel = 0; channel < channels; channel++, first += from->channel, out += to->channel)
+        for (uint32_t a = 0; a < 2; a++) {
+            uint8_t *even = out + 2 * a * phase, *odd = even + phase;
+            for (uint32_t slot = 0; slot < to->slots; slot++) {
+                const __m512i x = _mm512_loadu_si512(first + (2 * slot + a) * LINE);
+                const __m512i y = _mm512_loadu_si512(first + (2 * slot + a + from->slots / 2) * LINE);
+                const __m512i e = _mm512_packus_epi16(_mm512_and_si512(x, low), _mm512_and_si512(y, low));
+                const __m512i o = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+                _mm512_storeu_si512(even + slot * LINE, _mm512_permutexvar_epi64(order, e));
+                _mm512_storeu_si512(odd + slot * LINE, _mm512_permutexvar_epi64(order, o));
+            }
+            repeat_rows(to, even);
+            repeat_rows(to, odd);
+        }
 }

@@ -74,9 +74,9 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *co
     return tap / w->width / w->height * (g->channel / LINE) + (size_t)(phase * slots + (int32_t)g->above + row);
 }
 
-/* Of one sign and one column; one is filled up to two where few vectors make sums wait for each other. */
+/* Of one sign and one column; each `apart` from the last. */
 static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column,
-                           const uint64_t range[2], uint32_t place, uint32_t *filled) {
+                           const uint64_t range[2], uint32_t place, uint32_t apart) {
     uint32_t seen = 0, written = 0;
     for (uint32_t i = 1; i <= taps[0]; i++) {
         int32_t found;
@@ -84,11 +84,19 @@ static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_
         uint32_t which = seen++;
         if (which < range[0] || which >= range[1]) continue;
         size_t value = distance(g, &s->window, taps[i] >> 1, &found);
-        if (found == column) put_distance(s, place + written++, value);
+        if (found == column) put_distance(s, place + apart * written++, value);
     }
-    *filled = g->slots == 1 ? (0u - written) % WAYS : 0;
-    for (uint32_t i = 0; i < *filled; i++) put_distance(s, place + written + i, g->channels * (g->channel / LINE) + g->above);
     return written;
+}
+
+/* Makes as many of either sign, filled up with zeros; for a single slot in twos, so that sums do not wait. */
+static uint32_t fill_pairs(Step *s, const Grid *g, uint32_t place, const uint32_t written[2]) {
+    uint32_t pairs = larger(written[0], written[1]);
+    if (g->slots == 1) pairs += pairs % 2;
+    for (uint32_t sign = 0; sign < 2; sign++)
+        for (uint32_t i = written[sign]; i < pairs; i++)
+            put_distance(s, place + 2 * i + sign, g->channels * (g->channel / LINE) + g->above);
+    return pairs;
 }
 
 uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, uint32_t part, uint32_t parts, Chunk *chunks,
@@ -102,15 +110,15 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, uint32_t part, 
     int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
     uint32_t count = 0;
     for (int32_t column = first; column <= last; column++) {
-        uint32_t filled[2], start = *place;
-        uint32_t plus = put_column(s, g, taps, 0, column, range[0], start, &filled[0]);
-        uint32_t after = start + plus + filled[0];
-        uint32_t minus = put_column(s, g, taps, 1, column, range[1], after, &filled[1]);
-        if (!plus && !minus) continue;
-        *place = after + minus + filled[1];
-        chunks[count++] = (Chunk){.start = start, .plus = (uint16_t)(plus + filled[0]),
-                                  .minus = (uint16_t)(minus + filled[1]), .column = (int16_t)column,
-                                  .edge = (int16_t)(uint16_t)(g->zero * (plus - minus))};
+        uint32_t start = *place, paired = g->slots <= FEW, written[2];
+        written[0] = put_column(s, g, taps, 0, column, range[0], start, 1 + paired);
+        written[1] = put_column(s, g, taps, 1, column, range[1], start + (paired ? 1 : written[0]), 1 + paired);
+        if (!written[0] && !written[1]) continue;
+        int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
+        if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
+        *place = start + written[0] + written[1];
+        chunks[count++] = (Chunk){.start = start, .plus = (uint16_t)written[0], .minus = (uint16_t)written[1],
+                                  .column = (int16_t)column, .edge = edge};
     }
     if (!count) chunks[count++] = (Chunk){.start = *place};
     chunks[count - 1].ends = 1;

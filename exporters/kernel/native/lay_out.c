@@ -135,7 +135,7 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
         uint32_t parts = parts_of(at, &each);
         chunks += g->close ? parts * s->window.width : parts, entries += each, n->weights += at[0];
-        if (g->close) entries += 2 * (WAYS - 1) * parts * s->window.width;
+        if (g->close) entries += at[0] + 4 * parts * s->window.width;
         *(parts > 1 ? &n->chunked : &n->narrow) += 1;
     }
     s->wide = !g->close && g->channel * g->channels > UINT16_MAX;

@@ -11,7 +11,7 @@
 #define SLACK 256     /* a vector may be read this far past the last pixel that is used */
 #define MESSAGE 256   /* room for a reason */
 #define LINE 64       /* pixels of a slot of a close grid */
-#define WAYS 2        /* partial sums where a channel has one slot */
+#define FEW 2         /* slots of a close grid, up to which taps lie in pairs: one added, one subtracted */
 #define AROUND 3      /* rows and columns that a window over a close grid may reach beyond it */
 
 enum { CONV = 1, MAXPOOL = 2 };

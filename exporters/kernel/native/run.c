@@ -138,6 +138,13 @@ static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint
 static void spread_close(const Network *n, const Grid *g, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
+#if defined(__x86_64__)
+    if (g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 4 * g->slots &&
+        t->height == from->slots * (LINE / from->close)) {
+        spread_avx512(from, g, t->channels, first_pixel(n, g->tensor, workspace), workspace + g->place + g->origin);
+        return;
+    }
+#endif
     const size_t phase = (size_t)(g->above + g->slots + g->below) * LINE;
     for (uint32_t y = 0; y < t->height; y++) {
         ptrdiff_t at[PLACES];
