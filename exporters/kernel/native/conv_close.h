@@ -123,7 +123,7 @@ HELPER void close_tile(const Close *t, const uint32_t from, const int slots, con
     const int last = from + (uint32_t)slots == call->home->slots;
     for (uint32_t channel = call->from; channel < call->to; channel++) {
         const Chunk *c = &s->chunks[s->first_chunk[channel]], *end = &s->chunks[s->first_chunk[channel + 1]];
-        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2] = {0}, whole[SLOTS][4] = {0};
+        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2], whole[SLOTS][4];
         const int several = end[-1].part > 0;
         for (int first = 1, before = 0; c < end; c++) {
             add_column(in, s->distances, c, slots, ways, even, odd);

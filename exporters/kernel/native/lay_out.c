@@ -130,7 +130,8 @@ static uint32_t parts_of(const uint32_t *taps, uint32_t *entries) {
 
 static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     const Grid *g = &n->grid[s->grid];
-    uint32_t channels = n->tensor[s->output].channels, chunks = 0, entries = 0, each, place = 0;
+    uint32_t channels = n->tensor[s->output].channels, chunks = 0, each, place = 0;
+    uint64_t entries = 0;
     const uint32_t *at = taps;
     for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
         uint32_t parts = parts_of(at, &each);
@@ -138,6 +139,7 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
         if (g->close) entries += at[0] + 4 * parts * s->window.width;
         *(parts > 1 ? &n->chunked : &n->narrow) += 1;
     }
+    if (entries > UINT32_MAX - 4) return 0; /* places are of 32 bits */
     s->wide = !g->close && g->channel * g->channels > UINT16_MAX;
     s->first_chunk = calloc(channels + 1, sizeof *s->first_chunk);
     s->chunks = calloc(chunks, sizeof *s->chunks);
