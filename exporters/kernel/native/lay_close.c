@@ -74,17 +74,16 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *co
     return tap / w->width / w->height * (g->channel / LINE) + (size_t)(phase * slots + (int32_t)g->above + row);
 }
 
-/* Of one sign and one column; each `apart` from the last. */
-static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column,
-                           const uint64_t range[2], uint32_t place, uint32_t apart) {
+/* Of one sign and one column, those numbered from `from` up to `to`; each `apart` from the last. */
+static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column, uint64_t from,
+                           uint64_t to, uint32_t place, uint32_t apart) {
     uint32_t seen = 0, written = 0;
     for (uint32_t i = 1; i <= taps[0]; i++) {
         int32_t found;
-        if ((taps[i] & 1) != minus) continue;
-        uint32_t which = seen++;
-        if (which < range[0] || which >= range[1]) continue;
         size_t value = distance(g, &s->window, taps[i] >> 1, &found);
-        if (found == column) put_distance(s, place + apart * written++, value);
+        if ((taps[i] & 1) != minus || found != column) continue;
+        if (seen >= from && seen < to) put_distance(s, place + apart * written++, value);
+        seen++;
     }
     return written;
 }
@@ -99,31 +98,46 @@ static uint32_t fill_pairs(Step *s, const Grid *g, uint32_t place, const uint32_
     return pairs;
 }
 
-uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, uint32_t part, uint32_t parts, Chunk *chunks,
-                   uint32_t *place) {
+/* Taps of either sign, of one column or, where `all`, of every one. */
+static void count_taps(const Step *s, const Grid *g, const uint32_t *taps, int all, int32_t column, uint64_t count[2]) {
+    count[0] = count[1] = 0;
+    for (uint32_t i = 1; i <= taps[0]; i++) {
+        int32_t found;
+        distance(g, &s->window, taps[i] >> 1, &found);
+        count[taps[i] & 1] += all || found == column;
+    }
+}
+
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place) {
     const Window *w = &s->window;
-    uint64_t total[2] = {0, 0}, range[2][2];
-    for (uint32_t i = 1; i <= taps[0]; i++) total[taps[i] & 1]++;
-    for (int sign = 0; sign < 2; sign++)
-        for (uint32_t end = 0; end < 2; end++) range[sign][end] = total[sign] * (part + end) / parts;
+    const uint32_t paired = g->slots <= FEW;
+    uint64_t count[2];
+    count_taps(s, g, taps, 1, 0, count);
+    const int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
     int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
     int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
-    uint32_t count = 0;
+    uint32_t made = 0;
     for (int32_t column = first; column <= last; column++) {
-        uint32_t start = *place, paired = g->slots <= FEW, written[2];
-        written[0] = put_column(s, g, taps, 0, column, range[0], start, 1 + paired);
-        written[1] = put_column(s, g, taps, 1, column, range[1], start + (paired ? 1 : written[0]), 1 + paired);
-        if (!written[0] && !written[1]) continue;
-        int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
-        if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
-        *place = start + written[0] + written[1];
-        chunks[count++] = (Chunk){.start = start, .plus = (uint16_t)written[0], .minus = (uint16_t)written[1],
-                                  .column = (int16_t)column, .edge = edge};
+        count_taps(s, g, taps, 0, column, count);
+        const uint64_t most = count[0] > count[1] ? count[0] : count[1], parts = (most + CHUNK - 1) / CHUNK;
+        for (uint64_t part = 0; part < parts; part++) {
+            uint32_t start = *place, written[2];
+            for (uint32_t sign = 0; sign < 2; sign++)
+                written[sign] = put_column(s, g, taps, sign, column, count[sign] * part / parts,
+                                           count[sign] * (part + 1) / parts,
+                                           !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
+            int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
+            if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
+            *place = start + written[0] + written[1];
+            chunks[made] = (Chunk){.start = start, .plus = (uint16_t)written[0], .minus = (uint16_t)written[1],
+                                   .column = (int16_t)column, .edge = edge, .ends = !one,
+                                   .part = one ? 0 : (uint16_t)made};
+            made++;
+        }
     }
-    if (!count) chunks[count++] = (Chunk){.start = *place};
-    chunks[count - 1].ends = 1;
-    chunks[count - 1].part = (uint16_t)part;
-    return count;
+    if (!made) chunks[made++] = (Chunk){.start = *place};
+    chunks[made - 1].ends = 1;
+    return made;
 }
 
 int mark_close(Step *s, const Grid *g, const Tensor *out) {

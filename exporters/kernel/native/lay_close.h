@@ -9,9 +9,9 @@
 /* Which grids are close; 0 where memory ran out. */
 int choose_close(Network *n);
 
-/* One part of an output channel's taps as chunks, one for each column of the window; returns how many. */
-uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, uint32_t part, uint32_t parts, Chunk *chunks,
-                   uint32_t *place);
+/* An output channel's taps as chunks: one for each column of the window, whose sum together fits 16 bits, or where
+ * that is not so one or more for each, whose sums do by themselves; returns how many. */
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place);
 
 /* Which pixels of a result are in the image; 0 where memory ran out. */
 int mark_close(Step *s, const Grid *g, const Tensor *out);

@@ -135,8 +135,8 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     const uint32_t *at = taps;
     for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
         uint32_t parts = parts_of(at, &each);
-        chunks += g->close ? parts * s->window.width : parts, entries += each, n->weights += at[0];
-        if (g->close) entries += at[0] + 4 * parts * s->window.width;
+        chunks += g->close ? s->window.width + 2 * parts : parts, entries += each, n->weights += at[0];
+        if (g->close) entries += at[0] + 4 * (s->window.width + 2 * parts); /* as many of either sign, in twos */
         *(parts > 1 ? &n->chunked : &n->narrow) += 1;
     }
     if (entries > UINT32_MAX - 4) return 0; /* places are of 32 bits */
@@ -149,11 +149,8 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     for (uint32_t i = 0; i < channels; taps += 1 + taps[0], i++) {
         uint32_t parts = parts_of(taps, &each);
         s->first_chunk[i] = chunks;
-        for (uint32_t part = 0; part < parts; part++) {
-            if (g->close) {
-                chunks += put_close(s, g, taps, part, parts, &s->chunks[chunks], &place);
-                continue;
-            }
+        if (g->close) chunks += put_close(s, g, taps, &s->chunks[chunks], &place);
+        for (uint32_t part = 0; !g->close && part < parts; part++) {
             Chunk *c = &s->chunks[chunks++];
             c->start = place;
             place += c->plus = (uint16_t)put_sign(s, g, taps, 0, part, parts, place);
