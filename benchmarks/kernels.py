@@ -133,7 +133,7 @@ def layers(paths: dict[str, Path], args: argparse.Namespace) -> list[dict[str, A
 def measured(ticket: Path, images: Any, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rebuilt = rebuild(ticket)
     subnetwork = rebuilt.subnetwork
-    source = made_of(rebuilt, ticket, images)
+    source = made_of(rebuilt, ticket, images, shrink=True)
     paths = {name: folder / FORMS[name].file for name in NAMES}
     for name, path in paths.items():
         write_form(name, source, path)

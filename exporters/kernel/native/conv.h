@@ -12,6 +12,7 @@ typedef struct {
     uint8_t *out;          /* first pixel of the result */
     size_t other_channel, out_channel; /* from one channel to the next, bytes */
     uint8_t out_zero;      /* written between rows */
+    const Grid *grid, *home; /* what is read, and the result's */
 } ConvCall;
 
 typedef void (*Convolve)(const ConvCall *call);
@@ -19,7 +20,10 @@ typedef void (*Convolve)(const ConvCall *call);
 void convolve_portable(const ConvCall *call);
 #if defined(__x86_64__)
 void convolve_avx2(const ConvCall *call);
-void convolve_avx512(const ConvCall *call);
+void convolve_avx512(const ConvCall *call); /* this one knows close grids */
+
+/* From a tensor's close home to its close grid of strides of 2, whose rows are half as long and slots a quarter. */
+void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
 #endif
 
 /* "portable", "avx2", "avx512", or NULL for the fastest that this processor has; NULL where it has it not. */

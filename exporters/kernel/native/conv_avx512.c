@@ -56,13 +56,13 @@ HELPER __m512 biased(const Scaling *c, __m512i sum) {
 }
 
 /* 16 results, still without the zero point where nothing is added and values are small. */
-HELPER __m512i quantized(const Scaling *c, __m512i sum, const uint8_t *other) {
+HELPER __m512i quantized(const Scaling *c, __m512i sum, __m512i other) {
     __m512 value = _mm512_mul_ps(biased(c, sum), c->scale);
     if (!c->adds && c->exact) return _mm512_cvtps_epi32(value); /* packing saturates */
     value = _mm512_min_ps(_mm512_max_ps(value, c->low), c->high);
     if (!c->adds) return _mm512_cvtps_epi32(value);
     __m512 own = _mm512_add_ps(_mm512_roundscale_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), c->zero);
-    __m512 more = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)other)));
+    __m512 more = _mm512_cvtepi32_ps(other);
     value = c->first ? _mm512_fmadd_ps(own, c->own, _mm512_fmadd_ps(more, c->other, c->fixed))
                      : _mm512_fmadd_ps(more, c->other, _mm512_fmadd_ps(own, c->own, c->fixed));
     return _mm512_cvtps_epi32(value);
@@ -76,7 +76,7 @@ HELPER __m512i bytes_of(const Scaling *c, const int16_t *sums, const int32_t *wh
     for (int i = 0; i < parts; i++) {
         __m512i sum = whole ? _mm512_loadu_si512(whole + 16 * i)
                             : _mm512_cvtepi16_epi32(_mm256_loadu_si256((const void *)(sums + 16 * i)));
-        part[i] = quantized(c, sum, other + 16 * i);
+        part[i] = quantized(c, sum, _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)(other + 16 * i))));
     }
     __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[parts > 1]), c->zeros), high = low;
     if (parts > 2) high = _mm512_adds_epi16(_mm512_packs_epi32(part[parts > 2 ? 2 : 0], part[parts - 1]), c->zeros);
@@ -104,5 +104,10 @@ HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t 
 
 #include "conv_lanes.h"
 
-void convolve_avx512(const ConvCall *call) { convolve(call); }
+#include "conv_close.h"
+
+void convolve_avx512(const ConvCall *call) {
+    if (call->grid->close) convolve_close(call);
+    else convolve(call);
+}
 #endif

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "network.h"
+#include "lay_close.h"
 
 #define MOST_MEMORY ((size_t)1 << 32)
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-static uint32_t speaker(Grid *grid, uint32_t which) {
+uint32_t speaker(Grid *grid, uint32_t which) {
     while (grid[which].parent != which) which = grid[which].parent = grid[grid[which].parent].parent;
     return which;
 }
@@ -76,6 +76,7 @@ static void choose_grids(Network *n) {
 /* Whole cache lines where a channel fits one, so that no read is split; else off the powers of two, which
  * would put all channels into few sets of the cache. */
 static size_t channel_size(const Grid *g) {
+    if (g->close) return (size_t)g->down * g->right * (g->above + g->slots + g->below) * LINE;
     size_t used = (size_t)g->down * g->right * g->rows * g->row + g->left; /* the last row's padding */
     if (used <= 32) return 64;
     size_t found = (used + 31) / 32 * 32;
@@ -86,6 +87,7 @@ static int place_grids(Network *n, char why[MESSAGE]) {
     for (uint32_t i = 0; i < n->grids; i++) {
         Grid *g = &n->grid[i];
         g->channel = channel_size(g);
+        g->origin = g->close ? (size_t)g->above * LINE : (size_t)g->top * g->row + g->left;
         g->size = (g->channel * (g->channels + 1) + SLACK + 63) / 64 * 64;
         g->place = n->workspace;
         n->workspace += g->size;
@@ -100,7 +102,7 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap) {
     return channel * g->channel + (phase * (size_t)g->rows + row / g->down) * g->row + column / g->right;
 }
 
-static void put(Step *s, uint32_t place, size_t value) {
+void put_distance(Step *s, uint32_t place, size_t value) {
     if (s->wide) ((uint32_t *)s->distances)[place] = (uint32_t)value;
     else ((uint16_t *)s->distances)[place] = (uint16_t)value;
 }
@@ -113,8 +115,8 @@ static uint32_t put_sign(Step *s, const Grid *g, const uint32_t *taps, uint32_t 
     uint64_t low = (uint64_t)total * part / parts, high = (uint64_t)total * (part + 1) / parts;
     for (uint32_t i = 1; i <= count; i++)
         if ((taps[i] & 1) == minus && seen++ >= low && seen <= high)
-            put(s, place + written++, distance(g, &s->window, taps[i] >> 1));
-    while (written % 4) put(s, place + written++, g->channels * g->channel);
+            put_distance(s, place + written++, distance(g, &s->window, taps[i] >> 1));
+    while (written % 4) put_distance(s, place + written++, g->channels * g->channel);
     return written;
 }
 
@@ -128,14 +130,17 @@ static uint32_t parts_of(const uint32_t *taps, uint32_t *entries) {
 
 static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     const Grid *g = &n->grid[s->grid];
-    uint32_t channels = n->tensor[s->output].channels, chunks = 0, entries = 0, each, place = 0;
+    uint32_t channels = n->tensor[s->output].channels, chunks = 0, each, place = 0;
+    uint64_t entries = 0;
     const uint32_t *at = taps;
     for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
         uint32_t parts = parts_of(at, &each);
-        chunks += parts, entries += each, n->weights += at[0];
+        chunks += g->close ? s->window.width + 2 * parts : parts, entries += each, n->weights += at[0];
+        if (g->close) entries += at[0] + 4 * (s->window.width + 2 * parts); /* as many of either sign, in twos */
         *(parts > 1 ? &n->chunked : &n->narrow) += 1;
     }
-    s->wide = g->channel * g->channels > UINT16_MAX;
+    if (entries > UINT32_MAX - 4) return 0; /* places are of 32 bits */
+    s->wide = !g->close && g->channel * g->channels > UINT16_MAX;
     s->first_chunk = calloc(channels + 1, sizeof *s->first_chunk);
     s->chunks = calloc(chunks, sizeof *s->chunks);
     s->distances = calloc((size_t)entries + 4, s->wide ? 4 : 2);
@@ -144,7 +149,8 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     for (uint32_t i = 0; i < channels; taps += 1 + taps[0], i++) {
         uint32_t parts = parts_of(taps, &each);
         s->first_chunk[i] = chunks;
-        for (uint32_t part = 0; part < parts; part++) {
+        if (g->close) chunks += put_close(s, g, taps, &s->chunks[chunks], &place);
+        for (uint32_t part = 0; !g->close && part < parts; part++) {
             Chunk *c = &s->chunks[chunks++];
             c->start = place;
             place += c->plus = (uint16_t)put_sign(s, g, taps, 0, part, parts, place);
@@ -158,6 +164,7 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
 static int mark_pixels(Network *n, Step *s) {
     const Grid *g = &n->grid[s->grid];
     const Tensor *out = &n->tensor[s->output];
+    if (g->close) return mark_close(s, g, out);
     s->length = (out->height - 1) * g->row + out->width;
     s->real = calloc(s->length / 64 + 2, sizeof *s->real);
     if (!s->real) return 0;
@@ -166,10 +173,11 @@ static int mark_pixels(Network *n, Step *s) {
     return 1;
 }
 
-int network_lay_out(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
+int network_lay_out(Network *n, uint32_t *const *taps, int close, char why[MESSAGE]) {
     n->grid = calloc(n->tensors + n->steps, sizeof *n->grid);
     if (!n->grid) return snprintf(why, MESSAGE, "no memory"), 0;
     choose_grids(n);
+    if (close && !choose_close(n)) return snprintf(why, MESSAGE, "no memory"), 0;
     if (!place_grids(n, why)) return 0;
     for (uint32_t i = 0; i < n->steps; i++)
         if (n->step[i].kind == CONV && (!mark_pixels(n, &n->step[i]) || !lay_out_taps(n, &n->step[i], taps[i])))

@@ -10,6 +10,9 @@
 #define LEVELS 255    /* largest activation */
 #define SLACK 256     /* a vector may be read this far past the last pixel that is used */
 #define MESSAGE 256   /* room for a reason */
+#define LINE 64       /* pixels of a slot of a close grid */
+#define FEW 2         /* slots of a close grid, up to which taps lie in pairs: one added, one subtracted */
+#define AROUND 3      /* rows and columns that a window over a close grid may reach beyond it */
 
 enum { CONV = 1, MAXPOOL = 2 };
 
@@ -23,12 +26,17 @@ typedef struct {
  *
  * A channel is `down * right` phases, of which phase (a, b) holds padded pixels (i * down + a, j * right + b) at
  * i * row + j. With strides of 1 that is the padded image, the padding right of a row being the padding left of
- * the next. Channel number `channels` is zeros: where a list of taps is filled up, it points there. */
+ * the next. Channel number `channels` is zeros: where a list of taps is filled up, it points there.
+ *
+ * Close grids (`lay_close.c`) have no padding beside rows, and every tap of theirs is at whole cache lines. */
 typedef struct {
     uint32_t tensor, down, right, top, left;
     uint32_t rows, row;     /* of a phase; pixels */
     uint32_t channels, zero;
     size_t channel, size, place; /* from one channel to the next; of all; in the workspace */
+    uint32_t close;         /* pixels of a row of a close grid, 8 to 64; 0 where it is not close */
+    uint32_t slots, above, below; /* of a phase of a close grid: LINEs of the image, and before and after it */
+    size_t origin;          /* first pixel of the first phase, from where a channel begins */
     uint32_t parent;        /* grids whose rows must be equally long are joined: the one that speaks for them */
 } Grid;
 
@@ -38,10 +46,14 @@ typedef struct {
     uint32_t made_by;       /* number of the step, NONE for the input */
 } Tensor;
 
-/* Up to CHUNK added and CHUNK subtracted taps of one output channel. */
+/* Up to CHUNK added and CHUNK subtracted taps of one output channel; over a close grid, those of them that are in
+ * one column of the window. */
 typedef struct {
     uint32_t start;         /* in the list of distances: `plus` of them, then `minus` */
     uint16_t plus, minus;
+    int16_t column, edge;   /* close: pixels that it is to the right; what it comes to where that is padding */
+    uint16_t ends;          /* close: whether it is the last of those whose sum is proved to fit 16 bits */
+    uint16_t part;          /* close: the number of those */
 } Chunk;
 
 typedef struct {
@@ -74,11 +86,12 @@ typedef struct {
     uint64_t weights, narrow, chunked; /* weights; output channels of one chunk, of several */
 } Network;
 
-/* Reads and checks a packed network; NULL, with the reason in `why`, where anything is wrong with it. */
-Network *network_read(const uint8_t *bytes, size_t size, char why[MESSAGE]);
+/* Reads and checks a packed network; NULL, with the reason in `why`, where anything is wrong with it. `close`:
+ * whether grids may be close. */
+Network *network_read(const uint8_t *bytes, size_t size, int close, char why[MESSAGE]);
 void network_free(Network *network);
 
 /* Lays out its images and the distances of its taps; 0, with the reason, where they do not fit memory. */
-int network_lay_out(Network *network, uint32_t *const *taps, char why[MESSAGE]);
+int network_lay_out(Network *network, uint32_t *const *taps, int close, char why[MESSAGE]);
 
 #endif

@@ -222,11 +222,11 @@ static int read_all(Reader *r, Network *n, uint32_t **taps) {
     return r->at == r->end ? 1 : REFUSE(r, "bytes are left at its end");
 }
 
-Network *network_read(const uint8_t *bytes, size_t size, char why[MESSAGE]) {
+Network *network_read(const uint8_t *bytes, size_t size, int close, char why[MESSAGE]) {
     Reader reader = {bytes, bytes + size, why};
     Network *network = calloc(1, sizeof *network);
     uint32_t **taps = calloc(MOST_ITEMS, sizeof *taps);
-    int good = network && taps ? read_all(&reader, network, taps) && network_lay_out(network, taps, why)
+    int good = network && taps ? read_all(&reader, network, taps) && network_lay_out(network, taps, close, why)
                                : REFUSE(&reader, "no memory");
     for (uint32_t i = 0; taps && i < MOST_ITEMS; i++) free(taps[i]);
     free(taps);

@@ -1,4 +1,5 @@
 /* Runs a network, a step after the other, in a workspace that holds every image. */
+#include "lay_close.h"
 #include "run.h"
 
 #include <stdatomic.h>
@@ -26,10 +27,18 @@ Convolve convolve_for(const char *name) {
     return !name || !strcmp(name, "portable") ? convolve_portable : NULL;
 }
 
+static int may_be_close(Convolve convolve) {
+#if defined(__x86_64__)
+    return convolve == convolve_avx512;
+#else
+    return (void)convolve, 0;
+#endif
+}
+
 Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
     Convolve convolve = convolve_for(path);
     if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
-    Network *network = network_read(bytes, size, why);
+    Network *network = network_read(bytes, size, may_be_close(convolve), why);
     if (!network) return NULL;
     Runner *runner = calloc(1, sizeof *runner);
     if (!runner) {
@@ -92,7 +101,7 @@ static const Grid *home(const Network *n, uint32_t tensor) { return &n->grid[n->
 
 static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspace) {
     const Grid *g = home(n, tensor);
-    return workspace + g->place + (size_t)g->top * g->row + g->left;
+    return workspace + g->place + g->origin;
 }
 
 /* Copies an image of whole rows to or from its place in the workspace. */
@@ -101,10 +110,12 @@ static void copy_image(const Network *n, uint32_t tensor, uint8_t *workspace, co
     const Grid *g = home(n, tensor);
     for (uint32_t channel = 0; channel < t->channels; channel++)
         for (uint32_t row = 0; row < t->height; row++) {
-            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel + (size_t)row * g->row;
+            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
             size_t outside = ((size_t)channel * t->height + row) * t->width;
-            if (from) memcpy(inside, from + outside, t->width);
-            else memcpy(to + outside, inside, t->width);
+            ptrdiff_t at[PLACES];
+            uint32_t places = places_of_row(g, row, at);
+            if (!from) memcpy(to + outside, inside + row_at(g, row), t->width);
+            for (uint32_t i = 0; from && i < places; i++) memcpy(inside + at[i], from + outside, t->width);
         }
 }
 
@@ -123,10 +134,39 @@ static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint
     for (; i < count; i++) to[i] = from[(size_t)step * i];
 }
 
+/* Fills a close grid of strides other than 1 from the tensor's home. */
+static void spread_close(const Network *n, const Grid *g, uint8_t *workspace) {
+    const Tensor *t = &n->tensor[g->tensor];
+    const Grid *from = home(n, g->tensor);
+#if defined(__x86_64__)
+    if (g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 4 * g->slots &&
+        t->height == from->slots * (LINE / from->close)) {
+        spread_avx512(from, g, t->channels, first_pixel(n, g->tensor, workspace), workspace + g->place + g->origin);
+        return;
+    }
+#endif
+    const size_t phase = (size_t)(g->above + g->slots + g->below) * LINE;
+    for (uint32_t y = 0; y < t->height; y++) {
+        ptrdiff_t at[PLACES];
+        uint32_t places = places_of_row(g, y / g->down, at);
+        for (uint32_t part = 0; part < g->right; part++) {
+            const uint8_t *x = first_pixel(n, g->tensor, workspace) + row_at(from, y) + part;
+            uint8_t *to = workspace + g->place + g->origin + (y % g->down * g->right + part) * phase;
+            for (uint32_t i = 0; i < places; i++)
+                for (uint32_t channel = 0; channel < t->channels; channel++)
+                    gather(to + at[i] + channel * g->channel, x + channel * from->channel, t->width / g->right, g->right);
+        }
+    }
+}
+
 /* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
 static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
+    if (g->close) {
+        spread_close(n, g, workspace);
+        return;
+    }
     for (uint32_t part = 0; part < g->right; part++) {
         uint32_t first = (part + g->right - g->left % g->right) % g->right, column = (first + g->left) / g->right;
         if (first >= t->width || column >= g->row) continue;
@@ -136,7 +176,7 @@ static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
         for (uint32_t y = 0; y < t->height; y++) {
             uint32_t row = (y + g->top) / g->down, phase = (y + g->top) % g->down * g->right + part;
             if (row >= g->rows) continue;
-            const uint8_t *x = source + (size_t)y * from->row;
+            const uint8_t *x = source + row_at(from, y);
             uint8_t *to = workspace + g->place + ((size_t)phase * g->rows + row) * g->row + column;
             for (uint32_t channel = 0; channel < t->channels; channel++)
                 gather(to + channel * g->channel, x + channel * from->channel, count, g->right);
@@ -157,10 +197,13 @@ static void pool(const Network *n, const Step *s, uint8_t *workspace) {
                         int64_t row = (int64_t)y * w->down + a - w->top, column = (int64_t)x * w->right + b - w->left;
                         if (row < 0 || column < 0 || row >= in->height || column >= in->width) continue;
                         uint8_t value = first_pixel(n, s->input, workspace)[channel * from->channel +
-                                                                            (size_t)row * from->row + (size_t)column];
+                                                                            row_at(from, (uint32_t)row) + (size_t)column];
                         largest = value > largest ? value : largest;
                     }
-                first_pixel(n, s->output, workspace)[channel * to->channel + (size_t)y * to->row + x] = largest;
+                ptrdiff_t at[PLACES];
+                uint32_t places = places_of_row(to, y, at);
+                for (uint32_t i = 0; i < places; i++)
+                    first_pixel(n, s->output, workspace)[channel * to->channel + at[i] + x] = largest;
             }
 }
 
@@ -175,6 +218,8 @@ static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
         .out = first_pixel(n, s->output, workspace),
         .out_channel = home(n, s->output)->channel,
         .out_zero = (uint8_t)n->tensor[s->output].zero,
+        .grid = g,
+        .home = home(n, s->output),
     };
     if (s->other != NONE) {
         call.other = first_pixel(n, s->other, workspace);

@@ -34,8 +34,14 @@ def tried(content, rng):
 
 def networks(rng):
     """Blocks, and convolutions of every alignment: sides around the lengths of vectors, many channels."""
-    for side, channels in ((5, 3), (12, 6), (17, 2)):
+    for side, channels in ((5, 3), (12, 6), (17, 2), (16, 4), (32, 3), (60, 2)):
         yield block(rng, side, channels)
+    for size, stride, side in ((3, 1, 14), (5, 1, 7), (7, 1, 30), (7, 2, 32), (3, 3, 27)):  # close grids
+        image = Image(int(rng.integers(40, 60)), side, side, int(rng.integers(0, 256)))
+        before = int(rng.integers(0, size - stride + 1))
+        pads = (before, before, size - stride - before, size - stride - before)
+        conv, result = drawn_conv(rng, image, 5, Window((size, size), (stride, stride), pads), 0.5)
+        yield [image, result], [conv]
     for side in (1, 2, 4, 7, 8, 15, 16, 17, 31, 32, 33):
         image = Image(int(rng.integers(1, 90)), side, side, int(rng.integers(0, 256)))
         size = int(rng.integers(1, 8))

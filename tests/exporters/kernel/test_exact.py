@@ -71,6 +71,35 @@ def test_any_shape_padding_stride_and_mask(reference, draw_conv, case):
     assert_exact(reference, [image, result], [conv], any_images(rng, image))
 
 
+@st.composite
+def close_cases(draw):
+    """Results as large as the image, or an even part of it: what the layout in whole cache lines is for."""
+    sides, size = draw(st.tuples(*[st.integers(5, 64)] * 2)), draw(st.tuples(*[st.integers(1, 7)] * 2))
+    strides = tuple(draw(st.integers(1, min(3, each))) for each in size)
+    image = Image(draw(st.integers(1, 4)), *map(int.__mul__, sides, strides), draw(st.integers(0, 255)))
+    before = tuple(draw(st.integers(0, size[i] - strides[i])) for i in (0, 1))
+    after = tuple(size[i] - strides[i] - before[i] for i in (0, 1))
+    density = draw(st.sampled_from((0.0, 0.03, 0.3, 1.0)))
+    return image, Window(size, strides, (*before, *after)), density, draw(st.integers(0, 99))
+
+
+@settings(max_examples=60, deadline=None)
+@given(close_cases())
+def test_any_result_as_large_as_its_image(reference, draw_conv, case):
+    image, window, density, seed = case
+    rng = np.random.default_rng(seed)
+    conv, result = draw_conv(rng, image, int(rng.integers(1, 5)), window, density)
+    assert_exact(reference, [image, result], [conv], any_images(rng, image, 1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from((10, 12, 14, 16, 28, 32, 56, 64)), st.integers(1, 5))
+def test_any_block_of_even_sides(reference, draw_block, seed, side, channels):
+    rng = np.random.default_rng(seed)
+    images, steps = draw_block(rng, side, channels)
+    assert_exact(reference, images, steps, any_images(rng, images[0]))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.integers(5, 36), st.integers(1, 9))
 def test_any_block_of_convolutions_additions_and_pooling(reference, draw_block, seed, side, channels):

@@ -1,0 +1,219 @@
+/* AVX-512 over close grids (lay_close.c): 64 pixels a vector, all of whose loads are of whole cache lines.
+ *
+ * Bytes are added in pairs, as words: even + 256 odd; and the odd ones once more by themselves. Modulo 2^16 the sums
+ * of both come out of the two. That is one load and three additions or shifts for 64 pixels, where bytes made words
+ * take two loads, or loads across lines, and four.
+ */
+#define SLOTS 8 /* most slots of a tile: 16 registers of sums */
+
+typedef struct {
+    __mmask32 even, odd; /* which words' pixels, moved, are in their row */
+} Inside;
+
+typedef struct {
+    const ConvCall *call;
+    Inside inside[2 * AROUND + 1]; /* of each column */
+    __m512i order;                 /* 0 to 31 */
+} Close;
+
+/* In assembler, for compilers load what is used twice twice, and copy sums from one register to another. */
+#define TAP(operation, which, at)                                                              \
+    _Pragma("GCC unroll 8") for (int v = 0; v < slots; v++) {                                  \
+        __m512i x = ((const __m512i *)(in + (size_t)(at) * LINE))[v];                          \
+        __asm__("" : "+v"(x));                                                                 \
+        __asm__(operation " %1, %0, %0" : "+v"(both[(which) * slots + v]) : "v"(x));           \
+        x = _mm512_srli_epi16(x, 8);                                                           \
+        __asm__(operation " %1, %0, %0" : "+v"(high[(which) * slots + v]) : "v"(x));           \
+    }
+
+/* Sums of one column's taps over slots of 64 pixels, a constant here; `ways` partial sums of each where there are
+ * few: one, or two or four for taps in pairs of which the second is subtracted. */
+HELPER void add_column(const uint8_t *in, const uint16_t *distances, const Chunk *c, const int slots, const int ways,
+                       __m512i *even, __m512i *odd) {
+    __m512i both[SLOTS], high[SLOTS];
+#pragma GCC unroll 8
+    for (int v = 0; v < slots * ways; v++) both[v] = high[v] = _mm512_setzero_si512();
+    const uint16_t *at = distances + c->start, *middle = at + c->plus, *end = middle + c->minus;
+    if (ways == 1) {
+        for (; at < middle; at++) TAP("vpaddw", 0, at[0])
+        for (; at < end; at++) TAP("vpsubw", 0, at[0])
+    } else {
+        for (; at < end; at += ways) {
+            TAP("vpaddw", 0, at[0])
+            TAP("vpsubw", 1, at[1])
+            if (ways == 2) continue;
+            TAP("vpaddw", 2 % ways, at[2])
+            TAP("vpsubw", 3 % ways, at[3])
+        }
+    }
+#pragma GCC unroll 8
+    for (int v = 0; v < slots; v++) {
+        for (int w = 1; w < ways; w++) {
+            both[v] = _mm512_add_epi16(both[v], both[w * slots + v]);
+            high[v] = _mm512_add_epi16(high[v], high[w * slots + v]);
+        }
+        even[v] = _mm512_sub_epi16(both[v], _mm512_slli_epi16(high[v], 8));
+        odd[v] = high[v];
+    }
+}
+#undef TAP
+
+/* Moves sums of a column to the pixels of the result that they belong to. */
+HELPER void move(const Close *t, const Chunk *c, __m512i *even, __m512i *odd) {
+    const Inside inside = t->inside[c->column + AROUND];
+    const __m512i edge = _mm512_set1_epi16(c->edge);
+    const int half = c->column >> 1; /* rounded down */
+    const __m512i near = _mm512_add_epi16(t->order, _mm512_set1_epi16((short)half));
+    const __m512i far = _mm512_add_epi16(near, _mm512_set1_epi16(1));
+    const __m512i x = *even, y = *odd;
+    if (c->column & 1) {
+        *even = _mm512_mask_permutexvar_epi16(edge, inside.even, near, y);
+        *odd = _mm512_mask_permutexvar_epi16(edge, inside.odd, far, x);
+    } else {
+        *even = _mm512_mask_permutexvar_epi16(edge, inside.even, near, x);
+        *odd = _mm512_mask_permutexvar_epi16(edge, inside.odd, near, y);
+    }
+}
+
+/* 64 results from sums of 32 bits, of which vector i has those of pixels 4 j + i. */
+HELPER __m512i bytes_close(const Scaling *c, const __m512i sum[4], const uint8_t *other) {
+    const __m512i low = _mm512_set1_epi32(255), zero = _mm512_cvtepi16_epi32(_mm512_castsi512_si256(c->zeros));
+    const __m512i more = _mm512_loadu_si512(other);
+    __m512i result = _mm512_setzero_si512();
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        __m512i byte = i == 3 ? _mm512_srli_epi32(more, 24) : _mm512_and_si512(_mm512_srli_epi32(more, 8 * (unsigned)i), low);
+        __m512i value = _mm512_add_epi32(quantized(c, sum[i], byte), zero);
+        value = _mm512_min_epi32(_mm512_max_epi32(value, _mm512_setzero_si512()), low);
+        result = _mm512_or_si512(result, _mm512_slli_epi32(value, 8 * (unsigned)i));
+    }
+    return result;
+}
+
+HELPER void widened(__m512i even, __m512i odd, __m512i sum[4]) {
+    sum[0] = _mm512_srai_epi32(_mm512_slli_epi32(even, 16), 16);
+    sum[1] = _mm512_srai_epi32(_mm512_slli_epi32(odd, 16), 16);
+    sum[2] = _mm512_srai_epi32(even, 16);
+    sum[3] = _mm512_srai_epi32(odd, 16);
+}
+
+/* Rows that slots before and after the image have once more. Those of padding have it for good. */
+HELPER void repeat_rows(const Grid *g, uint8_t *first) {
+    const int slots = (int)g->slots;
+    for (int slot = -(int)g->above; slot < slots + (int)g->below; slot++) {
+        if (slot >= 0 && slot < slots) {
+            slot = slots - 1;
+            continue;
+        }
+        int turns = slot >= 0 ? slot / slots : -((slots - 1 - slot) / slots);
+        int moved = turns * (int)g->close; /* bytes further on in the slot that has them */
+        if (moved <= -LINE || moved >= LINE) continue;
+        __mmask64 there = moved < 0 ? ~(__mmask64)0 << -moved : ~(__mmask64)0 >> moved;
+        const uint8_t *from = first + (slot - turns * slots) * LINE;
+        __m512i x = _mm512_maskz_loadu_epi8(there, from + moved);
+        _mm512_mask_storeu_epi8(first + slot * LINE, there, x);
+    }
+}
+
+HELPER void close_tile(const Close *t, const uint32_t from, const int slots, const int ways) {
+    const ConvCall *call = t->call;
+    const Step *s = call->step;
+    const uint8_t *in = call->in + (size_t)from * LINE;
+    const __m512i between = _mm512_set1_epi8((char)call->out_zero);
+    const int last = from + (uint32_t)slots == call->home->slots;
+    for (uint32_t channel = call->from; channel < call->to; channel++) {
+        const Chunk *c = &s->chunks[s->first_chunk[channel]], *end = &s->chunks[s->first_chunk[channel + 1]];
+        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2], whole[SLOTS][4];
+        const int several = end[-1].part > 0;
+        for (int first = 1, before = 0; c < end; c++) {
+            add_column(in, s->distances, c, slots, ways, even, odd);
+            if (c->column)
+#pragma GCC unroll 8
+                for (int v = 0; v < slots; v++) move(t, c, &even[v], &odd[v]);
+            if (!first)
+#pragma GCC unroll 8
+                for (int v = 0; v < slots; v++) {
+                    even[v] = _mm512_add_epi16(even[v], total[v][0]);
+                    odd[v] = _mm512_add_epi16(odd[v], total[v][1]);
+                }
+#pragma GCC unroll 8
+            for (int v = 0; v < slots; v++) total[v][0] = even[v], total[v][1] = odd[v];
+            first = (int)c->ends;
+            if (!first || !several) continue;
+            for (int v = 0; v < slots; v++) {
+                __m512i sum[4];
+                widened(total[v][0], total[v][1], sum);
+                for (int i = 0; i < 4; i++) whole[v][i] = before ? _mm512_add_epi32(whole[v][i], sum[i]) : sum[i];
+            }
+            before = 1;
+        }
+        const Scaling scaling = scaling_of(call, channel);
+        const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + from * LINE;
+        uint8_t *out = call->out + channel * call->out_channel;
+        for (int v = 0; v < slots; v++) {
+            __m512i sum[4];
+            if (!several) widened(total[v][0], total[v][1], sum);
+            __m512i result = bytes_close(&scaling, several ? whole[v] : sum, other + v * LINE);
+            result = _mm512_mask_mov_epi8(between, s->real[from + (uint32_t)v], result);
+            _mm512_storeu_si512(out + (from + (uint32_t)v) * LINE, result);
+        }
+        if (last) repeat_rows(call->home, out);
+    }
+}
+
+#define TILE(n, ways)                                                                                     \
+    static TARGET __attribute__((noinline)) void close_tile_##n##_##ways(const Close *t, uint32_t from) { \
+        close_tile(t, from, n, ways);                                                                     \
+    }
+TILE(1, 4) TILE(2, 2)
+TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
+#undef TILE
+
+static TARGET void convolve_close(const ConvCall *call) {
+    typedef void Tile(const Close *, uint32_t);
+    static Tile *const few[FEW] = {close_tile_1_4, close_tile_2_2};
+    static Tile *const many[SLOTS - FEW] = {close_tile_3_1, close_tile_4_1, close_tile_5_1,
+                                            close_tile_6_1, close_tile_7_1, close_tile_8_1};
+    Close t = {.call = call};
+    uint16_t order[32];
+    for (int j = 0; j < 32; j++) {
+        order[j] = (uint16_t)j;
+        for (int column = -AROUND; column <= AROUND; column++) {
+            const int row = (int)call->grid->close, x = 2 * j % row;
+            Inside *inside = &t.inside[column + AROUND];
+            inside->even |= (__mmask32)(x + column >= 0 && x + column < row) << j;
+            inside->odd |= (__mmask32)(x + 1 + column >= 0 && x + 1 + column < row) << j;
+        }
+    }
+    t.order = _mm512_loadu_si512(order);
+    const uint32_t slots = call->home->slots, tiles = (slots + SLOTS - 1) / SLOTS;
+    for (uint32_t i = 0, from = 0; i < tiles; i++) {
+        const uint32_t to = slots * (i + 1) / tiles;
+        (slots <= FEW ? few[slots - 1] : many[to - from - FEW - 1])(&t, from);
+        from = to;
+    }
+}
+
+/* Every other pixel of every other row, from a close grid of twice the size. Row r of a phase is row 2 r + a of the
+ * image, so a slot has rows of two slots of the image in turn. */
+void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out) TARGET;
+void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out) {
+    const size_t phase = (size_t)(to->above + to->slots + to->below) * LINE;
+    const __m512i wide = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), middle = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
+    const __m512i narrow = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), low = _mm512_set1_epi16(255);
+    const __m512i order = to->close == 32 ? wide : to->close == 16 ? middle : narrow;
+    for (uint32_t channel = 0; channel < channels; channel++, first += from->channel, out += to->channel)
+        for (uint32_t a = 0; a < 2; a++) {
+            uint8_t *even = out + 2 * a * phase, *odd = even + phase;
+            for (uint32_t slot = 0; slot < to->slots; slot++) {
+                const __m512i x = _mm512_loadu_si512(first + (2 * slot + a) * LINE);
+                const __m512i y = _mm512_loadu_si512(first + (2 * slot + a + from->slots / 2) * LINE);
+                const __m512i e = _mm512_packus_epi16(_mm512_and_si512(x, low), _mm512_and_si512(y, low));
+                const __m512i o = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+                _mm512_storeu_si512(even + slot * LINE, _mm512_permutexvar_epi64(order, e));
+                _mm512_storeu_si512(odd + slot * LINE, _mm512_permutexvar_epi64(order, o));
+            }
+            repeat_rows(to, even);
+            repeat_rows(to, odd);
+        }
+}

@@ -1,0 +1,167 @@
+/* Close grids, in which a slot of 64 bytes has rows from all over an image, so that no tap is read across two
+ * cache lines.
+ *
+ * Rows are filled up to 8, 16, 32 or 64 pixels, so a slot has room for 64 / close of them. Of the image's rows slot s
+ * has s, s + slots, s + 2 slots, and so on: then the row below of each of its pixels is in slot s + 1, at the same
+ * place of it. The slots before the first and after the last hold rows once more, or padding, where the image ends.
+ * So rows of the window are distances of whole slots. Its columns are not distances: the taps of each are summed by
+ * themselves, and their sum is shifted to the side once. What is shifted in from beyond the row is what the taps
+ * come to over padding, which is known: the zero point times their signs.
+ */
+#include "lay_close.h"
+
+#include <stdlib.h>
+
+#define NARROWEST 5 /* columns: of smaller images a slot would be mostly empty */
+
+static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than AROUND. */
+static int fits(const Network *n, const Step *s) {
+    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
+    const Window *w = &s->window;
+    return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= NARROWEST &&
+           out->width <= LINE && w->top <= AROUND * w->down && w->left <= AROUND * w->right &&
+           w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + AROUND * w->right;
+}
+
+static void size_close(const Network *n, Grid *g, uint32_t close) {
+    uint32_t rows_of_slot = LINE / close, rows = n->tensor[g->tensor].height / g->down;
+    g->close = close;
+    g->slots = (rows + rows_of_slot - 1) / rows_of_slot;
+}
+
+int choose_close(Network *n) {
+    uint8_t *wrong = calloc(n->grids, 1), *read = calloc(n->grids, 1);
+    for (uint32_t i = 0; wrong && read && i < n->steps; i++) {
+        const Step *s = &n->step[i];
+        if (s->kind != CONV) continue;
+        Grid *g = &n->grid[s->grid];
+        const Window *w = &s->window;
+        uint32_t one = speaker(n->grid, s->grid);
+        read[one] = 1;
+        if (!fits(n, s)) {
+            wrong[one] = 1;
+            continue;
+        }
+        g->above = larger(g->above, (uint32_t)-floor_of(-(int32_t)w->top, (int32_t)w->down));
+        g->below = larger(g->below, (w->height - 1 - w->top) / w->down);
+        uint64_t slots = (uint64_t)w->down * w->right * (n->tensor[s->output].height + 2 * AROUND);
+        if ((n->tensor[s->input].channels + 1) * slots > UINT16_MAX) wrong[one] = 1;
+    }
+    for (uint32_t i = 0; wrong && read && i < n->grids; i++) {
+        uint32_t one = speaker(n->grid, i), width = n->tensor[n->grid[i].tensor].width / n->grid[i].right, close = 8;
+        while (close < width) close *= 2;
+        if (read[one] && !wrong[one]) size_close(n, &n->grid[i], close);
+    }
+    int good = wrong && read;
+    free(wrong);
+    free(read);
+    return good;
+}
+
+/* Slots from a pixel of the result to a tap, the columns aside; what those are goes to `column`. */
+static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *column) {
+    int32_t down = (int32_t)g->down, right = (int32_t)g->right;
+    int32_t x = (int32_t)(tap % w->width) - (int32_t)w->left;
+    int32_t y = (int32_t)(tap / w->width % w->height) - (int32_t)w->top;
+    int32_t row = floor_of(y, down);
+    *column = floor_of(x, right);
+    int32_t phase = (y - row * down) * right + x - *column * right;
+    int32_t slots = (int32_t)(g->above + g->slots + g->below);
+    return tap / w->width / w->height * (g->channel / LINE) + (size_t)(phase * slots + (int32_t)g->above + row);
+}
+
+/* Of one sign and one column, those numbered from `from` up to `to`; each `apart` from the last. */
+static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column, uint64_t from,
+                           uint64_t to, uint32_t place, uint32_t apart) {
+    uint32_t seen = 0, written = 0;
+    for (uint32_t i = 1; i <= taps[0]; i++) {
+        int32_t found;
+        size_t value = distance(g, &s->window, taps[i] >> 1, &found);
+        if ((taps[i] & 1) != minus || found != column) continue;
+        if (seen >= from && seen < to) put_distance(s, place + apart * written++, value);
+        seen++;
+    }
+    return written;
+}
+
+/* Makes as many of either sign, filled up with zeros; for a single slot in twos, so that sums do not wait. */
+static uint32_t fill_pairs(Step *s, const Grid *g, uint32_t place, const uint32_t written[2]) {
+    uint32_t pairs = larger(written[0], written[1]);
+    if (g->slots == 1) pairs += pairs % 2;
+    for (uint32_t sign = 0; sign < 2; sign++)
+        for (uint32_t i = written[sign]; i < pairs; i++)
+            put_distance(s, place + 2 * i + sign, g->channels * (g->channel / LINE) + g->above);
+    return pairs;
+}
+
+/* Taps of either sign, of one column or, where `all`, of every one. */
+static void count_taps(const Step *s, const Grid *g, const uint32_t *taps, int all, int32_t column, uint64_t count[2]) {
+    count[0] = count[1] = 0;
+    for (uint32_t i = 1; i <= taps[0]; i++) {
+        int32_t found;
+        distance(g, &s->window, taps[i] >> 1, &found);
+        count[taps[i] & 1] += all || found == column;
+    }
+}
+
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place) {
+    const Window *w = &s->window;
+    const uint32_t paired = g->slots <= FEW;
+    uint64_t count[2];
+    count_taps(s, g, taps, 1, 0, count);
+    const int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
+    int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
+    int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
+    uint32_t made = 0;
+    for (int32_t column = first; column <= last; column++) {
+        count_taps(s, g, taps, 0, column, count);
+        const uint64_t most = count[0] > count[1] ? count[0] : count[1], parts = (most + CHUNK - 1) / CHUNK;
+        for (uint64_t part = 0; part < parts; part++) {
+            uint32_t start = *place, written[2];
+            for (uint32_t sign = 0; sign < 2; sign++)
+                written[sign] = put_column(s, g, taps, sign, column, count[sign] * part / parts,
+                                           count[sign] * (part + 1) / parts,
+                                           !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
+            int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
+            if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
+            *place = start + written[0] + written[1];
+            chunks[made] = (Chunk){.start = start, .plus = (uint16_t)written[0], .minus = (uint16_t)written[1],
+                                   .column = (int16_t)column, .edge = edge, .ends = !one,
+                                   .part = one ? 0 : (uint16_t)made};
+            made++;
+        }
+    }
+    if (!made) chunks[made++] = (Chunk){.start = *place};
+    chunks[made - 1].ends = 1;
+    return made;
+}
+
+int mark_close(Step *s, const Grid *g, const Tensor *out) {
+    s->length = g->slots * LINE;
+    s->real = calloc(g->slots + 1, sizeof *s->real);
+    for (uint32_t q = 0; s->real && q < s->length; q++) {
+        uint32_t row = q % LINE / g->close * g->slots + q / LINE;
+        if (row < out->height && q % g->close < out->width) s->real[q / 64] |= (uint64_t)1 << q % 64;
+    }
+    return s->real != NULL;
+}
+
+size_t row_at(const Grid *g, uint32_t row) {
+    return g->close ? (size_t)(row % g->slots) * LINE + (size_t)(row / g->slots) * g->close : (size_t)row * g->row;
+}
+
+uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]) {
+    uint32_t count = 1;
+    at[0] = (ptrdiff_t)row_at(g, row);
+    for (uint32_t i = 0; g->close && i < LINE / g->close; i++) {
+        int32_t slot = (int32_t)row - (int32_t)(i * g->slots);
+        if (slot < -(int32_t)g->above || slot >= (int32_t)(g->slots + g->below)) continue;
+        if (slot >= 0 && slot < (int32_t)g->slots) continue;
+        at[count++] = (ptrdiff_t)slot * LINE + (ptrdiff_t)(i * g->close);
+    }
+    return count;
+}

@@ -1,0 +1,27 @@
+/* Close grids: where every tap is at whole cache lines. lay_close.c says how. */
+#ifndef RECYCLE_LAY_CLOSE_H
+#define RECYCLE_LAY_CLOSE_H
+
+#include "network.h"
+
+#define PLACES (2 * AROUND + 1) /* at most, of one row */
+
+/* Which grids are close; 0 where memory ran out. */
+int choose_close(Network *n);
+
+/* An output channel's taps as chunks: one for each column of the window, whose sum together fits 16 bits, or where
+ * that is not so one or more for each, whose sums do by themselves; returns how many. */
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place);
+
+/* Which pixels of a result are in the image; 0 where memory ran out. */
+int mark_close(Step *s, const Grid *g, const Tensor *out);
+
+/* Where a row is, from its grid's origin; of a close grid, every place that has it, the first in `row_at`. */
+size_t row_at(const Grid *g, uint32_t row);
+uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]);
+
+/* lay_out.c's */
+uint32_t speaker(Grid *grid, uint32_t which);
+void put_distance(Step *s, uint32_t place, size_t value);
+
+#endif
