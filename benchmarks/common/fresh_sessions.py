@@ -15,7 +15,7 @@ from recycle_pipeline.models.kernel_library import library_path
 
 Row = dict[str, float]
 PROGRAM = """
-import json, re, sys, time
+import json, re, resource, sys, time
 import onnxruntime
 if sys.argv[2] != "CPUExecutionProvider":
     import torch
@@ -26,15 +26,18 @@ for library in sys.argv[4:]:
     options.register_custom_ops_library(library)
 def peak():
     return int(re.search("VmHWM:\\\\s+([0-9]+)", open("/proc/self/status").read())[1]) / 1024
-before, seconds, cpu = peak(), [], []
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt * resource.getpagesize() / 2**20
+before, touched, seconds, cpu = peak(), faults(), [], []
 for _ in range(2):
     started, used = time.perf_counter(), time.process_time()
     session = onnxruntime.InferenceSession(sys.argv[1], options, providers=[sys.argv[2]])
     seconds.append(time.perf_counter() - started)
     cpu.append(time.process_time() - used)
-    after = after if len(seconds) == 2 else peak()
+    if len(seconds) == 1:
+        after, touched = peak(), faults() - touched
 found = {"first": seconds[0], "again": seconds[1], "first_cpu": cpu[0], "again_cpu": cpu[1]}
-print(json.dumps(found | {"before_mb": before, "added_mb": after - before}))
+print(json.dumps(found | {"before_mb": before, "added_mb": after - before, "touched_mb": touched}))
 """
 
 
@@ -48,7 +51,8 @@ def opened_afresh(path: Path, provider: str, threads: int) -> Row:
 
     Returns:
         Seconds of the first session and of another, by the clock and of the processor, which other work
-        disturbs less; peak memory before, in MB, and what the first session added to it.
+        disturbs less; peak memory before, in MB, and what the first session added to it; and how much memory
+        the first session touched for the first time, by page faults, in MB.
     """
     library = [str(library_path())] if needs_kernels(str(path)) else []
     command = [sys.executable, "-c", PROGRAM, str(path), provider, str(threads), *library]

@@ -12,6 +12,7 @@ from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.kernel.convert import with_kernels
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
+from recycle_pipeline.exporters.onnx.compact.packings import ENTRY_PRICE
 from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_file, versions_of
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
@@ -93,7 +94,7 @@ def _dense(dense: Dense) -> onnx.ModelProto:
 
 
 def _compact(dense: Dense) -> onnx.ModelProto:
-    compact(found := _copy(dense.model))
+    compact(found := _copy(dense.model), entry_price=ENTRY_PRICE)
     return found
 
 

@@ -30,7 +30,7 @@ class Packed:
     Attributes:
         name: of it.
         size, kept: of how many weights, and how many of them are not 0.
-        way: trits, gaps, seed or values, with the bits of a gap; or plain.
+        way: trits, bytes, gaps, seed or values, with the bits of a gap; or plain.
         bytes: of its numbers in the file.
     """
 
@@ -41,7 +41,9 @@ class Packed:
     bytes: int
 
 
-def compact(model: onnx.ModelProto, drawn: Mapping[str, Drawn] = NOWHERE) -> list[Packed]:
+def compact(
+    model: onnx.ModelProto, drawn: Mapping[str, Drawn] = NOWHERE, entry_price: float = 0.0
+) -> list[Packed]:
     """Packs the weights of a model in place.
 
     The unpacked weights are equal to the bit, but that a -0 becomes +0. Weights that several operators read
@@ -52,6 +54,8 @@ def compact(model: onnx.ModelProto, drawn: Mapping[str, Drawn] = NOWHERE) -> lis
         model: of opset 18 or later, its weights inside.
         drawn: where signs were drawn, by the weight's name; such a weight, if it has one magnitude for each
             index, may have its signs drawn at load.
+        entry_price: bytes that a file may grow by for each code that need not be taken apart; 0 for the
+            smallest.
 
     Returns:
         Of every weight of these types in the order of the graph.
@@ -59,7 +63,7 @@ def compact(model: onnx.ModelProto, drawn: Mapping[str, Drawn] = NOWHERE) -> lis
     graph = model.graph
     members = [_member(item, drawn.get(item.name)) for item in _weights(graph)]
     costs, plain = [costs_of(member) for member in members], [member.weight.nbytes for member in members]
-    ways = chosen(costs, plain)
+    ways = chosen(costs, plain, entry_price)
     found = [
         Packed(member.name, member.weight.size, int(np.count_nonzero(member.weight)), *said)
         for member, said in zip(members, map(_said, ways, costs, plain), strict=True)
@@ -132,6 +136,8 @@ def _unpacking(way: Packing, members: Sequence[Member], prefix: str, shared: Sha
     decoder = Decoder(members, prefix, shared, str(way))
     if way.kind == "trits":
         decoder.from_trits()
+    elif way.kind == "bytes":
+        decoder.from_bytes()
     elif way.kind == "gaps":
         decoder.from_gaps(way.width)
     else:

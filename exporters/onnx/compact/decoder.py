@@ -8,7 +8,7 @@ arithmetic on bytes, so it is done by bits, signs and choices.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,18 +57,34 @@ class Decoder:
         signs = np.concatenate(flats)
         negative = np.zeros(len(entries.gaps), np.uint8)
         negative[entries.kept] = signs[signs != 0] < 0
-        ahead, below = ahead_and_sign(ops, entries.ahead, negative, width)
+        ahead, signed = ahead_and_sign(ops, entries.ahead, negative, width)
         weight = ops.cast("weight", ahead, TensorProto.BOOL)
         ends = self.cut_ends(ahead, weight, width, counts)
-        values = self.parts("sign", self.drawn_signs(below, weight), counts)
+        values = self.parts("sign", self.signs_of(signed), counts)
+        self.place(ends, values, self.scales())
+
+    def from_bytes(self) -> None:
+        """A byte for each entry, a step and a sign times 64; scattered over zeros, times scales / 64."""
+        ops, flats = self.ops, [member.signs for member in self.members]
+        entries, counts = self.entries(flats, gaps.BYTE_WIDTH)
+        signs = np.concatenate(flats)
+        packed = ops.own("packed8", entries.bytes_with(signs[signs != 0]))
+        steps = ops.op("BitwiseAnd", "steps", packed, ops.small((1 << gaps.BYTE_WIDTH) - 1))
+        values = ops.op("BitwiseAnd", "values", packed, ops.small(3 << gaps.BYTE_WIDTH))
+        values = ops.cast("signs", values, TensorProto.INT8)
         scales = self.scales()
+        parts = None if scales is None else [cast(Weight, scale / np.float32(64)) for scale in scales]
+        self.place(self.ends_of(steps, counts), self.parts("sign", values, counts), parts)
+
+    def place(self, ends: Sequence[str], values: Sequence[str], scales: Sequence[Weight] | None) -> None:
+        """Gives each member: its values at its places, times its scale."""
         for number, member in enumerate(self.members):
             placed = self.placed(ends[number], values[number], member.signs, number)
             if scales is None:
-                self.give(member, "Reshape", placed, ops.lengths(list(member.weight.shape)))
+                self.give(member, "Reshape", placed, self.ops.lengths(list(member.weight.shape)))
             else:
-                signs_of = self.shaped(member, placed, number)
-                self.give(member, "Mul", *self.factors(signs_of, scales[number], number))
+                signs = self.shaped(member, placed, number)
+                self.give(member, "Mul", *self.factors(signs, scales[number], number))
 
     def from_values(self, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
@@ -107,8 +123,13 @@ class Decoder:
         Returns:
             Of each int32, counted from 0 or 1.
         """
-        ops, zero = self.ops, self.ops.shared.of(np.array(0, np.int32))
+        ops = self.ops
         steps = ops.op("Where", "steps", weight, ahead, ops.small((1 << width) - 1))
+        return self.ends_of(steps, counts)
+
+    def ends_of(self, steps: str, counts: Sequence[int]) -> list[str]:
+        """Where the entries of each member lie, by their steps: of each int32, counted from 0 or 1."""
+        ops, zero = self.ops, self.ops.shared.of(np.array(0, np.int32))
         wide = [
             ops.cast(f"{number}/steps32", part, TensorProto.INT32)
             for number, part in enumerate(self.parts("steps", steps, counts))
@@ -161,19 +182,19 @@ class Decoder:
         """How many bits signs are moved up: 0 but for int8, of a magnitude that is a power of two."""
         return self.members[0].bits_up
 
-    def drawn_signs(self, negative: str, weight: str) -> str:
-        """-1, 0 or 1, moved up, of 1 or 0 for negative weights, uint8, and whether one is a weight; int8.
+    def signs_of(self, signed: str) -> str:
+        """-1, 0 or 1, moved up, of uint8 that are negative, 0 or positive as int8; int8.
 
-        In two's complement -1 | 1 is -1. No byte overflows, so that runtimes that compute in wider numbers
-        are right too.
+        No byte overflows when it is moved up, so that runtimes that compute in wider numbers are right too.
         """
         ops, bits = self.ops, self.bits_up()
-        if bits:
-            negative = ops.shifted("negative/up", negative, ops.small(bits), "LEFT")
-            one = ops.cast("weight8", weight, TensorProto.UINT8)
-            weight = ops.shifted("weight/up", one, ops.small(bits), "LEFT")
-        below = ops.op("Neg", "below", ops.cast("negative8", negative, TensorProto.INT8))
-        return ops.op("BitwiseOr", "signs", below, ops.cast("one", weight, TensorProto.INT8))
+        signs = ops.op("Sign", "signs", ops.cast("signed8", signed, TensorProto.INT8))
+        if not bits:
+            return signs
+        below = ops.cast("signs/bits", signs, TensorProto.UINT8)
+        below = ops.op("BitwiseAnd", "signs/low", below, ops.small((1 << 8 - bits) - 1))
+        up = ops.shifted("signs/up", below, ops.small(bits), "LEFT")
+        return ops.cast("signs8", up, TensorProto.INT8)
 
     def give(self, member: Member, kind: str, *inputs: str) -> None:
         """The operator that gives a weight."""

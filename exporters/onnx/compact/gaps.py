@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 7)  # bits of a gap
+BYTE_WIDTH = 6  # of a gap where an entry is a byte; the highest two bits are its weight, in steps of 64
 PLANE_WIDTHS = (4, 2, 1)  # of the parts that a code is cut into, each of which divides a byte
 WHOLE = 8  # as many codes fill whole bytes of every part
 # How far the codes of a byte are shifted, by the width of a part.
@@ -42,6 +43,16 @@ class Entries:
     def ahead(self) -> NDArray[np.uint8]:
         """How many places further the weight lies than the entry before, from 1; 0 for no weight."""
         return np.where(self.kept, self.gaps + np.uint8(1), np.uint8(0))
+
+    def bytes_with(self, values: NDArray[np.int8]) -> NDArray[np.uint8]:
+        """How far to go and what lies there, together; of a gap of `BYTE_WIDTH`.
+
+        Args:
+            values: (kept,), -1 or 1, or 0 for no weight after all.
+        """
+        found = self.gaps + self.kept.astype(np.uint8)
+        found[self.kept] |= values.view(np.uint8) << np.uint8(BYTE_WIDTH)
+        return found
 
     @property
     def reach(self) -> int:

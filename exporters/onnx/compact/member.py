@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
+from recycle_pipeline.exporters.onnx.compact.gaps import BYTE_WIDTH
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, Weight
 
 
@@ -45,3 +46,13 @@ class Member:
             return self.levels is not None
         scale = self.levels.scale
         return scale.size == 1 and int(scale.max()) in (0, 1 << self.bits_up)
+
+    @property
+    def quarters(self) -> bool:
+        """Whether it is 64 and -64 times something of its type, to the bit."""
+        if self.levels is None:
+            return False
+        scale = self.levels.scale
+        if self.weight.dtype == np.int8:
+            return self.ternary and self.bits_up == BYTE_WIDTH
+        return bool(np.array_equal(scale / 64 * 64, scale))

@@ -15,6 +15,8 @@ MEMBER_BYTES = 400  # that the operators take in a file which give one weight of
 DECODER_BYTES = 1600  # that those take which unpack some weights packed alike
 DRAWING_BYTES = 1600  # that those take besides which draw signs
 DRAWING_SAVES = 0.03  # at least, of a weight's bytes: while it loads, a drawn sign takes about 100 bytes
+# What it is worth in `onnx-compact` that a code of gaps need not be taken apart, in bytes: that takes 10 ns.
+ENTRY_PRICE = 0.22
 MOST_PLACES = 2**31 - 2**16  # of one decoder: places are int32 when unpacked
 
 
@@ -22,7 +24,7 @@ class Packing(NamedTuple):
     """A way; weights of the same one and of the same type are unpacked together.
 
     Attributes:
-        kind: gaps, trits, values or seed.
+        kind: gaps, bytes, trits, values or seed.
         width: bits of a gap; 0 for trits.
         type: of the weight's numbers, as numpy names it.
     """
@@ -33,12 +35,21 @@ class Packing(NamedTuple):
 
     def __str__(self) -> str:
         name = {"seed": "seed, ", "values": "values, "}.get(self.kind, "")
-        return self.kind if self.kind == "trits" else f"{name}gaps of {self.width} bits"
+        return self.kind if self.kind in ("trits", "bytes") else f"{name}gaps of {self.width} bits"
 
     @property
     def decoder_bytes(self) -> int:
         """Of its operators, which all weights that take this way share."""
         return DECODER_BYTES + DRAWING_BYTES * (self.kind == "seed")
+
+    def worth(self, cost: int, entry_price: float) -> float:
+        """Bytes and the time that unpacking takes, in bytes.
+
+        Args:
+            cost: bytes.
+            entry_price: of a code of gaps.
+        """
+        return cost + entry_price * 8 * cost / (self.width + 1) if self.kind == "gaps" else cost
 
 
 Costs = Mapping[Packing, int]
@@ -58,6 +69,8 @@ def costs_of(member: Member) -> Costs:
         return found
     for width, count in counts.items():
         found[Packing("gaps", width, kind)] = gaps.bytes_of(count, width + 1) + levels.scale.nbytes
+    if member.quarters:
+        found[Packing("bytes", gaps.BYTE_WIDTH, kind)] = counts[gaps.BYTE_WIDTH] + levels.scale.nbytes
     found[Packing("trits", 0, kind)] = -(-weight.size // trits.EACH) + levels.scale.nbytes
     drawn = member.drawn
     if drawn is not None and len(places) and _fits(drawn, member):
@@ -80,7 +93,7 @@ def _of_drawn(levels: Levels, drawn: Drawn, kind: str) -> Costs:
     return costs
 
 
-def chosen(costs: Sequence[Costs], plain: Sequence[int]) -> list[Packing | None]:
+def chosen(costs: Sequence[Costs], plain: Sequence[int], entry_price: float = 0.0) -> list[Packing | None]:
     """The way of each weight, for about the fewest bytes of all together; None for as it is.
 
     Every way that any weight takes costs operators once. So one after the other is given up, that which saves
@@ -89,21 +102,23 @@ def chosen(costs: Sequence[Costs], plain: Sequence[int]) -> list[Packing | None]
     Args:
         costs: of each weight.
         plain: bytes of each as it is.
+        entry_price: see `Packing.worth`.
     """
+    worth = [{way: way.worth(cost, entry_price) for way, cost in each.items()} for each in costs]
     ways = {way for each in costs for way in each}
 
     def taken(ways: set[Packing]) -> list[Packing | None]:
         found: list[Packing | None] = []
-        for each, size in zip(costs, plain, strict=True):
+        for each, size in zip(worth, plain, strict=True):
             best = min(ways & each.keys(), key=lambda way: (each[way], way), default=None)
             found.append(best if best is not None and each[best] + MEMBER_BYTES < size else None)
         return found
 
-    def total(ways: set[Packing]) -> int:
+    def total(ways: set[Packing]) -> float:
         found = taken(ways)
         weights = sum(
             size if way is None else each[way] + MEMBER_BYTES
-            for way, each, size in zip(found, costs, plain, strict=True)
+            for way, each, size in zip(found, worth, plain, strict=True)
         )
         return weights + sum(way.decoder_bytes for way in {way for way in found if way is not None})
 

@@ -78,9 +78,15 @@ class SeededDecoder(Decoder):
         if len(flips):
             negative = ops.op("BitwiseXor", "turned", negative, self._marks(flips, len(entries.gaps)))
         one = ops.cast("weight8", weight, TensorProto.UINT8)
-        signs = self.drawn_signs(ops.op("BitwiseAnd", "negative", negative, one), weight)
+        signs = self._signs(ops.op("BitwiseAnd", "negative", negative, one), one)
         size = max(int(starts[-1]), entries.reach)
         self.cut(self.scattered(ends, signs, np.int8, size), size, [each.scale for each in found])
+
+    def _signs(self, negative: str, one: str) -> str:
+        """-1, 0 or 1, int8, of 1 or 0 for negative weights and for weights; -1 | 1 is -1."""
+        ops = self.ops
+        below = ops.op("Neg", "below", ops.cast("negative8", negative, TensorProto.INT8))
+        return ops.op("BitwiseOr", "signs", below, ops.cast("one", one, TensorProto.INT8))
 
     def gaps(self, entries: Entries, width: int) -> tuple[str, str]:
         """The places that gaps lead to, counted from 1, int32; and whether entries are a weight, bool."""

@@ -13,7 +13,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from recycle_pipeline.exporters.onnx.compact import convert
 from recycle_pipeline.exporters.onnx.compact.convert import compact
-from recycle_pipeline.exporters.onnx.compact.packings import DECODER_BYTES, MEMBER_BYTES
+from recycle_pipeline.exporters.onnx.compact.levels import levels_of
+from recycle_pipeline.exporters.onnx.compact.member import Member
+from recycle_pipeline.exporters.onnx.compact.packings import (
+    DECODER_BYTES,
+    ENTRY_PRICE,
+    MEMBER_BYTES,
+    costs_of,
+)
 
 KINDS = ("one level", "a level each", "values")
 SHAPES = [(64, 3, 3, 3), (5, 70, 1, 1), (33, 129), (7, 1, 40, 40), (1, 4001), (4001, 1)]
@@ -92,20 +99,21 @@ def test_onnxs_own_evaluator_unpacks_the_same(made):
     assert np.array_equal(found, weight)
 
 
-@pytest.mark.parametrize("density", (0.01, 0.02, 0.05, 0.1, 0.2, 0.3))
-def test_no_shift_down_loses_a_bit(made, density):
-    """OpenVINO rounds such bits to the nearest."""
+@pytest.mark.parametrize("density", (0.02, 0.05, 0.1, 0.2, 0.3))
+@pytest.mark.parametrize("price", (0.0, ENTRY_PRICE))
+def test_no_shift_loses_a_bit(made, density, price):
+    """OpenVINO rounds those below to the nearest, and keeps those above."""
     model = made.model(made.weight((100, 400), density, "one level"))
-    compact(model)
+    compact(model, entry_price=price)
     shifts = [node for node in model.graph.node if node.op_type == "BitShift"]
-    down = [node for node in shifts if node.attribute[0].s == b"RIGHT"]
-    assert down
-    names = [name for node in down for name in node.input]
-    for name in {name for node in down for name in node.input}:
+    names = [name for node in shifts for name in (*node.input, *node.output)]
+    for name in sorted(set(names)):
         model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.UINT8, None))
-    found = made.session(model).run(names, made.images(model))
-    for values, by in zip(found[::2], found[1::2], strict=True):
-        assert (values >> by << by == values).all() and values.any()
+    found = dict(zip(names, made.session(model).run(names, made.images(model)), strict=True)) if names else {}
+    for node in shifts:
+        (values, by), down = (found[name] for name in node.input), node.attribute[0].s == b"RIGHT"
+        shifted = found[node.output[0]]
+        assert ((shifted << by if down else shifted >> by) == values).all() and values.any()
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,43 @@ def test_the_smallest_way_is_taken(made, density, kind, way):
 
 
 @pytest.mark.parametrize(
+    ("density", "kind", "price", "way", "share"),
+    [
+        (0.1, "a level each", 0.0, "gaps of 5 bits", 0.09),
+        (0.1, "a level each", ENTRY_PRICE, "bytes", 0.112),
+        (0.4, "one level", ENTRY_PRICE, "trits", 0.201),
+        (0.01, "one level", ENTRY_PRICE, "gaps of 7 bits", 0.016),
+        (0.01, "one level", 10.0, "bytes", 0.022),
+        (0.1, "values", 10.0, "values, gaps of 6 bits", 0.48),
+    ],
+)
+def test_whole_bytes_are_taken_where_bits_cost_more_than_they_save(made, density, kind, price, way, share):
+    weight = made.weight((500, 400), density, kind)
+    model = made.model(weight)
+    [packed] = compact(model, entry_price=price)
+    onnx.checker.check_model(model, full_check=True)
+    assert packed.way == way and packed.bytes < share * weight.size
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
+
+
+def test_a_magnitude_without_a_64th_is_not_packed_in_bytes(made):
+    weight = made.weight((500, 400), 0.1, "one level") * np.float32(3e-45)
+    model = made.model(weight)
+    [packed] = compact(model, entry_price=10.0)
+    assert packed.way == "trits" and weight.any()
+    assert np.array_equal(made.unpacked(model, 1)[0], weight)
+
+
+def test_integers_of_64_are_packed_in_bytes_and_others_are_not(made):
+    costs = {
+        level: costs_of(Member("", weight, levels_of(weight)))
+        for level in (1, 32, 64, 77)
+        for weight in [np.eye(300, dtype=np.int8) * np.int8(level)]
+    }
+    assert [level for level, found in costs.items() if any(way.kind == "bytes" for way in found)] == [64]
+
+
+@pytest.mark.parametrize(
     ("levels", "density", "way"),
     [
         ((-64, 64), 0.15, "gaps of 4 bits"),
@@ -151,10 +196,13 @@ def test_weights_of_int8_are_packed_for_what_dequantizes_them(made, levels, dens
     model.graph.initializer.append(numpy_helper.from_array(np.float32(0.01), "step"))
     model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["quantized", "step"], ["layer0.weight"]))
     before = made.session(model).run(None, made.images(model))
-    [packed] = compact(model)
+    for price in (10.0, 0.0):
+        one = onnx.ModelProto()
+        one.CopyFrom(model)
+        [packed] = compact(one, entry_price=price)
+        onnx.checker.check_model(one, full_check=True)
+        assert np.array_equal(made.session(one).run(None, made.images(one))[0], before[0])
     assert packed.way == way and packed.bytes < 0.31 * weight.nbytes
-    onnx.checker.check_model(model, full_check=True)
-    assert np.array_equal(made.session(model).run(None, made.images(model))[0], before[0])
 
 
 MANY = [
@@ -186,14 +234,15 @@ def test_weights_that_are_unpacked_together_are_each_equal_to_the_bit(made, kind
     densities=st.lists(st.sampled_from((0.0, 0.01, 0.05, 0.2, 0.5, 1.0)), min_size=5, max_size=5),
     kinds=st.lists(st.sampled_from(KINDS), min_size=5, max_size=5),
     seed=st.integers(0, 2**32 - 1),
+    price=st.sampled_from((0.0, ENTRY_PRICE, 10.0)),
 )
-def test_any_weights_together_are_equal_to_the_bit(made, shapes, densities, kinds, seed):
+def test_any_weights_together_are_equal_to_the_bit(made, shapes, densities, kinds, seed, price):
     weights = [
         made.weight(shape, density, kind, seed + number)
         for number, (shape, density, kind) in enumerate(zip(shapes, densities, kinds, strict=False))
     ]
     model = made.model(*weights)
-    found = compact(model)
+    found = compact(model, entry_price=price)
     for weight, packed, got in zip(weights, found, made.unpacked(model, len(weights)), strict=True):
         assert packed.way == "plain" or np.array_equal(got, weight)
 
