@@ -13,60 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from recycle_pipeline.models.allocation import Allocation, prune_rates
-from recycle_pipeline.models.draws import Init, stream_key
+from recycle_pipeline.models.allocation import prune_rates
+from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.draws_torch import draw_picks, draw_weights
-from recycle_pipeline.models.init_scale import ScaleFan, ScoreRule, init_scale, score_bound
+from recycle_pipeline.models.init_scale import init_scale, score_bound
 from recycle_pipeline.models.maskable import Maskable, maskable_layers
-from recycle_pipeline.models.masked import MaskedWeight, SubnetworkKind
-from recycle_pipeline.models.options import BatchNorm
+from recycle_pipeline.models.masked import MaskedWeight
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.reuse import Provenance, RecycleFrom, Reused, composed, recycle, rerandomize
-from recycle_pipeline.models.subnetwork import MaskedTensor, Scope, drawn_values
+from recycle_pipeline.models.subnetwork import MaskedTensor, drawn_values
 from recycle_pipeline.models.topk import (
-    Rounding,
     Scratch,
-    kept_count,
     layer_minimums,
     ranks,
     top_mask,
     top_masks,
 )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How weights and scores are drawn and masks are formed.
-
-    Attributes:
-        seed: of every draw.
-        kind: binary (Biprop) or continuous (edge-popup).
-        prune: fraction removed.
-        init: distribution of the weights.
-        scale_fan: which fan their scale uses.
-        scope: rank per layer or over all layers.
-        scores: rank by the scores' magnitudes (edge-popup, Biprop) or by the scores (IteRand).
-        rounding: of the kept counts, see `topk.kept_count`.
-        layer_minimum: global scope, the guard against layer collapse: the share of what a layer would
-            keep alone that it keeps at the least, see `topk.layer_minimums`; 0 as published.
-        batch_norm: learned: gamma and beta of affine batch norms are trained with the scores; fixed: frozen.
-        allocation: layer scope, how what is kept is shared among the layers, see `allocation`.
-    """
-
-    seed: int
-    kind: SubnetworkKind
-    prune: float
-    init: Init
-    scale_fan: ScaleFan
-    scope: Scope
-    scores: ScoreRule = "magnitude"
-    rounding: Rounding = "edge-popup"
-    layer_minimum: float = 0.0
-    batch_norm: BatchNorm = "fixed"
-    allocation: Allocation = "uniform"
-
-    def kept(self, size: int, prune: float | None = None) -> int:
-        """How many of `size` weights stay at a prune rate, the recipe's if None."""
-        return kept_count(size, self.prune if prune is None else prune, self.rounding)
 
 
 @dataclass(frozen=True)

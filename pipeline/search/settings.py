@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from recycle_pipeline.models.errors import UsageFault
-from recycle_pipeline.models.masked_network import Recipe
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.reuse import RecycleFrom
 
 Reuse = Literal["recycle", "rerandomize", "hybrid", "none"]

@@ -193,7 +193,7 @@ def _preset_facts(config: RunConfig) -> dict[str, Any]:
 
 def settings_of(config: RunConfig) -> Any:
     """The search's settings from a resolved config."""
-    from recycle_pipeline.models.masked_network import Recipe
+    from recycle_pipeline.models.recipe import Recipe
     from recycle_pipeline.pipeline.search.settings import SearchSettings
 
     values = dataclasses.asdict(config)

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from recycle_pipeline.exporters.ticket.writer import write_ticket
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import Subnetwork, array_digest
 

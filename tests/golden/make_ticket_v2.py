@@ -12,8 +12,9 @@ from make_ticket_v1 import HERE, facts, shuffle
 
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.assemble import assemble
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import ArchOptions
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import Subnetwork
 

@@ -17,8 +17,9 @@ from torch import nn
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.draws import signs_at, stream_key
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recycle_pipeline.models.allocation import ALLOCATIONS, DENSEST, prune_rates
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 
 CONV6 = [(64, 3, 3, 3), (64, 64, 3, 3), (128, 64, 3, 3), (128, 128, 3, 3), (256, 128, 3, 3), (256, 256, 3, 3)]

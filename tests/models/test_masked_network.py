@@ -9,8 +9,9 @@ from torch import nn
 
 from recycle_pipeline.models.draws import stream_key, weights_at
 from recycle_pipeline.models.init_scale import init_scale, score_bound
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe, ReuseEvent
+from recycle_pipeline.models.masked_network import MaskedNetwork, ReuseEvent
 from recycle_pipeline.models.options import ArchOptions
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.topk import kept_count
 

@@ -6,8 +6,9 @@ import torch
 
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.draws import INITS
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import Subnetwork, array_digest
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from recycle_pipeline.models.draws import INITS
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.reuse import Provenance
 
 DEVICES = [

@@ -24,8 +24,9 @@ from recycle_pipeline.exporters.ticket.reader import (
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes, write_ticket
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.draws import INITS, MAX_SEED
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.options import ArchOptions
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recycle_pipeline.models.masked_network import Recipe
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.pipeline.search.settings import SearchSettings
 
 RECIPE = Recipe(seed=0, kind="continuous", prune=0.5, init="kaiming_normal", scale_fan="keep", scope="layer")

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from recycle_pipeline.models.errors import RecycleError, UsageFault
-from recycle_pipeline.models.masked_network import MaskedNetwork, Recipe
+from recycle_pipeline.models.masked_network import MaskedNetwork
+from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.processes import CLOSING, leave
 from recycle_pipeline.pipeline.search import distributed
