@@ -10,7 +10,8 @@ A case changes bytes of a file, or a field of what it holds; cases that reach li
 before did are changed further. It must be read, or refused by an error with a message (`models/errors.py`,
 OSError). Else, or if it takes more than `--seconds`, or memory beyond `--megabytes`, or ends the process,
 it is a finding, and its file is kept. A process of its own reads, is started again where it ends, and
-remembers in FOLDER, where a campaign goes on. The ticket's reader has `ticket_fuzz.py`.
+remembers in FOLDER, where a campaign goes on. Minutes are of its CPU, over all that FOLDER remembers. The
+ticket's reader has `ticket_fuzz.py`.
 """
 
 import argparse
@@ -61,9 +62,10 @@ class Feeding:
             self._corpus.append((name, content))
         resource.setrlimit(resource.RLIMIT_AS, (held + (megabytes << 20),) * 2)
 
-    def run(self, cases: int, end: float) -> None:
+    def run(self, cases: int, cpu_seconds: float) -> None:
+        """Until so many cases or seconds of CPU are reached, those of earlier processes included."""
         rng = random.Random(f"{self.found['seed']} {self.found['cases']}")
-        while self.found["cases"] < cases and time.monotonic() < end:
+        while self.found["cases"] < cases and self.found["cpu_seconds"] < cpu_seconds:
             name, content = rng.choice(self._corpus)
             self._case(name, self._target.change(content, rng))
             if self.found["cases"] % 50 == 0:
@@ -82,6 +84,7 @@ class Feeding:
         outcome = self._outcome(name, content)
         seconds = time.process_time() - began
         self.found["cases"] += 1
+        self.found["cpu_seconds"] += seconds
         self.found["slowest_seconds"] = max(self.found["slowest_seconds"], round(seconds, 2))
         self._outcomes[outcome.partition(":")[0]] += 1
         if outcome[0] == "!" or seconds > self._seconds:
@@ -119,20 +122,20 @@ def _digest(content: bytes) -> str:
 
 def fed(target: Target, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Feeds in processes, one after the other, until the time is over."""
-    state, end, began = folder / "state.json", time.monotonic() + 60 * args.minutes, time.monotonic()
-    found: dict[str, Any] = {"cases": 0, "seconds": 0, "slowest_seconds": 0.0, "findings": [], "outcomes": {}}
-    found |= {"seed": args.seed}
+    state, began = folder / "state.json", time.monotonic()
+    found: dict[str, Any] = {"cases": 0, "seconds": 0, "cpu_seconds": 0.0, "slowest_seconds": 0.0}
+    found |= {"findings": [], "outcomes": {}, "seed": args.seed}
     while True:
         if state.is_file():
-            found = json.loads(state.read_text())
-        if found["cases"] >= args.cases or time.monotonic() >= end:
+            found = {"cpu_seconds": 0.0} | json.loads(state.read_text())
+        if found["cases"] >= args.cases or found["cpu_seconds"] >= 60 * args.minutes:
             break
         if (pid := os.fork()) == 0:
-            Feeding(target, folder, found, args.seconds, args.megabytes).run(args.cases, end)
+            Feeding(target, folder, found, args.seconds, args.megabytes).run(args.cases, 60 * args.minutes)
             os._exit(0)
         status = os.waitpid(pid, 0)[1]
         if status:
-            found = json.loads(state.read_text()) if state.is_file() else found
+            found |= json.loads(state.read_text()) if state.is_file() else {}
             name, content = (folder / "current.name").read_text(), (folder / "current").read_bytes()
             found["cases"] += 1
             add_finding(found, folder, name, content, f"! the process ended with status {status}")
@@ -149,7 +152,7 @@ def main() -> None:
     parser.add_argument("target", choices=TARGETS)
     parser.add_argument("--folder", type=Path, required=True, help="state, corpus and findings")
     parser.add_argument("--cases", type=int, default=10**9, help="in all, those of earlier runs included")
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--minutes", type=float, default=20.0, help="of CPU, in all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10.0, help="of the CPU that a case may take")
     parser.add_argument("--megabytes", type=int, default=4096, help="that a case may take")

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 
+from recycle_pipeline.models.traced_sources import sources_let_go
+
 # Folding multiplies weights once more and reorders float32 sums: 6e-6 on logits of order 10. Half of
 # what the default parity gate allows.
 TOLERANCE = 5e-5
@@ -39,6 +41,7 @@ class Folded:
     reason: str = ""
 
 
+@sources_let_go()
 def fold_batch_norm(
     network: nn.Module,
     images: Sequence[Tensor],

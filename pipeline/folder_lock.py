@@ -12,6 +12,7 @@ calls could both believe that they hold it; flock has no such gap.
 import fcntl
 import os
 import secrets
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +76,8 @@ def _flocked(path: Path) -> int:
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         try:
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                raise UsageFault(f"{path} is no file; remove it, it was not made by this tool")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is(path, file):
                 return file

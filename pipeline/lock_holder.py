@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 PROC = Path("/proc")
+MOST_BYTES = 4096  # of a lock file; what is written takes 200
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,7 @@ class Holder:
     def read(cls, path: Path) -> Self | None:
         """The one that a lock file names; None where it names none, or is not there any more."""
         try:
-            values = json.loads(path.read_text("utf-8"))
-            holder = cls(**values)
+            holder = cls(**json.loads(_start_of(path)))
         except (OSError, ValueError, TypeError, RecursionError):
             return None
         kinds = (int, str, str, int, str)
@@ -61,6 +61,15 @@ class Holder:
         if not self.machine or self.machine != _machine():
             return None
         return _started(self.pid) != self.started
+
+
+def _start_of(path: Path) -> bytes:
+    """What a stranger may have put there is not waited for, as a named pipe's would be, nor read whole."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.read(file, MOST_BYTES)
+    finally:
+        os.close(file)
 
 
 def _machine() -> str:

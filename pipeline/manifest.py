@@ -56,6 +56,8 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.exists():
         return Manifest()
+    if not path.is_file():  # reading a named pipe would wait for ever
+        raise CorruptArtefact(f"{path} is no file; remove it to start the run again")
     try:
         content = json.loads(path.read_text("utf-8"))
         if content["schema"] > SCHEMA:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.fault import layer_at_fault
+from recycle_pipeline.exporters.onnx.kept_traces import forgetting
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
@@ -141,7 +142,7 @@ def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> 
 
 
 def _exported(module: nn.Module, given: tuple[Tensor, ...], opset: int) -> Any:
-    with _quiet():
+    def export() -> Any:
         return torch.onnx.export(
             module,
             given,
@@ -153,6 +154,9 @@ def _exported(module: nn.Module, given: tuple[Tensor, ...], opset: int) -> Any:
             output_names=[OUTPUT] if len(given) == 1 else None,
             verbose=False,
         )
+
+    with _quiet():
+        return forgetting(export)
 
 
 def _first_line(error: Exception) -> str:

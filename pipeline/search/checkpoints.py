@@ -80,6 +80,8 @@ class Checkpoints:
         return list(found.records)
 
     def _usable(self, epochs: int) -> Checkpoint:
+        if not self._path.is_file():  # reading a named pipe would wait for ever
+            raise CorruptArtefact("is no file")
         found = read_checkpoint(self._path)
         if differing := found.differing(self._search):
             raise CorruptArtefact(f"is of another search ({'; '.join(differing[:4])})")

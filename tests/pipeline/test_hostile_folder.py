@@ -12,6 +12,7 @@ import pytest
 import recycle_pipeline.pipeline
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.models.errors import CorruptArtefact
+from recycle_pipeline.pipeline.lock_holder import Holder
 from recycle_pipeline.pipeline.manifest import read_manifest
 
 ROOTS = [Path(recycle_pipeline.pipeline.__file__).parents[1] / name for name in ("models", "exporters")]
@@ -38,6 +39,21 @@ def test_a_lock_that_is_a_link_is_refused(command, run_copy, mine):
     (run_copy / ".lock").symlink_to(mine)
     outcome = command("pack", "mine")
     assert outcome.code == 1 and "mine/.lock" in outcome.err
+
+
+@pytest.mark.parametrize(("name", "line", "code"), [("manifest.json", "report", 6), (".lock", "pack", 2)])
+def test_named_pipes_are_refused_and_not_waited_for(command, run_copy, name, line, code):
+    """`report` waited for ever before."""
+    (run_copy / name).unlink(missing_ok=True)
+    os.mkfifo(run_copy / name)
+    outcome = command(line, "mine")
+    assert outcome.code == code and f"mine/{name} is no file" in outcome.err
+
+
+def test_a_lock_that_is_a_pipe_or_huge_names_no_holder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "huge").write_bytes(b" " * (1 << 24) + b"{}")
+    assert Holder.read(tmp_path / "pipe") is Holder.read(tmp_path / "huge") is None
 
 
 @pytest.mark.parametrize("name", ["onnx", "rejected", "tensorboard"])
