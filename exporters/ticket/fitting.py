@@ -23,7 +23,7 @@ from recycle_pipeline.models.subnetwork import MaskedTensor
 
 # Where fewer moved, as late in a ResNet, contexts save 0.1 % of the file and cost 10 % of its reading.
 LEAST_WORTH = 0.03
-# Of a layer's bits. Less takes next to nothing off a file, and 3 % of its reading.
+# Of a layer's bits. Less takes next to nothing off a file, and some of its reading.
 LEAST_GAIN = 0.001
 LEAST_KERNELS = 256  # that neighbours are worth looking at
 ENOUGH = 1 << 15  # kept weights for 32 levels
