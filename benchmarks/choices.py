@@ -230,14 +230,14 @@ def missed() -> Iterator[tuple[str, Settings]]:
     on Conv6 in 30 epochs, three seeds each.
     """
     resnet: dict[str, Settings] = {
+        "200-epochs": {"epochs": 200},
         "default": {},
-        "no-reuse": {"reuse": "none"},
         "batch-128": {"batch_size": 128},
         "decay-half": {"weight_decay": 2.5e-4},
         "decay-x2": {"weight_decay": 1e-3},
         "smoothing": {"label_smoothing": 0.1},
-        "no-cutout": {"cutout": 0},
-        "200-epochs": {"epochs": 200},
+        "cutout-16": {"cutout": 16},
+        "rate-half": {"learning_rate": 0.05},
     }
     vgg: dict[str, Settings] = {
         "adam-0.1": ADAM | {"learning_rate": 0.1},
@@ -250,6 +250,7 @@ def missed() -> Iterator[tuple[str, Settings]]:
         for name, change in changes.items():
             one = {"arch": arch, "prune": prune, "seed": 0, "data": "cifar10"}
             yield f"{arch}-{prune:g}-100-{name}", one | change
+    yield "vgg_small-0.95-100-preset", {"preset": "biprop-vgg-small", "prune": 0.95, "seed": 0}
     little: dict[str, Settings] = {
         "default": {},
         "no-reuse": {"reuse": "none"},

@@ -90,6 +90,13 @@ def short() -> Iterator[tuple[str, Settings]]:
                 yield f"{arch}-{prune:g}-{name}", one | options
 
 
+def uniform() -> Iterator[tuple[str, Settings]]:
+    """The default recipe with as much removed from every layer, which leaves kernels the least to add."""
+    for prune in (0.9, 0.95, 0.98):
+        common = {"arch": "resnet18", "prune": prune, "seed": 0, "data": "cifar10"}
+        yield f"resnet18-{prune:g}-uniform100", common | {"allocation": "uniform"}
+
+
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
@@ -101,4 +108,5 @@ GRIDS: Mapping[str, Grid] = {
     "rates": rates,
     "long": long,
     "missed": missed,
+    "uniform": uniform,
 }
