@@ -3,7 +3,7 @@ images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, layers, long, missed, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, decay, layers, long, missed, rates, recipe
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -108,5 +108,6 @@ GRIDS: Mapping[str, Grid] = {
     "rates": rates,
     "long": long,
     "missed": missed,
+    "decay": decay,
     "uniform": uniform,
 }

@@ -89,15 +89,14 @@ def _changed_lines(content: bytes, rng: random.Random) -> bytes:
 def _read_run(path: Path) -> None:
     """As the report does, with the file in the place of the run's own."""
     from recycle_pipeline.pipeline.manifest import read_manifest
-    from recycle_pipeline.pipeline.report.collect import read_runs
-    from recycle_pipeline.pipeline.report.html import run_page
+    from recycle_pipeline.pipeline.report.write import report_text
 
     root = path.parent / "changed"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(path.parent / "run", root)
     shutil.copy(path, root / path.name)
     read_manifest(root / "manifest.json")
-    run_page(read_runs([root])[0])
+    report_text([root], "html")
 
 
 def _model_seeds(work: Path) -> list[tuple[str, bytes]]:
