@@ -266,16 +266,15 @@ def missed() -> Iterator[tuple[str, Settings]]:
 def decay() -> Iterator[tuple[str, Settings]]:
     """After `missed`: more weight decay on ResNet-18 than by default. For choices: with --hold-out."""
     parts: dict[str, Settings] = {
-        "default": {},
         "decay-x2": {"weight_decay": 1e-3},
         "decay-x4": {"weight_decay": 2e-3},
         "cutout-16": {"cutout": 16},
     }
-    arms = [(0.8, "decay-x4", 0), (0.8, "decay-x2+cutout-16", 0), (0.8, "decay-x2", 1)]
-    arms += [(prune, key, 0) for prune in (0.95, 0.99) for key in ("default", "decay-x2")]
+    arms = [(0.8, "decay-x2", 1), (0.8, "decay-x4", 0), (0.8, "decay-x2+cutout-16", 0)]
+    arms += [(prune, "decay-x2", 0) for prune in (0.95, 0.99)]
     for prune, key, seed in arms:
         one = {"arch": "resnet18", "prune": prune, "seed": seed, "data": "cifar10"}
-        yield f"resnet18-{prune:g}-100-{key}", one | ({} if key == "default" else _joined(parts, key))
+        yield f"resnet18-{prune:g}-100-{key}", one | _joined(parts, key)
 
 
 def _short(prune: float) -> Settings:

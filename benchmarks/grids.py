@@ -97,6 +97,18 @@ def uniform() -> Iterator[tuple[str, Settings]]:
         yield f"resnet18-{prune:g}-uniform100", common | {"allocation": "uniform"}
 
 
+def others() -> Iterator[tuple[str, Settings]]:
+    """Methods that no other grid has: the hybrid of recycling and IteRand, and binary activations."""
+    methods: dict[str, Settings] = {
+        "conv6-recycle": {"arch": "conv6"},
+        "conv6-hybrid": {"arch": "conv6", "reuse": "hybrid"},
+        "conv6-binary-activations": {"arch": "conv6", "activations": "binary"},
+        "vgg_small-binary-activations": {"arch": "vgg_small", "activations": "binary"},
+    }
+    for name, one in methods.items():
+        yield f"{name}-0.9", {"prune": 0.9, "seed": 0, "data": "cifar10"} | one
+
+
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
@@ -110,4 +122,5 @@ GRIDS: Mapping[str, Grid] = {
     "missed": missed,
     "decay": decay,
     "uniform": uniform,
+    "others": others,
 }
