@@ -1,6 +1,6 @@
 """The type of options that take a share."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,7 +8,13 @@ from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.share import share
 
 
-class Percent(click.ParamType[float]):
+if TYPE_CHECKING:
+    Share = click.ParamType[float]
+else:  # click before 8.4 has no such types
+    Share = click.ParamType
+
+
+class Percent(Share):
     """See `share`."""
 
     name = "percent"
