@@ -7,7 +7,6 @@ import click
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.share import share
 
-
 if TYPE_CHECKING:
     Share = click.ParamType[float]
 else:  # click before 8.4 has no such types
