@@ -204,6 +204,26 @@ def test_damaged_values_are_said_to_be(run_copy):
         report_text([run_copy], "html")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bytes": 5},
+        {"bytes": {"onnx": "many"}},
+        {"bytes": {"onnx": float("inf")}},
+        {"missing": ["onnx-sparse"]},
+        {"shrinking": 5},
+        {"shrinking": {"before": {"parameters": 1, "multiply_adds": 1}, "after": {}}},
+        {"shrinking": {"before": None, "after": None, "difference": 0.0, "images": 1, "note": ""}},
+    ],
+)
+def test_facts_of_an_export_that_are_none_are_damage(run_copy, change):
+    manifest = json.loads((run_copy / "manifest.json").read_text())
+    manifest["stages"]["export"]["facts"].update(change)
+    (run_copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CorruptArtefact, match=r"manifest\.json is damaged \(export"):
+        facts(run_copy)
+
+
 def test_a_folder_that_is_no_run_is_refused(here):
     with pytest.raises(UsageFault, match="is not a run folder"):
         facts(here)
