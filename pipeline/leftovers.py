@@ -67,8 +67,10 @@ def _keep_compiled_outside() -> None:
         user = getpass.getuser()
     except (KeyError, ImportError, OSError):  # no name for this number
         user = f"uid_{os.getuid()}"
-    there = os.path.join(tempfile.gettempdir(), f"torchinductor_{user}")
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", there)
+    # Not gettempdir(): it tries a folder by a file in it, which a process that is killed then leaves.
+    places = (tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp")
+    there = next(place for place in places if place)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(there, f"torchinductor_{user}"))
 
 
 @contextmanager
