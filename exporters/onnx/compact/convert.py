@@ -12,6 +12,7 @@ from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.levels import levels_of
 from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.operators import Shared
+from recycle_pipeline.exporters.onnx.compact.order import largest_first
 from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of
 from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder
 
@@ -116,16 +117,17 @@ def _groups(
 
 def _replace(graph: onnx.GraphProto, groups: Iterator[tuple[Packing, list[Member]]]) -> None:
     """Puts decoders in the place of weights, in front of all that reads them."""
-    shared, unpacking, gone = Shared(graph), list[onnx.NodeProto](), set[str]()
+    shared, nodes, unpacked = Shared(graph), list[onnx.NodeProto](), list[Member]()
     for number, (way, members) in enumerate(groups, 1):
-        unpacking += _unpacking(way, members, f"u{number}", shared)
-        gone |= {member.name for member in members}
+        nodes += _unpacking(way, members, f"u{number}", shared)
+        unpacked += members
+    gone = {member.name for member in unpacked}
     stays = [item for item in graph.initializer if item.name not in gone]
     del graph.initializer[:]
     graph.initializer.extend(stays)
     rest = list(graph.node)
     del graph.node[:]
-    graph.node.extend(unpacking + rest)
+    graph.node.extend(largest_first(nodes, unpacked) + rest)
 
 
 def _unpacking(way: Packing, members: Sequence[Member], prefix: str, shared: Shared) -> list[onnx.NodeProto]:

@@ -11,7 +11,7 @@ from recycle_pipeline.exporters.onnx.compact.levels import Levels
 from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.seeded import flips_among, seeded
 
-MEMBER_BYTES = 400  # that the operators take in a file which give one weight of several
+MEMBER_BYTES = 500  # that the operators take in a file which give one weight of several
 DECODER_BYTES = 1600  # that those take which unpack some weights packed alike
 DRAWING_BYTES = 1600  # that those take besides which draw signs
 DRAWING_SAVES = 0.03  # at least, of a weight's bytes: while it loads, a drawn sign takes about 100 bytes
