@@ -1,12 +1,12 @@
 """The order in which a runtime unpacks weights: the largest first.
 
-onnxruntime folds the operators that the first layer needs first, and copies what each takes before it computes.
-Where weights grow from layer to layer, the memory of such a copy is never enough for the next weight, so each
-touches as much that is new as its float32 takes three times: signs, their copy, and their product with the scale.
-The largest first, the copy of one weight's signs makes room for the signs of the next.
+onnxruntime folds the operators that the first layer needs first, and copies what each takes before it
+computes. Where weights grow from layer to layer, the memory of such a copy is never enough for the next weight,
+so each touches as much that is new as its float32 takes three times: signs, their copy, and their product with
+the scale. The largest first, the copy of one weight's signs makes room for the signs of the next.
 
-Only what operators take from each other holds a runtime to an order. So the shape in which a weight is laid out is
-put together from its own sizes and from none of those of the weight before it.
+Only what operators take from each other holds a runtime to an order. So the shape in which a weight is laid
+out is put together from its own sizes and from none of those of the weight before it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,8 +23,8 @@ def largest_first(nodes: Sequence[NodeProto], members: Iterable[Member]) -> list
     """Operators that unpack weights, in an order in which each weight of float32 waits for the next larger.
 
     Args:
-        nodes: of all decoders, in an order that may run. A weight comes out of a Reshape, or of operators behind
-            one, the first input of each being what the one before it gives.
+        nodes: of all decoders, in an order that may run. A weight comes out of a Reshape, or of operators
+            behind one, the first input of each being what the one before it gives.
         members: that they give.
 
     Returns:
