@@ -1,9 +1,9 @@
 """The order in which a runtime unpacks weights: the largest first.
 
 onnxruntime folds the operators that the first layer needs first, and copies what each takes before it
-computes. Where weights grow from layer to layer, the memory of such a copy is never enough for the next weight,
-so each touches as much that is new as its float32 takes three times: signs, their copy, and their product with
-the scale. The largest first, the copy of one weight's signs makes room for the signs of the next.
+computes. Where weights grow from layer to layer, the memory of such a copy is never enough for the next
+weight, so each touches as much that is new as its float32 takes three times: signs, their copy, and their
+product with the scale. The largest first, the copy of one weight's signs makes room for those of the next.
 
 Only what operators take from each other holds a runtime to an order. So the shape in which a weight is laid
 out is put together from its own sizes and from none of those of the weight before it.
