@@ -23,7 +23,7 @@ from common.record import write_record
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
 from recycle_pipeline.evaluators.session import OnnxModel, open_session
 from recycle_pipeline.exporters.onnx.dense import InputSpec, to_onnx, write_model
-from recycle_pipeline.exporters.onnx.shrink import plan, shrink
+from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.exporters.onnx.twin import write_dense_twin
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.prepared import normalised
@@ -82,9 +82,7 @@ def row_of(ticket: Path, args: argparse.Namespace) -> dict[str, Any]:
         write_dense_twin(paths["shrunk"], paths["same_shapes"])
         if args.any_count:
             paths["any_count"] = Path(folder) / "any-count.onnx"
-            plan.BLOCK, block = 1, plan.BLOCK
-            write_model(shrink(model, merge).model, {}, paths["any_count"])
-            plan.BLOCK = block
+            write_model(shrink(model, merge, block=1).model, {}, paths["any_count"])
         opened = {name: open_session(path, "cpu", args.threads) for name, path in paths.items()}
         images = load(args.data, data_root=args.data_root)
         pixels, labels = images.test_images[: args.images], images.test_labels[: args.images]

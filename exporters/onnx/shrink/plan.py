@@ -16,8 +16,8 @@ ADDITION, NODE = 8, 100_000
 BLOCK, SMALLEST = 4, 8
 
 
-def channels_that_stay(network: Network) -> Keep:
-    """The channels that `Step.rewrite` leaves, by tensor.
+def channels_that_stay(network: Network, block: int = BLOCK) -> Keep:
+    """The channels that `Step.rewrite` leaves, by tensor; more than `SMALLEST` in multiples of `block`.
 
     A constant channel that a padded convolution reads adds another number at the borders. Either it stays,
     or one that stays stands for it, or what it adds becomes a map that is added to the result: what costs
@@ -33,7 +33,7 @@ def channels_that_stay(network: Network) -> Keep:
                     keep = larger
                     break
         else:
-            return _in_blocks(keep, network)
+            return _in_blocks(keep, network, block)
 
 
 def _pays(step: Weighted, keep: Keep, larger: Keep, network: Network) -> bool:
@@ -44,11 +44,11 @@ def _pays(step: Weighted, keep: Keep, larger: Keep, network: Network) -> bool:
     return computed <= ADDITION * numbers + NODE or stored <= numbers
 
 
-def _in_blocks(keep: Keep, network: Network) -> Keep:
-    """Lets a few channels stay that need not, so that numbers of channels are multiples of `BLOCK`."""
+def _in_blocks(keep: Keep, network: Network, block: int) -> Keep:
+    """Lets a few channels stay that need not, so that numbers of channels are multiples of `block`."""
     for name in network.layouts:
         count = int(keep[name].sum())
-        missing = -count % BLOCK if count > SMALLEST else 0
+        missing = -count % block if count > SMALLEST else 0
         spare = np.flatnonzero(~keep[name])[:missing]
         if spare.size:
             mask = keep[name].copy()

@@ -9,7 +9,7 @@ from recycle_pipeline.exporters.onnx.shrink.constants import cut_off_a_branch
 from recycle_pipeline.exporters.onnx.shrink.counting import Size, size_of
 from recycle_pipeline.exporters.onnx.shrink.graph import Graph, Left
 from recycle_pipeline.exporters.onnx.shrink.network import Network
-from recycle_pipeline.exporters.onnx.shrink.plan import channels_that_stay
+from recycle_pipeline.exporters.onnx.shrink.plan import BLOCK, channels_that_stay
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Shrunk:
         return self.before != self.after
 
 
-def shrink(model: onnx.ModelProto, merge: bool = True) -> Shrunk:
+def shrink(model: onnx.ModelProto, merge: bool = True, block: int = BLOCK) -> Shrunk:
     """Removes filters that are constant, channels that nothing reads and branches that are both.
 
     `model` is left as it is. Its inputs, outputs, metadata and the sizes of its batches stay; what it
@@ -45,6 +45,7 @@ def shrink(model: onnx.ModelProto, merge: bool = True) -> Shrunk:
         merge: whether of the constant channels that a padded convolution reads one may stand for all, with
             weights of its own. Without, all weights that are left are those of `model`, ternary ones ternary,
             and a few more channels or constants stay.
+        block: of channels; more than a few stay in multiples of it.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -54,7 +55,7 @@ def shrink(model: onnx.ModelProto, merge: bool = True) -> Shrunk:
     while cut_off_a_branch(network):
         graph.clean()
         network = Network(graph, merge)
-    keep = channels_that_stay(network)
+    keep = channels_that_stay(network, block)
     for step in network.steps:
         step.rewrite(keep, network.known)
     graph.clean()

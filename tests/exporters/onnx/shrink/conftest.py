@@ -38,10 +38,10 @@ def run_model(model: onnx.ModelProto, images: np.ndarray, optimized: bool = True
     return session.run(None, {session.get_inputs()[0].name: images})
 
 
-def shrunk_and_compared(model: onnx.ModelProto, seed: int = 0, merge: bool = True) -> Shrunk:
+def shrunk_and_compared(model: onnx.ModelProto, seed: int = 0, merge: bool = True, **how: int) -> Shrunk:
     """Shrinks, checks, and compares every output under ONNX Runtime for batches of 1 and 5."""
     before = model.SerializeToString()
-    shrunk = shrink(model, merge)
+    shrunk = shrink(model, merge, **how)
     assert model.SerializeToString() == before
     onnx.checker.check_model(shrunk.model, full_check=True)
     assert shrunk.model.graph.input == model.graph.input
