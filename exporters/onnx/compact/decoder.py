@@ -61,7 +61,7 @@ class Decoder:
         weight = ops.cast("weight", ahead, TensorProto.BOOL)
         ends = self.cut_ends(ahead, weight, width, counts)
         values = self.parts("sign", self.signs_of(signed), counts)
-        self.place(ends, values, self.scales())
+        self.place(ends, values, flats, self.scales())
 
     def from_bytes(self) -> None:
         """A byte for each entry, a step and a sign times 64; scattered over zeros, times scales / 64."""
@@ -74,17 +74,27 @@ class Decoder:
         values = ops.cast("signs", values, TensorProto.INT8)
         scales = self.scales()
         parts = None if scales is None else [cast(Weight, scale / np.float32(64)) for scale in scales]
-        self.place(self.ends_of(steps, counts), self.parts("sign", values, counts), parts)
+        self.place(self.ends_of(steps, counts), self.parts("sign", values, counts), flats, parts)
 
-    def place(self, ends: Sequence[str], values: Sequence[str], scales: Sequence[Weight] | None) -> None:
-        """Gives each member: its values at its places, times its scale."""
-        for number, member in enumerate(self.members):
-            placed = self.placed(ends[number], values[number], member.signs, number)
-            if scales is None:
-                self.give(member, "Reshape", placed, self.ops.lengths(list(member.weight.shape)))
-            else:
-                signs = self.shaped(member, placed, number)
-                self.give(member, "Mul", *self.factors(signs, scales[number], number))
+    def place(
+        self,
+        ends: Sequence[str],
+        values: Sequence[str],
+        flats: Sequence[NDArray[Any]],
+        scales: Sequence[Weight] | None,
+    ) -> None:
+        """Gives each member: its values at its places, which make it like its flat array, times its scale."""
+        for number, its in enumerate(zip(ends, values, flats, strict=True)):
+            self.finish(number, self.placed(*its, number), scales)
+
+    def finish(self, number: int, flat: str, scales: Sequence[Weight] | None) -> None:
+        """Gives a member of what it is in one row: in its shape, times its scale."""
+        member = self.members[number]
+        if scales is None:
+            self.give(member, "Reshape", flat, self.ops.lengths(list(member.weight.shape)))
+        else:
+            signs = self.shaped(member, flat, number)
+            self.give(member, "Mul", *self.factors(signs, scales[number], number))
 
     def from_values(self, width: int) -> None:
         """Each kept weight's own value beside its gap, scattered over zeros."""
@@ -96,10 +106,7 @@ class Decoder:
         ahead = codes_of(self.ops, entries.ahead, width)
         weight = self.ops.cast("weight", ahead, TensorProto.BOOL)
         ends = self.cut_ends(ahead, weight, width, counts)
-        parts = self.parts("values", self.ops.own("value", values), counts)
-        for number, member in enumerate(self.members):
-            placed = self.placed(ends[number], parts[number], flats[number], number)
-            self.give(member, "Reshape", placed, self.ops.lengths(list(member.weight.shape)))
+        self.place(ends, self.parts("values", self.ops.own("value", values), counts), flats, None)
 
     def entries(self, flats: Sequence[NDArray[Any]], width: int) -> tuple[Entries, list[int]]:
         """Of all members; and how many of each, then of nobody."""
@@ -152,12 +159,8 @@ class Decoder:
         sizes = {str(number): self.laid_out(member) for number, member in enumerate(self.members)}
         rest = size - sum(sizes.values())
         _, *parts = self.ops.split(flat, {"none": 1} | sizes | ({"rest": rest} if rest else {}))
-        for number, member in enumerate(self.members):
-            if scales is None:
-                self.give(member, "Reshape", parts[number], self.ops.lengths(list(member.weight.shape)))
-            else:
-                signs = self.shaped(member, parts[number], number)
-                self.give(member, "Mul", *self.factors(signs, scales[number], number))
+        for number, part in enumerate(parts[: len(self.members)]):
+            self.finish(number, part, scales)
 
     def laid_out(self, member: Member) -> int:
         """How many places a member takes."""
