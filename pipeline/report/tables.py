@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recycle_pipeline.exporters.model_card import KINDS, MAX_CLASSES, SCOPES
+from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.report.estimate import Estimate
-from recycle_pipeline.pipeline.report.facts import Gate, RunFacts, named_classes
+from recycle_pipeline.pipeline.report.facts import Gate, Ratio, RunFacts, named_classes
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
 from recycle_pipeline.pipeline.report.verdict import outcome_of
-from recycle_pipeline.pipeline.report.words import digits, factor, percent, speed_by
+from recycle_pipeline.pipeline.report.words import SLOWER, digits, factor, percent, speed, speed_by
 
 Rows = Sequence[Sequence[str]]
 GATE_HEADINGS = ("form", "gate", "outcome", "what was found")
@@ -145,10 +146,16 @@ def ratio_rows(facts: RunFacts) -> Rows:
             factor(row.ratio.value),
             interval(row.ratio, factor),
             f"{row.ratio.n:,} {row.ratio.of}",
-            speed_by(row.ratio),
+            _said(row),
         )
         for row in (latency.ratios if latency else ())
     ]
+
+
+def _said(row: Ratio) -> str:
+    """What its ratio allows to be said; of a form that is slower than `onnx`, what is left of its promise."""
+    size_only = row.baseline == DENSE and speed(row.ratio) == SLOWER
+    return f"size only, {speed_by(row.ratio)}" if size_only else speed_by(row.ratio)
 
 
 def interval(estimate: Estimate, say: Any) -> str:

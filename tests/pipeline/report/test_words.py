@@ -1,10 +1,15 @@
 """Words for numbers: nothing without its n, and never faster where the interval says otherwise."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recycle_pipeline.pipeline.cli.tables import _form
 from recycle_pipeline.pipeline.report.estimate import Estimate
+from recycle_pipeline.pipeline.report.facts import Ratio
+from recycle_pipeline.pipeline.report.tables import ratio_rows
 from recycle_pipeline.pipeline.report.words import basis, digits, full, percent, speed, speed_by
 
 LIMITS = st.floats(0.05, 20).flatmap(lambda low: st.tuples(st.just(low), st.floats(low, 25)))
@@ -66,3 +71,17 @@ def test_three_digits_count(value, said):
 @pytest.mark.parametrize(("value", "said"), [(0.1, "10.00%"), (0.0, "0.00%"), (7.2e-6, "0.00072%")])
 def test_a_small_share_is_not_written_as_0(value, said):
     assert percent(value) == said
+
+
+@pytest.mark.parametrize(("low", "high", "only"), [(1.1, 1.2, True), (0.9, 1.1, False), (0.3, 0.4, False)])
+def test_a_form_slower_than_onnx_is_called_one_of_size_only(low, high, only):
+    """On the page, in Markdown, and where the command prints it; `onnx` beside its twin is no such form."""
+    ratios = [
+        Ratio(*pair, of(low, high), 1.0, 1.0) for pair in (("onnx-int8", "onnx"), ("onnx", "dense twin"))
+    ]
+    latency = SimpleNamespace(latency=SimpleNamespace(ratios=ratios))
+    form, dense = ratio_rows(SimpleNamespace(verified=latency))
+    assert form[-1].startswith("size only, slower: ") == only and "size only" not in dense[-1]
+    found = {"top1": 0.5, "max_difference": 0.1, "share_of_dense": 0.25, "speed": speed(of(low, high))}
+    found["latency_ratio"] = {"ratio": (low + high) / 2, "low": low, "high": high, "n": 10, "sessions": 1}
+    assert ("; size only, slower (" in _form(found, 100)) == only
