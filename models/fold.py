@@ -30,12 +30,14 @@ class Folded:
 
     Attributes:
         network: eval mode.
+        plain: the network as it was given, with the modules of its own code: tracing writes out the others.
         batch_norms: how many batch norms were merged.
         difference: largest difference of logits to the network before, on the images given.
         reason: why none were merged, where folding would not have been safe; else "".
     """
 
     network: nn.Module
+    plain: nn.Module
     batch_norms: int
     difference: float
     reason: str = ""
@@ -69,7 +71,7 @@ def fold_batch_norm(
     difference = float(differences.max())
     if not float((differences <= tolerance).double().mean()) >= min_agreement:
         return _unfolded(network, f"it would change logits by {difference:.3g}")
-    return Folded(folded, _batch_norms(network) - _batch_norms(folded), difference)
+    return Folded(folded, network, _batch_norms(network) - _batch_norms(folded), difference)
 
 
 def largest_difference(a: nn.Module, b: nn.Module, images: Tensor) -> float:
@@ -85,7 +87,7 @@ def _differences(a: nn.Module, b: nn.Module, images: Tensor) -> Tensor:
 
 
 def _unfolded(network: nn.Module, reason: str) -> Folded:
-    return Folded(copy.deepcopy(network), 0, 0.0, reason)
+    return Folded(copy.deepcopy(network), network, 0, 0.0, reason)
 
 
 def _unsafe(graph: fx.Graph, network: nn.Module) -> str:

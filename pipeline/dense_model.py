@@ -156,7 +156,7 @@ def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool)
 def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool, versions: Versions = USUAL) -> Model:
     mean, std = subnetwork.mean, subnetwork.std
     spec = InputSpec(subnetwork.channels, subnetwork.image_size, mean, std, embedded)
-    return to_onnx(folded.network, spec, versions)
+    return to_onnx(folded.network, spec, versions, folded.plain)
 
 
 def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:

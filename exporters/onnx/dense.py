@@ -1,6 +1,7 @@
 """`--export onnx`: a dense-equivalent float32 model in one file, by torch's dynamo exporter."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 import re
@@ -121,8 +122,21 @@ def require_finite(model: onnx.ModelProto) -> None:
             raise RecycleError(f"the model's {item.name} holds NaN or infinity; expected finite weights")
 
 
-def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> onnx.ModelProto:
-    """The network as a model with input `images` of dynamic batch and output `logits`."""
+def to_onnx(
+    network: nn.Module, spec: InputSpec, versions: Versions = USUAL, plain: nn.Module | None = None
+) -> onnx.ModelProto:
+    """The network as a model with input `images` of dynamic batch and output `logits`.
+
+    Args:
+        network: eval mode.
+        spec: of what the model takes.
+        versions: that it is written in.
+        plain: where `network` was traced, what it was traced from, whose layers have the names that its user
+            knows.
+
+    Raises:
+        RecycleError: torch cannot export it; names the layer where one by itself cannot be exported either.
+    """
     whole = WithPreprocessing(network, spec).eval() if spec.embed_preprocessing else network
 
     def export(module: nn.Module, given: tuple[Tensor, ...]) -> Any:
@@ -131,7 +145,8 @@ def to_onnx(network: nn.Module, spec: InputSpec, versions: Versions = USUAL) -> 
     try:
         program = export(whole, (spec.example(),))
     except Exception as error:  # the exporter has no single error class
-        where = layer_at_fault(whole, spec.example(), export)
+        images = dataclasses.replace(spec, embed_preprocessing=False).example()
+        where = layer_at_fault(network if plain is None else plain, images, export)
         what = f"this network to ONNX{where}"
         raise RecycleError(f"torch cannot export {what}: {_first_line(error)}") from error
     if program is None:

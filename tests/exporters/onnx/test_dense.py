@@ -14,6 +14,7 @@ from torch import nn
 import recycle_pipeline.exporters.onnx.dense as dense
 from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
 from recycle_pipeline.models.errors import RecycleError
+from recycle_pipeline.models.fold import fold_batch_norm
 from recycle_pipeline.models.registry import ARCHITECTURES, build
 
 # Sums of up to 4,608 float32 products in another order; logits are of order 1, or 100 in deep networks,
@@ -193,6 +194,16 @@ def test_the_message_names_the_layer_that_cannot_be_exported(branching, small_sp
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), layer), nn.Flatten()).eval()
     with pytest.raises(RecycleError, match=rf"^torch cannot export .* at layer '1.1' \({fault}\): "):
         dense.to_onnx(network, small_spec())
+
+
+@pytest.mark.parametrize("embed", (False, True))
+def test_the_layer_is_named_as_its_user_knows_it_though_folding_wrote_it_out(small_spec, embed):
+    inner = nn.Sequential(nn.ReLU(), Bessel())
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), inner, nn.Flatten()).eval()
+    folded = fold_batch_norm(network, [small_spec().example()])
+    assert folded.batch_norms == 1 and "2.1" not in dict(folded.network.named_modules())
+    with pytest.raises(RecycleError, match=r"at layer '2.1' \(Bessel\): "):
+        dense.to_onnx(folded.network, small_spec(embed=embed), plain=folded.plain)
 
 
 def test_a_model_too_large_for_one_file_is_refused_before_anything_is_written(
