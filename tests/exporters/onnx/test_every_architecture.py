@@ -1,5 +1,8 @@
 """Every form of every architecture, and of one of a user's own: written, read, right."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -17,6 +20,7 @@ from recycle_pipeline.models.kernel_library import find_library, library_path
 from recycle_pipeline.models.options import ArchOptions
 from recycle_pipeline.models.registry import ARCHITECTURES, build
 
+DOCS = Path(__file__).parents[3] / "docs" / "onnx-forms.md"
 SIDE = 16
 # The deeper ones of its kind are resnet20 with more of the same blocks.
 NAMES = [name for name in ARCHITECTURES if name not in ("resnet32", "resnet44", "resnet56", "resnet110")]
@@ -106,8 +110,12 @@ def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
 
 
 def test_every_node_and_weight_of_a_packed_graph_can_be_told_apart(ternary_model, tmp_path):
-    """What people see in a viewer: names of tensors, each given once, and what each unpacked weight is."""
+    """What people see in a viewer: names of tensors, each given once, what each unpacked weight is, and no
+    operators but ONNX's own that the documents name."""
     keys = {item.name: Drawn(1, tuple(item.dims)) for item in ternary_model.graph.initializer}
+    said = set(
+        re.findall(r"\w+", DOCS.read_text("utf-8").partition("unpacking is ")[2].partition("; opset")[0])
+    )
     for form in ("onnx-compact", "onnx-seed"):
         write_form(form, Dense(ternary_model, keys, list), tmp_path / "model.onnx")
         graph = onnx.load(tmp_path / "model.onnx").graph
@@ -119,3 +127,7 @@ def test_every_node_and_weight_of_a_packed_graph_can_be_told_apart(ternary_model
         for node in unpacked:
             assert node.name == f"unpack {node.output[0]}"
             assert "weights kept, as " in node.doc_string
+        operators = {node.op_type for node in graph.node} - {
+            node.op_type for node in ternary_model.graph.node
+        }
+        assert operators <= said and {node.domain for node in graph.node} == {""}
