@@ -6,7 +6,8 @@ r"""Which convolutions cuDNN has no float16 plan for, and what multiples of 8 ch
 `onnx-fp16` of a ticket as it is exported, in multiples of 4 channels; shrunk to multiples of 8; and in the
 shapes of the architecture: each with and without the CUDA provider's prefer_nhwc, timed beside `onnx` of the
 same shapes with TF32, images and logits on the GPU. Then every convolution of other shape by itself, with its
-ReLU: in float16 as it is, with its channels filled up to multiples of 8, and in float32 with TF32.
+ReLU: in float16 as it is and with its channels filled up to multiples of 8, either way with and without
+prefer_nhwc, and in float32 with TF32.
 
 `said` is what was printed while a session was opened and run once; "No execution plans support the graph"
 is cuDNN's, and onnxruntime then goes another way. Without a GPU `--provider cpu` tries the script itself.
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from common.record import write_record
 from onnx import helper, numpy_helper
 
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
+from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.pipeline.data import load
@@ -89,7 +92,7 @@ def alone(shape: Shape, kind: type, path: Path) -> Path:
     """A model of one convolution and its ReLU, of this type, written."""
     random = np.random.default_rng(0)
     weight = random.standard_normal((shape.filters, shape.channels, shape.kernel, shape.kernel)) * 0.05
-    constants = {"w": weight.astype(kind), "b": np.zeros(shape.filters, kind)}
+    constants: dict[str, Any] = {"w": weight.astype(kind), "b": np.zeros(shape.filters, kind)}
     conv = helper.make_node(
         "Conv",
         ["x", "w", "b"],
@@ -126,20 +129,24 @@ def overheard() -> Iterator[list[str]]:
             found += dict.fromkeys(file.read().decode(errors="replace").splitlines())
 
 
-def opened(path: Path, images: Any, options: Mapping[str, str], provider: str) -> tuple[Call, list[str]]:
-    """A call that has run once, and what was said."""
+def opened(
+    path: Path, images: Any, options: Mapping[str, str], provider: str
+) -> tuple[Call | None, list[str]]:
+    """A call that has run once, None where it does not; and what was said."""
+    call, why = None, list[str]()
     with overheard() as said:
-        if provider == "cuda":
-            call: Call = bound(path, images, options)
-        else:
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-            fed = {session.get_inputs()[0].name: images}
+        try:
+            found = bound(path, images, options) if provider == "cuda" else on_cpu(path, images)
+            found()
+            call = found
+        except ORT_ERRORS as error:  # the other arms still count
+            why.append(f"failed: {brief(error)}")
+    return call, said + why
 
-            def call() -> object:
-                return session.run(None, fed)
 
-        call()
-    return call, said
+def on_cpu(path: Path, images: Any) -> Call:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return partial(session.run, None, {session.get_inputs()[0].name: images})
 
 
 def whole_models(ticket: Path, images: ImageSet, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -159,7 +166,7 @@ def whole_models(ticket: Path, images: ImageSet, args: argparse.Namespace) -> It
                 for layout, options in (("NCHW", HALF), ("NHWC", NHWC)):
                     call, said = opened(half, pixels, options, args.provider)
                     row = {"shapes": name, "layout": layout, "batch": batch, "said": said}
-                    yield row | timed({"form": call, "base": base}, args)
+                    yield row | (timed({"form": call, "base": base}, args) if call and base else {})
 
 
 def convolutions(ticket: Path, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -167,13 +174,18 @@ def convolutions(ticket: Path, args: argparse.Namespace) -> Iterator[dict[str, A
     batch = max(args.batch_sizes)
     with tempfile.TemporaryDirectory() as folder:
         for shape in shapes_of(models_of(ticket)["multiples of 4"]):
-            arms = {"float16": (shape, np.float16), "filled": (shape.filled(), np.float16)}
-            calls, row = dict[str, Call](), {"convolution": asdict(shape), "batch": batch}
-            for name, (each, kind) in (arms | {"tf32": (shape, np.float32)}).items():
+            arms = {
+                f"{name}, {layout}": (each, np.float16, options)
+                for name, each in (("float16", shape), ("filled", shape.filled()))
+                for layout, options in (("NCHW", HALF), ("NHWC", NHWC))
+            }
+            calls, row = dict[str, Call](), dict[str, Any](convolution=asdict(shape), batch=batch)
+            for name, (each, kind, options) in (arms | {"tf32": (shape, np.float32, TF32)}).items():
                 path = alone(each, kind, Path(folder) / "alone.onnx")
                 zeros = np.zeros((batch, each.channels, each.side, each.side), kind)
-                options = TF32 if kind is np.float32 else HALF
-                calls[name], row[f"{name}, said"] = opened(path, zeros, options, args.provider)
+                call, row[f"{name}, said"] = opened(path, zeros, options, args.provider)
+                if call:
+                    calls[name] = call
             samples = measure(calls, seconds=args.seconds, min_rounds=args.rounds, seed=0)
             yield row | {f"{name}, ms": samples[name].median for name in calls}
 
