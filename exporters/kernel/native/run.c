@@ -245,13 +245,6 @@ static size_t bytes_of(const Tensor *t) { return (size_t)t->channels * t->height
 size_t bytes_given(const Network *n) { return bytes_of(&n->tensor[n->input]); }
 size_t bytes_made(const Network *n) { return bytes_of(&n->tensor[n->output]); }
 
-int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
-    Team *team = recycle_team(r, in, out, images);
-    if (!team) return 0;
-    recycle_take_part(team, 0);
-    return recycle_disband(team);
-}
-
 static double now(void) {
     struct timespec t;
     timespec_get(&t, TIME_UTC);

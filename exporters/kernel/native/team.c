@@ -24,7 +24,7 @@
 #endif
 
 #define SHARES 32      /* at most, of a job */
-#define LEAST 4096     /* additions of 64 pixels, about a microsecond, below which nothing is shared */
+#define LEAST 1024     /* additions of 64 pixels, about a quarter of a microsecond, below which nothing is shared */
 #define PATIENCE 2000  /* pauses after which one that waits lets others have its processor */
 #define TOGETHER 4     /* channels of a share are a multiple of this: kernels may make several at a time */
 
@@ -49,8 +49,8 @@ static uint32_t open_job(Team *t, uint64_t number, uint32_t own) {
     uint64_t shares = 0, bits = 0;
     if (number < t->jobs) {
         const Job *job = &r->job[number % r->jobs];
-        shares = job->before[job->channels] / LEAST;
-        shares = shares < 1 ? 1 : shares > most ? most : shares;
+        shares = 1 + job->before[job->channels] / LEAST;
+        shares = shares > most ? most : shares;
         bits = (((uint64_t)1 << shares) - 1) & ~((uint64_t)1 << own % shares);
     }
     atomic_store_explicit(&t->ended, 0, memory_order_relaxed);

@@ -38,8 +38,8 @@ def assert_exact(reference, images, steps, x):
     for path in paths_here():
         with Kernels(content, path) as kernels:
             assert kernels.source == x.shape[1:] and kernels.target == expected.shape[1:]
-            for _ in range(2):  # what a call leaves in its workspace is no matter to the next
-                assert np.array_equal(kernels.run(x), expected), path
+            for threads in (1, 2):  # what a call leaves in its workspace is no matter to the next
+                assert np.array_equal(kernels.run(x, threads), expected), path
 
 
 def any_images(rng, image: Image, count=2):
@@ -162,6 +162,24 @@ def test_many_threads_run_one_network_at_a_time(draw_block):
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("side", (17, 32))
+def test_threads_that_share_images_make_the_same(draw_block, side):
+    """A batch of fewer images than threads, of as many, and of more; threads that come late or never."""
+    rng = np.random.default_rng(5)
+    images, steps = draw_block(rng, side, 48, 0.5)
+    content, x = packed(images, steps, 0, len(images) - 1), any_images(rng, images[0], 7)
+    for path in paths_here():
+        with Kernels(content, path) as kernels:
+            assert kernels.known == 1
+            expected = kernels.run(x)
+            calls = 0
+            while calls < 24 or kernels.known < 2:
+                assert calls < 2000, "no two threads ever took part in a call"
+                count = (1, 2, 7)[calls % 3]
+                assert np.array_equal(kernels.run(x[:count], 2 + calls % 4), expected[:count])
+                calls += 1
 
 
 def test_each_step_can_be_timed(draw_block):
