@@ -94,9 +94,7 @@ class Kernels:
         """(N, C, H, W) to (N, K, P, Q), the same for any number of threads; any number of calls at a time."""
         self._require(images)
         images, found = np.ascontiguousarray(images), np.empty((len(images), *self.target), np.uint8)
-        team = self._library.recycle_team(
-            self._runner, images.ctypes.data, found.ctypes.data, len(images)
-        )
+        team = self._library.recycle_team(self._runner, images.ctypes.data, found.ctypes.data, len(images))
         if not team:
             raise RecycleError(NO_MEMORY)
         others = [Thread(target=self._library.recycle_take_part, args=(team, i)) for i in range(1, threads)]
