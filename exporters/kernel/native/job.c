@@ -18,9 +18,9 @@ static uint64_t cost(const Network *n, const Job *job, uint32_t channel) {
         return taps * lines(s->length);
     }
     const Tensor *t = &n->tensor[job->kind == FILL ? n->input : job->kind == EMPTY ? n->output : s->input];
-    uint64_t pixels = (uint64_t)t->height * t->width;
-    if (job->kind != MAKE) return COPYING * lines(pixels);
-    return pixels * s->window.height * s->window.width; /* pooling goes pixel by pixel */
+    if (job->kind != MAKE) return COPYING * lines((uint64_t)t->height * t->width);
+    uint64_t of_a_row = COPYING * (s->window.height + s->window.width) * lines(t->width);
+    return of_a_row * n->tensor[s->output].height;
 }
 
 static int add_job(Runner *r, uint32_t kind, const Step *step, uint32_t channels) {

@@ -1,6 +1,7 @@
 /* Runs a network, a step after the other, in a workspace that holds every image. */
 #include "job.h"
 #include "lay_close.h"
+#include "pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,29 +186,6 @@ static void spread(const Network *n, const Grid *g, Channels some, uint8_t *work
     }
 }
 
-static void pool(const Network *n, const Step *s, Channels some, uint8_t *workspace) {
-    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
-    const Grid *from = home(n, s->input), *to = home(n, s->output);
-    const Window *w = &s->window;
-    for (uint32_t channel = some.from; channel < some.to; channel++)
-        for (uint32_t y = 0; y < out->height; y++)
-            for (uint32_t x = 0; x < out->width; x++) {
-                uint8_t largest = 0;
-                for (uint32_t a = 0; a < w->height; a++)
-                    for (uint32_t b = 0; b < w->width; b++) {
-                        int64_t row = (int64_t)y * w->down + a - w->top, column = (int64_t)x * w->right + b - w->left;
-                        if (row < 0 || column < 0 || row >= in->height || column >= in->width) continue;
-                        uint8_t value = first_pixel(n, s->input, workspace)[channel * from->channel +
-                                                                            row_at(from, (uint32_t)row) + (size_t)column];
-                        largest = value > largest ? value : largest;
-                    }
-                ptrdiff_t at[PLACES];
-                uint32_t places = places_of_row(to, y, at);
-                for (uint32_t i = 0; i < places; i++)
-                    first_pixel(n, s->output, workspace)[channel * to->channel + at[i] + x] = largest;
-            }
-}
-
 static void conv(const Runner *r, const Step *s, Channels some, uint8_t *workspace) {
     const Network *n = r->network;
     const Grid *g = &n->grid[s->grid];
@@ -237,7 +215,8 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
     else if (job->kind == EMPTY) copy_image(n, n->output, some, workspace, NULL, out);
     else if (job->kind == SPREAD) spread(n, &n->grid[job->step->grid], some, workspace);
     else if (job->step->kind == CONV) conv(r, job->step, some, workspace);
-    else pool(n, job->step, some, workspace);
+    else pool_channels(n, job->step, from, to, first_pixel(n, job->step->input, workspace),
+                       first_pixel(n, job->step->output, workspace));
 }
 
 static size_t bytes_of(const Tensor *t) { return (size_t)t->channels * t->height * t->width; }
