@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 r"""`onnx-kernel` of ResNets at 224 px beside `onnx` and `onnx-int8`: latency, memory, layers.
 
-    PYTHONPATH=.dev python benchmarks/kernels_large.py --archs resnet18 resnet50 --prunes 0.9 0.95 --record FILE
+    PYTHONPATH=.dev python benchmarks/kernels_large.py --threads 2 --record FILE
 
 There are no trained tickets of this size. Masks are drawn at random, as many weights removed of every layer,
-signs too; statistics of batch norm and ranges of activations are those of noise. So nothing is said about accuracy:
-what is measured is how long networks of these shapes and densities take. Turns, rounds and layers are those
-of `kernels.py`; `equal_to_the_bit` is of all logits of two batches.
+signs too; statistics of batch norm and ranges of activations are those of noise. So nothing is said about
+accuracy: what is measured is how long networks of these shapes and densities take. Turns, rounds, threads
+and layers are those of `kernels.py`; `equal_to_the_bit` is of all logits of two images.
 """
 
 import argparse
@@ -72,7 +72,10 @@ def measured(arch: str, prune: float, args: argparse.Namespace, folder: Path) ->
     row["layers"] = kernels.layers(paths, args)
     row["memory"] = kernels.memory(paths)
     for batch in args.batch_sizes:
-        row[f"batch {batch}"] = kernels.latency(paths, np.ascontiguousarray(pixels[:batch]), args)
+        some = np.ascontiguousarray(pixels[:batch])
+        row[f"batch {batch}"] = kernels.latency(paths, some, args)
+        if args.threads > 1:
+            row[f"batch {batch}"]["threads"] = kernels.scaling(paths, some, args)
     print(json.dumps({key: value for key, value in row.items() if key != "layers"}), flush=True)
     return row
 
@@ -84,6 +87,7 @@ def main() -> None:
     parser.add_argument("--archs", nargs="+", default=["resnet18", "resnet50"])
     parser.add_argument("--prunes", type=float, nargs="+", default=[0.9, 0.95])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
+    parser.add_argument("--threads", type=int, default=1, help="beside one; 1 leaves them out [1]")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--calls", type=int, default=3, help="whose median counts, of each turn [3]")
     parser.add_argument("--repeats", type=int, default=20)
