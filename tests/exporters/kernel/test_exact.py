@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
-from recycle_pipeline.exporters.kernel.packed import CHUNK, Conv, Image, Window, narrow_channels, packed
+from recycle_pipeline.exporters.kernel.packed import (
+    CHUNK,
+    Conv,
+    Image,
+    MaxPool,
+    Window,
+    narrow_channels,
+    packed,
+)
 from recycle_pipeline.models.errors import RecycleError
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -69,6 +77,25 @@ def test_any_shape_padding_stride_and_mask(reference, draw_conv, case):
     rng = np.random.default_rng(seed)
     conv, result = draw_conv(rng, image, int(rng.integers(1, 8)), window, density)
     assert_exact(reference, [image, result], [conv], any_images(rng, image))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases(), st.booleans())
+def test_any_pooling(reference, draw_conv, case, beside_rows):
+    """Of the input, or of an image that a convolution made, which may lie in whole cache lines."""
+    image, window, _, seed = case
+    rng = np.random.default_rng(seed)
+    images, steps = [image], []
+    if beside_rows:
+        conv, made = draw_conv(rng, image, 3, Window((3, 3), (1, 1), (1, 1, 1, 1)), 0.3)
+        images, steps = [image, made], [conv]
+    sides = [
+        (side + window.pads[i] + window.pads[i + 2] - window.size[i]) // window.strides[i] + 1
+        for i, side in enumerate((image.height, image.width))
+    ]
+    steps.append(MaxPool(len(images) - 1, len(images), window))
+    images.append(Image(images[-1].channels, *sides, images[-1].zero))
+    assert_exact(reference, images, steps, any_images(rng, image))
 
 
 @st.composite
