@@ -62,6 +62,7 @@ def main() -> None:
         __doc__.splitlines()[0],
         ticket=args.ticket.name,
         calls=args.calls,
+        threads=args.threads,
         resident_bytes=grown,
         grown_after_first_tenth=grown[-1] - grown[0],
         same_logits=same,
