@@ -230,14 +230,14 @@ def missed() -> Iterator[tuple[str, Settings]]:
     on Conv6 in 30 epochs, three seeds each.
     """
     resnet: dict[str, Settings] = {
+        "200-epochs": {"epochs": 200},
         "default": {},
-        "no-reuse": {"reuse": "none"},
         "batch-128": {"batch_size": 128},
         "decay-half": {"weight_decay": 2.5e-4},
         "decay-x2": {"weight_decay": 1e-3},
         "smoothing": {"label_smoothing": 0.1},
-        "no-cutout": {"cutout": 0},
-        "200-epochs": {"epochs": 200},
+        "cutout-16": {"cutout": 16},
+        "rate-half": {"learning_rate": 0.05},
     }
     vgg: dict[str, Settings] = {
         "adam-0.1": ADAM | {"learning_rate": 0.1},
@@ -250,6 +250,7 @@ def missed() -> Iterator[tuple[str, Settings]]:
         for name, change in changes.items():
             one = {"arch": arch, "prune": prune, "seed": 0, "data": "cifar10"}
             yield f"{arch}-{prune:g}-100-{name}", one | change
+    yield "vgg_small-0.95-100-preset", {"preset": "biprop-vgg-small", "prune": 0.95, "seed": 0}
     little: dict[str, Settings] = {
         "default": {},
         "no-reuse": {"reuse": "none"},
@@ -260,6 +261,20 @@ def missed() -> Iterator[tuple[str, Settings]]:
         for name, change in little.items():
             one = {"arch": "conv6", "prune": 0.9, "seed": seed, "data": "cifar10", "epochs": 30}
             yield f"conv6-0.9-30-{name}", one | change
+
+
+def decay() -> Iterator[tuple[str, Settings]]:
+    """After `missed`: more weight decay on ResNet-18 than by default. For choices: with --hold-out."""
+    parts: dict[str, Settings] = {
+        "decay-x2": {"weight_decay": 1e-3},
+        "decay-x4": {"weight_decay": 2e-3},
+        "cutout-16": {"cutout": 16},
+    }
+    arms = [(0.8, "decay-x2", 1), (0.8, "decay-x4", 0), (0.8, "decay-x2+cutout-16", 0)]
+    arms += [(prune, "decay-x2", 0) for prune in (0.95, 0.99)]
+    for prune, key, seed in arms:
+        one = {"arch": "resnet18", "prune": prune, "seed": seed, "data": "cifar10"}
+        yield f"resnet18-{prune:g}-100-{key}", one | _joined(parts, key)
 
 
 def _short(prune: float) -> Settings:

@@ -73,6 +73,7 @@ def work(todo: Any, done: Any, gpu: str, data_root: str, hold_out: int, tickets:
         row = {"key": key, "options": options, "epochs": config.epochs}
         row |= {"last": records[-1].accuracy, "best": max(r.accuracy for r in records)}
         row |= {"last_five": statistics.mean(r.accuracy for r in records[-5:])}
+        row |= {"accuracies": [round(r.accuracy, 4) for r in records]}
         row |= {"loss": records[-1].loss, "seconds": round(time.perf_counter() - started, 1)}
         row |= {"split": f"held out {hold_out}" if hold_out else "test", "date": date.today().isoformat()}
         row |= {

@@ -3,7 +3,7 @@ images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, layers, long, missed, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, decay, layers, long, missed, rates, recipe
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -90,6 +90,25 @@ def short() -> Iterator[tuple[str, Settings]]:
                 yield f"{arch}-{prune:g}-{name}", one | options
 
 
+def uniform() -> Iterator[tuple[str, Settings]]:
+    """The default recipe with as much removed from every layer, which leaves kernels the least to add."""
+    for prune in (0.9, 0.95, 0.98):
+        common = {"arch": "resnet18", "prune": prune, "seed": 0, "data": "cifar10"}
+        yield f"resnet18-{prune:g}-uniform100", common | {"allocation": "uniform"}
+
+
+def others() -> Iterator[tuple[str, Settings]]:
+    """Methods that no other grid has: the hybrid of recycling and IteRand, and binary activations."""
+    methods: dict[str, Settings] = {
+        "conv6-recycle": {"arch": "conv6"},
+        "conv6-hybrid": {"arch": "conv6", "reuse": "hybrid"},
+        "conv6-binary-activations": {"arch": "conv6", "activations": "binary"},
+        "vgg_small-binary-activations": {"arch": "vgg_small", "activations": "binary"},
+    }
+    for name, one in methods.items():
+        yield f"{name}-0.9", {"prune": 0.9, "seed": 0, "data": "cifar10"} | one
+
+
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
@@ -101,4 +120,7 @@ GRIDS: Mapping[str, Grid] = {
     "rates": rates,
     "long": long,
     "missed": missed,
+    "decay": decay,
+    "uniform": uniform,
+    "others": others,
 }

@@ -4,7 +4,7 @@
     python benchmarks/plots.py
     python benchmarks/plots.py --folder SOMEWHERE --records SOMEWHERE
 
-Colours are Okabe and Ito's, which colour-blind people tell apart; nothing is said by colour alone.
+Nothing is said by colour alone.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")  # files only: no display is needed
+import plots_confound
+from common.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, newest, tidy
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +27,6 @@ from matplotlib.figure import Figure
 from recycle_pipeline.pipeline.published_figures import conv_figures, resnet18_figures
 
 HERE = Path(__file__).resolve().parent
-BLUE, ORANGE, GREEN, PURPLE, GREY, INK = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#999999", "#333333"
 Rows = list[dict[str, Any]]
 
 # The first that is found in a kernel's name says what the kernel does.
@@ -63,17 +64,6 @@ NETWORKS = (
     ("conv6-0.9-60-", "Conv6, 90 % removed\n60 epochs, weight decay 5e-4", 40),
     ("conv2-0.9-60-", "Conv2, 90 % removed\n60 epochs, weight decay 5e-4", 40),
 )
-
-
-def newest(records: Path, kind: str) -> str | None:
-    """The text of the newest record whose name holds this, if there is one."""
-    found = sorted(records.glob(f"*{kind}*.json*"))
-    return found[-1].read_text("utf-8") if found else None
-
-
-def tidy(axes: Axes) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
 
 
 def by_category(kernels: Rows, step_us: float) -> list[tuple[str, str, float]]:
@@ -255,6 +245,8 @@ PICTURES: dict[str, Callable[[Path], Figure | None]] = {
     "growth.png": growth,
     "ablation.png": ablation,
     "beyond.png": beyond,
+    "confound.png": plots_confound.confound,
+    "confound-epochs.png": plots_confound.epochs,
 }
 
 

@@ -5,12 +5,14 @@
     python benchmarks/reader_fuzz.py run --folder FOLDER --cases 10000
     python benchmarks/reader_fuzz.py model --folder FOLDER --minutes 20
     python benchmarks/reader_fuzz.py state --folder FOLDER --minutes 20
+    python benchmarks/reader_fuzz.py state --sum FOLDER FOLDER --record benchmarks/records/NAME.json
 
 A case changes bytes of a file, or a field of what it holds; cases that reach lines in an order that none
 before did are changed further. It must be read, or refused by an error with a message (`models/errors.py`,
 OSError). Else, or if it takes more than `--seconds`, or memory beyond `--megabytes`, or ends the process,
 it is a finding, and its file is kept. A process of its own reads, is started again where it ends, and
-remembers in FOLDER, where a campaign goes on. Minutes are of its CPU, over all that FOLDER remembers. The
+remembers in FOLDER, where a campaign goes on. Minutes are of its CPU, over all that FOLDER remembers.
+Others, of other seeds, may run beside it in folders of their own; `--sum` adds up what they found. The
 ticket's reader has `ticket_fuzz.py`.
 """
 
@@ -30,6 +32,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from common.record import write_record
+from fuzzing.sums import added_up
 from fuzzing.targets import REFUSALS, TARGETS, Target
 from fuzzing.traced import Lines
 
@@ -120,8 +123,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def fed(target: Target, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+def fed(target: Target, args: argparse.Namespace) -> dict[str, Any]:
     """Feeds in processes, one after the other, until the time is over."""
+    folder = args.folder.absolute()
+    for name in ("corpus", "findings"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     state, began = folder / "state.json", time.monotonic()
     found: dict[str, Any] = {"cases": 0, "seconds": 0, "cpu_seconds": 0.0, "slowest_seconds": 0.0}
     found |= {"findings": [], "outcomes": {}, "seed": args.seed}
@@ -134,6 +140,8 @@ def fed(target: Target, folder: Path, args: argparse.Namespace) -> dict[str, Any
             Feeding(target, folder, found, args.seconds, args.megabytes).run(args.cases, 60 * args.minutes)
             os._exit(0)
         status = os.waitpid(pid, 0)[1]
+        if status and not (folder / "current.name").is_file():
+            raise SystemExit("no file to start from could be made")
         if status:
             found |= json.loads(state.read_text()) if state.is_file() else {}
             name, content = (folder / "current.name").read_text(), (folder / "current").read_bytes()
@@ -150,7 +158,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("target", choices=TARGETS)
-    parser.add_argument("--folder", type=Path, required=True, help="state, corpus and findings")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--folder", type=Path, help="state, corpus and findings")
+    what.add_argument("--sum", nargs="+", type=Path, metavar="FOLDER", help="run nothing, add these up")
     parser.add_argument("--cases", type=int, default=10**9, help="in all, those of earlier runs included")
     parser.add_argument("--minutes", type=float, default=20.0, help="of CPU, in all")
     parser.add_argument("--seed", type=int, default=0)
@@ -158,10 +168,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=4096, help="that a case may take")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
-    folder = args.folder.absolute()
-    for name in ("corpus", "findings"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    found = fed(TARGETS[args.target], folder, args)
+    found = added_up(args.sum, ("slowest_seconds", "ways")) if args.sum else fed(TARGETS[args.target], args)
     print(json.dumps(found), flush=True)
     write_record(args.record, __doc__.splitlines()[0], target=args.target, **found)
     sys.exit(bool(found["findings"]))

@@ -27,7 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from common.record import write_record
-from fuzzing.campaign import Campaign, added_up
+from fuzzing.campaign import Campaign
+from fuzzing.sums import added_up
+
+LARGEST = ("slowest_seconds", "largest_megabytes", "process_grew_megabytes", "lines_and_branches")
 
 
 def main() -> None:
@@ -45,7 +48,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     if args.sum:
-        write_record(args.record, __doc__.splitlines()[0], **added_up(args.sum))
+        write_record(args.record, __doc__.splitlines()[0], **added_up(args.sum, LARGEST))
         return
     campaign = Campaign(args.folder, args.seed, args.seconds, args.megabytes)
 

@@ -1,5 +1,7 @@
 """What killed commands leave in a run folder: files that were being written, and temporary ones."""
 
+import getpass
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -42,6 +44,7 @@ def temporary_files_in(folder: RunFolder) -> Iterator[None]:
     leaves is found by the next one. The folder is locked.
     """
     clear_unfinished(folder)
+    _keep_compiled_outside()
     with scratch_in(folder) as path:
         scratch, outside = str(path), tempfile.tempdir if not _in_use else None
         _in_use.append(scratch)
@@ -52,6 +55,22 @@ def temporary_files_in(folder: RunFolder) -> Iterator[None]:
             _in_use.remove(scratch)
             if tempfile.tempdir == scratch:
                 tempfile.tempdir = _in_use[-1] if _in_use else outside
+
+
+def _keep_compiled_outside() -> None:
+    """Names the folder of torch's compiled code as torch would by itself, but before `tempfile` is ours.
+
+    torch asks `tempfile` once and remembers the answer in the environment: it would make that folder again
+    in a run that has ended, and compile in every run what it had compiled in the last.
+    """
+    try:
+        user = getpass.getuser()
+    except (KeyError, ImportError, OSError):  # no name for this number
+        user = f"uid_{os.getuid()}"
+    # Not gettempdir(): it tries a folder by a file in it, which a process that is killed then leaves.
+    places = (tempfile.tempdir, *map(os.environ.get, ("TMPDIR", "TEMP", "TMP")), "/tmp")
+    there = next(place for place in places if place)
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", os.path.join(there, f"torchinductor_{user}"))
 
 
 @contextmanager

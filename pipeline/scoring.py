@@ -62,8 +62,10 @@ def score_models(
     """
     from recycle_pipeline.evaluators.session import best_provider, open_session
     from recycle_pipeline.evaluators.verify_models import Table, score
+    from recycle_pipeline.evaluators.workers import require_no_crash
 
     provider, _ = best_provider(provider)
+    require_no_crash(paths, provider)
     models = [open_session(path, provider) for path in paths]
     images = _images(paths[0], data)
     notes = [note for model in models if (note := _note(model, images))]

@@ -135,19 +135,6 @@ class Campaign:
         print(f"finding: {what}", flush=True)
 
 
-def added_up(folders: list[Path]) -> dict[str, Any]:
-    """What campaigns found together, and each of them."""
-    found = [json.loads((folder / "state.json").read_text()) for folder in folders]
-    outcomes: Counter[str] = Counter()
-    for each in found:
-        outcomes.update(each["outcomes"])
-    sums = {name: round(sum(each[name] for each in found), 1) for name in ("cases", "cpu_seconds")}
-    largest = ("slowest_seconds", "largest_megabytes", "process_grew_megabytes", "lines_and_branches")
-    most = {name: max(each[name] for each in found) for name in largest}
-    findings = [finding for each in found for finding in each["findings"]]
-    return {**sums, **most, "findings": findings, "outcomes": dict(outcomes), "campaigns": found}
-
-
 def outcome_of(content: bytes) -> str:
     """What reading gives: the class of the refusal, or `read`; a finding begins with an exclamation mark."""
     try:

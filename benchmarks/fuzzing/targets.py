@@ -6,7 +6,7 @@ import random
 import shutil
 import tomllib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def _run_seeds(work: Path) -> list[tuple[str, bytes]]:
     from recycle_pipeline.pipeline.api import run
 
     root = work / "run"
-    if not root.is_dir():
+    if not (root / "verify.json").is_file():
         run(arch="conv2", width=0.25, epochs=1, output_dir=root)
     return [(name, (root / name).read_bytes()) for name in ("manifest.json", "metrics.jsonl", "verify.json")]
 
@@ -89,22 +89,21 @@ def _changed_lines(content: bytes, rng: random.Random) -> bytes:
 def _read_run(path: Path) -> None:
     """As the report does, with the file in the place of the run's own."""
     from recycle_pipeline.pipeline.manifest import read_manifest
-    from recycle_pipeline.pipeline.report.collect import read_runs
-    from recycle_pipeline.pipeline.report.html import run_page
+    from recycle_pipeline.pipeline.report.write import report_text
 
     root = path.parent / "changed"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(path.parent / "run", root)
     shutil.copy(path, root / path.name)
     read_manifest(root / "manifest.json")
-    run_page(read_runs([root])[0])
+    report_text([root], "html")
 
 
 def _model_seeds(work: Path) -> list[tuple[str, bytes]]:
     from recycle_pipeline.pipeline.api import run
 
     root = work / "models"
-    if not root.is_dir():
+    if not (root / "verify.json").is_file():
         run(arch="conv2", width=0.125, epochs=1, export="onnx,onnx-compact", output_dir=root)
     return [("model.onnx", path.read_bytes()) for path in sorted((root / "onnx").iterdir())]
 
@@ -131,7 +130,7 @@ def _change_field(message: Any, rng: random.Random) -> None:
         if not fields:
             return
         field, value = rng.choice(fields)
-        repeated = field.is_repeated
+        repeated = isinstance(value, MutableSequence)
         inner = list(value) if repeated else [value]
         if field.message_type is not None and rng.random() < 0.95:
             message = rng.choice(inner)

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from recycle_pipeline.pipeline.cli import options as opt
+from recycle_pipeline.pipeline.cli.sections import Sectioned, options, section
 from recycle_pipeline.pipeline.cli.timing_options import HOW
 from recycle_pipeline.pipeline.wording import size, with_interval
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.bench import Row
 
-WHAT = opt.section(
+WHAT = section(
     "What",
     click.option("--batch", "batches", type=int, multiple=True, help="Images a call; repeatable. [1]"),
     click.option("--threads", type=int, multiple=True, help="Within an operator; repeatable. [1]"),
@@ -24,9 +25,9 @@ WHAT = opt.section(
 )
 
 
-@click.command(cls=opt.Sectioned, short_help="Time models beside one another.")
+@click.command(cls=Sectioned, short_help="Time models beside one another.")
 @click.argument("models", nargs=-1, required=True, type=opt.PATH)
-@opt.options(WHAT, HOW, opt.OUTPUT)
+@options(WHAT, HOW, opt.OUTPUT)
 def bench(models: tuple[Path, ...], **given: Any) -> None:
     """Time ONNX MODELS in turns, in fresh sessions again and again; ratios are to the first.
 

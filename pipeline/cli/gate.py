@@ -7,12 +7,13 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.percent import PERCENT
+from recycle_pipeline.pipeline.cli.sections import Sectioned, options, section
 from recycle_pipeline.pipeline.cli.timing_options import HOW
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.gate_plan import Plan
 
-MODELS = opt.section(
+MODELS = section(
     "Models",
     click.option("--candidate", type=opt.PATH, required=True, help="ONNX file to judge."),
     click.option(
@@ -31,7 +32,7 @@ MODELS = opt.section(
         "[a small one of the tool's own]",
     ),
 )
-LIMITS = opt.section(
+LIMITS = section(
     "Limits: increases over the baseline, and accuracy",
     click.option("--max-slowdown", type=PERCENT, default=0.05, help="Of the median latency. [5%]"),
     click.option("--max-size-increase", type=PERCENT, help="Of the file. [none]"),
@@ -50,7 +51,7 @@ LIMITS = opt.section(
         help="What noise too large to decide is: exit code 7, a pass (0), or a failure (5). [report]",
     ),
 )
-TIMING = opt.section(
+TIMING = section(
     "Timing",
     click.option("--time-budget", type=float, default=60.0, help="Seconds at the most. [60]"),
     click.option(
@@ -62,7 +63,7 @@ TIMING = opt.section(
     click.option("--threads", type=int, default=1, help="Within an operator. [1]"),
     click.option("--batch", type=int, default=1, help="Images a call. [1]"),
 )
-FILES = opt.section(
+FILES = section(
     "Files for a CI job",
     click.option("--junit", type=opt.PATH, help="Write the verdicts as JUnit XML."),
     click.option(
@@ -76,8 +77,8 @@ FILES = opt.section(
 )
 
 
-@click.command(cls=opt.Sectioned, short_help="Fail if a model is slower than its baseline, and only then.")
-@opt.options(MODELS, LIMITS, TIMING, HOW, FILES, opt.OUTPUT)
+@click.command(cls=Sectioned, short_help="Fail if a model is slower than its baseline, and only then.")
+@options(MODELS, LIMITS, TIMING, HOW, FILES, opt.OUTPUT)
 def gate(**given: Any) -> None:
     """Time CANDIDATE beside its baseline, interleaved in fresh processes, until the answer is clear.
 

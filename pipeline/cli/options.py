@@ -1,13 +1,13 @@
 """The options that commands share. All default to None: not given, so the file or `RunConfig` decides."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from recycle_pipeline.models.draws import INITS
 from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
+from recycle_pipeline.pipeline.cli.sections import section
 from recycle_pipeline.pipeline.config import (
     ALLOCATIONS,
     OPTIMIZERS,
@@ -22,39 +22,9 @@ from recycle_pipeline.pipeline.config import (
 )
 from recycle_pipeline.pipeline.forms import FORMS
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
 PROVIDER = "NAME[:KEY=VALUE,...]"
 FLAG: dict[str, Any] = {"is_flag": True, "default": None}
-
-
-def section(title: str, *decorators: Decorator) -> tuple[Decorator, ...]:
-    """Options that the help of a `Sectioned` command shows together, under a title."""
-
-    def titled(decorator: Decorator) -> Decorator:
-        def decorate(command: Any) -> Any:
-            decorated = decorator(command)
-            decorated.__click_params__[-1].section = title
-            return decorated
-
-        return decorate
-
-    return tuple(titled(decorator) for decorator in decorators)
-
-
-class Sectioned(click.Command):
-    """A command with many options: its help shows them by sections."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                sections.setdefault(getattr(parameter, "section", "Help"), []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
 
 
 ARCH = click.option(
@@ -146,7 +116,12 @@ DATA = section(
 )
 SEARCH = section(
     "Search",
-    click.option("--epochs", type=int, help="Passes over the training images. [digits 12, others 100]"),
+    click.option(
+        "--epochs",
+        type=int,
+        help="Passes over the training images. [CIFAR below 90 % removed 200, but for conv2-8; digits 12, "
+        "others 100]",
+    ),
     click.option(
         "--batch-size",
         type=int,
@@ -326,14 +301,3 @@ OUTPUT = section(
     click.option("--quiet", is_flag=True, help="No progress; the result and errors only."),
     click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout."),
 )
-
-
-def options(*groups: tuple[Decorator, ...]) -> Callable[[Command], Command]:
-    """Decorates a command with groups of options, shown in this order."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed([o for group in groups for o in group]):
-            command = option(command)
-        return command
-
-    return decorate

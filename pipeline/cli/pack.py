@@ -10,13 +10,14 @@ from recycle_pipeline.models.options import ACTIVATIONS, BATCH_NORMS
 from recycle_pipeline.pipeline.checks import option
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
+from recycle_pipeline.pipeline.cli.sections import Sectioned, options, section
 from recycle_pipeline.pipeline.cli.stages import FORCE, run_one_stage
 from recycle_pipeline.pipeline.importing.method import METHODS
 
 if TYPE_CHECKING:
     from recycle_pipeline.pipeline.importing.request import FileRequest
 
-NETWORK = opt.section(
+NETWORK = section(
     "Of a file: its network",
     click.option("--arch", help="Architecture whose tensors it has, as in `run`; needed."),
     click.option("--width", type=float, help="Factor on its channels and hidden units. [1]"),
@@ -32,7 +33,7 @@ NETWORK = opt.section(
         "Biprop and torchvision are known.",
     ),
 )
-INPUT = opt.section(
+INPUT = section(
     "Of a file: what the network takes",
     click.option(
         "--data", help="Data set it is for, as in `run`; says all of the below, and lets `verify` run."
@@ -44,7 +45,7 @@ INPUT = opt.section(
     click.option("--mean", metavar="M,...", help="Of pixels / 255, per channel. [the data set's]"),
     click.option("--std", metavar="S,...", help="The same for the standard deviation. [the data set's]"),
 )
-MASKS = opt.section(
+MASKS = section(
     "Of a file: its masks",
     click.option(
         "--method",
@@ -70,9 +71,9 @@ MASKS = opt.section(
 )
 
 
-@click.command(cls=opt.Sectioned, short_help="Store a searched subnetwork, or a state dict, as a ticket.")
+@click.command(cls=Sectioned, short_help="Store a searched subnetwork, or a state dict, as a ticket.")
 @click.argument("source", type=click.Path())
-@opt.options(opt.TICKET, NETWORK, INPUT, MASKS, opt.section("Output", *FORCE), opt.OUTPUT)
+@options(opt.TICKET, NETWORK, INPUT, MASKS, section("Output", *FORCE), opt.OUTPUT)
 def pack(source: str, **given: Any) -> None:
     """Store what a run folder's search found as a ticket; or the masked network of a state dict.
 

@@ -8,16 +8,17 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
+from recycle_pipeline.pipeline.cli.sections import Sectioned, options, section
 from recycle_pipeline.pipeline.cli.tables import show_after
 
-DRY_RUN = opt.section(
+DRY_RUN = section(
     "Output", click.option("--dry-run", is_flag=True, help="Show settings and stages; write nothing.")
 )
 SEARCH = (*opt.WHAT, *opt.DATA, *opt.SEARCH, *opt.REUSE, *opt.RECIPE)
 
 
-@click.command(cls=opt.Sectioned, short_help="The whole job: search, pack, export, verify.")
-@opt.options(SEARCH, opt.TICKET, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+@click.command(cls=Sectioned, short_help="The whole job: search, pack, export, verify.")
+@options(SEARCH, opt.TICKET, opt.EXPORT, opt.VERIFY, opt.FOLDER, DRY_RUN, opt.OUTPUT)
 def run(**given: Any) -> None:
     """Search a subnetwork, store its ticket, export it to ONNX and verify it.
 
@@ -36,8 +37,8 @@ def run(**given: Any) -> None:
     _start(("search", "pack", "export", "verify"), given)
 
 
-@click.command(cls=opt.Sectioned)
-@opt.options(SEARCH, opt.FOLDER, DRY_RUN, opt.OUTPUT)
+@click.command(cls=Sectioned)
+@options(SEARCH, opt.FOLDER, DRY_RUN, opt.OUTPUT)
 def search(**given: Any) -> None:
     """Search a subnetwork only. Then: pack, export, verify, on the folder it prints.
 

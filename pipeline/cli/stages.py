@@ -7,6 +7,7 @@ import click
 
 from recycle_pipeline.pipeline.cli import options as opt
 from recycle_pipeline.pipeline.cli.console import reporter_for
+from recycle_pipeline.pipeline.cli.sections import options
 from recycle_pipeline.pipeline.cli.tables import show_after
 
 FOLDER = click.argument("folder", type=click.Path())
@@ -16,7 +17,7 @@ CUSTOM = (click.option("--arch", help="Repeat a custom package.module:function t
 
 @click.command(short_help="Write the network of a run folder's ticket as ONNX.")
 @FOLDER
-@opt.options(opt.EXPORT, CUSTOM, FORCE, opt.OUTPUT)
+@options(opt.EXPORT, CUSTOM, FORCE, opt.OUTPUT)
 def export(folder: str, **given: Any) -> None:
     """Rebuild the network of run FOLDER from its ticket, fold it, and write ONNX.
 

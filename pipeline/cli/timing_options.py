@@ -4,7 +4,8 @@ from typing import Any
 
 import click
 
-from recycle_pipeline.pipeline.cli.options import PROVIDER, section
+from recycle_pipeline.pipeline.cli.options import PROVIDER
+from recycle_pipeline.pipeline.cli.sections import section
 
 
 def _named(ctx: click.Context, param: click.Parameter, value: Any) -> str:

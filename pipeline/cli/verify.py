@@ -11,6 +11,7 @@ from rich.text import Text
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.pipeline.cli import options as opt
+from recycle_pipeline.pipeline.cli.sections import Sectioned, options, section
 from recycle_pipeline.pipeline.cli.stages import CUSTOM, FORCE, run_one_stage
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ HEADINGS = ("model", "size", "provider", "top-1", "top-5", "same top-1", "differ
 # What the two uses have alone.
 OF_MODELS = ("data", "data_root", "image_size", "ticket", "config_file", "junit", "per_class")
 OF_FOLDERS = ("max_slowdown", "arch")
-MODELS = opt.section(
+MODELS = section(
     "Of model files",
     click.option("--data", help="digits, cifar10, ... or folder:PATH. [that of the run folder around them]"),
     click.option("--data-root", type=opt.PATH, help="Where CIFAR and MNIST lie."),
@@ -38,9 +39,9 @@ MODELS = opt.section(
 )
 
 
-@click.command(cls=opt.Sectioned, short_help="Compare exported models with torch and labels, behind gates.")
+@click.command(cls=Sectioned, short_help="Compare exported models with torch and labels, behind gates.")
 @click.argument("paths", nargs=-1, required=True, type=opt.PATH, metavar="FOLDER | MODEL...")
-@opt.options(opt.VERIFY, MODELS, CUSTOM, FORCE, opt.OUTPUT)
+@options(opt.VERIFY, MODELS, CUSTOM, FORCE, opt.OUTPUT)
 def verify(paths: tuple[Path, ...], **given: Any) -> None:
     """Verify the exported model of run FOLDER, or ONNX MODELS in one table: parity, accuracy, gates.
 

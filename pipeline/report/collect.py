@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.config_file import read_run_config
 from recycle_pipeline.pipeline.manifest import Manifest, digest_if_there, read_manifest
 from recycle_pipeline.pipeline.report.commands import commands_of
 from recycle_pipeline.pipeline.report.epochs import search_of
+from recycle_pipeline.pipeline.report.exported import Exported, exported_of
 from recycle_pipeline.pipeline.report.facts import Missing, RunFacts, Search
 from recycle_pipeline.pipeline.report.layers import network_of
 from recycle_pipeline.pipeline.report.sizes import sizes_of_run
@@ -61,7 +62,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
     network = network_of(source, subnetwork) if subnetwork else None
     verify = read_verify(folder.verify) if "export" in manifest.stages else None
     search = search_of(folder, search_entry, settings)
-    export = manifest.stages.get("export")
+    exported = exported_of(folder.manifest, manifest.stages.get("export"))
     facts = RunFacts(
         name=name,
         settings=public(settings),
@@ -71,14 +72,14 @@ def read_run(folder: RunFolder, name: str) -> Run:
         missing=tuple(_missing(manifest, name, search, verified=verify is not None)),
         search=search,
         network=network,
-        sizes=sizes_of_run(folder, manifest, network, verify),
+        sizes=sizes_of_run(folder, exported.sizes, network, verify),
         verified=verified_of(folder.verify, verify) if verify else None,
-        shrinking=export.facts.get("shrinking") if export else None,
+        shrinking=exported.shrinking,
         environments=environments_of(manifest),
         stages=times_of(manifest),
         files=files_of(manifest),
         commands=commands_of(manifest, settings, verify),
-        notes=tuple(_notes(folder, manifest, verify)),
+        notes=tuple(_notes(folder, manifest, exported, verify)),
     )
     return Run(facts, subnetwork)
 
@@ -119,18 +120,13 @@ def _missing(manifest: Manifest, name: str, search: Search | None, *, verified: 
     return found
 
 
-def _notes(folder: RunFolder, manifest: Manifest, verify: Mapping[str, Any] | None) -> list[str]:
-    export, pack = manifest.stages.get("export"), manifest.stages.get("pack")
-    notes = (
-        [
-            f"{form} was asked for and is not there: {why}"
-            for form, why in (export.facts.get("missing") or {}).items()
-        ]
-        if export
-        else []
-    )
-    if export and export.facts.get("fold_note"):
-        notes.append(f"Batch norm stays unfolded: {export.facts['fold_note']}")
+def _notes(
+    folder: RunFolder, manifest: Manifest, exported: Exported, verify: Mapping[str, Any] | None
+) -> list[str]:
+    pack = manifest.stages.get("pack")
+    notes = [f"{form} was asked for and is not there: {why}" for form, why in exported.missing.items()]
+    if exported.fold_note:
+        notes.append(f"Batch norm stays unfolded: {exported.fold_note}")
     if verify and verify.get("provider_note"):
         notes.append(str(verify["provider_note"]))
     entry = manifest.stages.get("verify")

@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.checks import check_output_file
 from recycle_pipeline.pipeline.config_file import read_run_config
 from recycle_pipeline.pipeline.manifest import digest_if_there
 from recycle_pipeline.pipeline.report.collect import Run, public, read_runs
+from recycle_pipeline.pipeline.report.damage import values_of_stages
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
 from recycle_pipeline.pipeline.version import VERSION
 
@@ -27,17 +28,18 @@ def report_text(roots: Sequence[Path], form: Format) -> str:
         UsageFault: one is not a run folder.
         CorruptArtefact: a file of one is damaged.
     """
-    runs = read_runs(roots)
-    facts = [run.facts for run in runs]
-    if form == "json":
-        from recycle_pipeline.pipeline.report.json_form import to_json
+    with values_of_stages(roots):
+        runs = read_runs(roots)
+        facts = [run.facts for run in runs]
+        if form == "json":
+            from recycle_pipeline.pipeline.report.json_form import to_json
 
-        return json.dumps(to_json(facts), indent=1) + "\n"
-    if form == "md":
-        from recycle_pipeline.pipeline.report.markdown import to_markdown
+            return json.dumps(to_json(facts), indent=1) + "\n"
+        if form == "md":
+            from recycle_pipeline.pipeline.report.markdown import to_markdown
 
-        return to_markdown(facts)
-    return _page(runs)
+            return to_markdown(facts)
+        return _page(runs)
 
 
 def written(roots: Sequence[Path], form: Format, output: Path | None) -> tuple[Path | None, str]:
@@ -77,7 +79,7 @@ def refresh_report(folder: RunFolder) -> None:
     stamp = _stamp(folder)
     if folder.report.is_file() and folder.report.read_text("utf-8", "replace").endswith(stamp):
         return
-    write_text(folder.report, _page(read_runs([folder.root])) + stamp)
+    write_text(folder.report, report_text([folder.root], "html") + stamp)
 
 
 def _page(runs: Sequence[Run]) -> str:

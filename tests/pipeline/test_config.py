@@ -202,6 +202,21 @@ def test_the_budget_follows_the_data(data, epochs, batch, smoothing):
 
 
 @pytest.mark.parametrize(
+    ("values", "epochs"),
+    [
+        ({"arch": "resnet18", "data": "cifar10"}, 200),
+        ({"arch": "vgg_small", "data": "cifar100"}, 200),
+        ({"arch": "conv6", "data": "cifar10"}, 100),
+        ({"arch": "resnet18", "data": "fashion-mnist"}, 100),
+        ({"arch": "resnet18", "data": "digits"}, 12),
+        ({"arch": "resnet18", "data": "cifar10", "epochs": 30}, 30),
+    ],
+)
+def test_where_much_is_kept_searches_are_longer_on_cifar(values, epochs):
+    assert resolved(prune=0.8, **values).epochs == epochs
+
+
+@pytest.mark.parametrize(
     ("arch", "subnetwork", "init"),
     [
         ("resnet18", "binary", "signed_constant"),

@@ -149,6 +149,42 @@ def test_a_model_whose_names_are_no_text_is_damaged(tmp_path, part):
         open_session(path, "cpu")
 
 
+def model_that_crashes(path):
+    """onnxruntime 1.30 and 1.31 fold a Split of constants, and write to the output that has no name."""
+    constants = [
+        onnx.numpy_helper.from_array(np.ones(20, np.int8), "packed"),
+        onnx.numpy_helper.from_array(np.array([10, 10]), "sizes"),
+    ]
+    nodes = [
+        onnx.helper.make_node("Split", ["packed", "sizes"], ["first", ""], axis=0),
+        onnx.helper.make_node("Cast", ["first"], ["bias"], to=1),
+        onnx.helper.make_node("GlobalAveragePool", ["images"], ["mean"]),
+        onnx.helper.make_node("Flatten", ["mean"], ["flat"]),
+        onnx.helper.make_node("Add", ["flat", "bias"], ["logits"]),
+    ]
+    images = onnx.helper.make_tensor_value_info("images", 1, [1, 1, 8, 8])
+    logits = onnx.helper.make_tensor_value_info("logits", 1, [1, 10])
+    graph = onnx.helper.make_graph(nodes, "g", [images], [logits], constants)
+    opset = onnx.helper.make_opsetid("", 18)
+    path.write_bytes(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9).SerializeToString())
+
+
+@pytest.mark.parametrize("name", ["verify", "bench", "gate"])
+def test_a_model_that_crashes_onnxruntime_does_not_end_the_command(tmp_path, command, name):
+    """Found by benchmarks/reader_fuzz.py: the process ended by signal 11, without a word, before."""
+    model_that_crashes(path := tmp_path / "model.onnx")
+    arguments = {
+        "verify": [path, "--data", "digits"],
+        "bench": [path],
+        "gate": ["--baseline", path, "--candidate", path],
+    }[name]
+    outcome = command(name, *arguments)
+    if outcome.code == 0:
+        pytest.skip("this onnxruntime does not crash on it")
+    assert outcome.code == 6
+    assert f"{path}: ONNX Runtime crashed on it (SIGSEGV)" in outcome.err
+
+
 def test_nothing_is_unpickled_or_evaluated_but_by_torch_with_weights_only():
     found = {"pickle.load": [], "torch.load": [], "eval": [], "exec": [], "yaml.load": [], "allow_pickle": []}
     patterns = {

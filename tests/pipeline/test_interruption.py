@@ -8,6 +8,7 @@ import time
 import pytest
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
+from recycle_pipeline.pipeline.leftovers import temporary_files_in
 from recycle_pipeline.pipeline.manifest import file_digest, read_manifest
 from recycle_pipeline.pipeline.run_folder import RunFolder
 
@@ -222,3 +223,15 @@ def test_what_killed_writes_left_goes_with_the_next_command_and_other_files_stay
 
 def interrupt(*arguments):
     raise KeyboardInterrupt
+
+
+def test_what_torch_compiles_is_not_kept_in_a_run_that_ended(here, monkeypatch):
+    """It made .scratch.partial-*/torchinductor_USER again in the folder of an earlier run."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    (here / "run").mkdir()
+    with temporary_files_in(RunFolder(here / "run")):
+        cache_dir()
+    cache_dir()
+    assert list((here / "run").iterdir()) == []

@@ -71,7 +71,7 @@ def test_help_names_every_stage_form_and_data_set(command):
 def test_the_defaults_in_the_help_are_those_of_the_config(option, default):
     name = option.removeprefix("--").replace("-", "_")
     said = next(p.help for p in cli.commands["run"].params if p.name == name)
-    assert said.endswith(f"[digits {default[0]}, others {default[1]:g}]")
+    assert said.endswith(f"digits {default[0]}, others {default[1]:g}]")
     found = [getattr(RunConfig(data=data).resolve(), name) for data in ("digits", "cifar10")]
     assert found == list(default)
 

@@ -7,6 +7,7 @@ import pytest
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.pipeline.report.collect import read_runs
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS, TICKET
+from recycle_pipeline.pipeline.report.write import report_text
 
 
 def facts(*roots):
@@ -153,6 +154,73 @@ def test_what_is_damaged_is_named(run_copy, name, content):
 def test_verdicts_and_forms_that_are_none_are_damage(run_copy, change_verify, change):
     change_verify(lambda content: content.update(change))
     with pytest.raises(CorruptArtefact, match=r"verify\.json is damaged"):
+        facts(run_copy)
+
+
+def change_manifest(content):
+    content["stages"]["export"]["facts"]["bytes"] = {"onnx": [[]]}
+
+
+def change_metrics(content):
+    content["written"] = 10**30
+
+
+def change_times(content):
+    content["latency"]["candidate_ms"] = {"a": 1}
+
+
+def change_limit(content):
+    content["verdicts"] = [{"name": "max_slowdown", "outcome": "passed", "sentence": "", "limit": [1]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("manifest.json", change_manifest),
+        ("metrics.jsonl", change_metrics),
+        ("verify.json", change_times),
+        ("verify.json", change_limit),
+    ],
+)
+@pytest.mark.parametrize("form", ["html", "md", "json"])
+def test_values_that_no_stage_writes_are_damage_or_shown(run_copy, name, change, form):
+    """Found by benchmarks/reader_fuzz.py: tracebacks before, from wherever a value was used first."""
+    path = run_copy / name
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    try:
+        assert report_text([run_copy], form)
+    except CorruptArtefact as fault:
+        assert str(run_copy) in str(fault)
+
+
+def test_damaged_values_are_said_to_be(run_copy):
+    path = run_copy / "metrics.jsonl"
+    content = json.loads(path.read_text())
+    change_metrics(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CorruptArtefact, match=r"a value that no stage writes \(OverflowError in "):
+        report_text([run_copy], "html")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bytes": 5},
+        {"bytes": {"onnx": "many"}},
+        {"bytes": {"onnx": float("inf")}},
+        {"missing": ["onnx-sparse"]},
+        {"shrinking": 5},
+        {"shrinking": {"before": {"parameters": 1, "multiply_adds": 1}, "after": {}}},
+        {"shrinking": {"before": None, "after": None, "difference": 0.0, "images": 1, "note": ""}},
+    ],
+)
+def test_facts_of_an_export_that_are_none_are_damage(run_copy, change):
+    manifest = json.loads((run_copy / "manifest.json").read_text())
+    manifest["stages"]["export"]["facts"].update(change)
+    (run_copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(CorruptArtefact, match=r"manifest\.json is damaged \(export"):
         facts(run_copy)
 
 
