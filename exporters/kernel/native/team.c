@@ -26,6 +26,7 @@
 #define SHARES 32      /* at most, of a job */
 #define LEAST 1024     /* additions of 64 pixels, about a quarter of a microsecond, below which nothing is shared */
 #define PATIENCE 2000  /* pauses after which one that waits lets others have its processor */
+#define WELL 4         /* threads that share any job well */
 #define TOGETHER 4     /* channels of a share are a multiple of this: kernels may make several at a time */
 
 struct Team {
@@ -138,10 +139,17 @@ static int anything_left(const Team *t) {
     return atomic_load(&t->next) < t->alone || atomic_load(&t->open) >> SHARES < t->jobs;
 }
 
+/* Images that are made together: of those that are left when each thread has made as many, all or none. Many threads
+ * gain little by sharing a small job, so where most of them have an image each, that is sooner done. */
+static size_t count_together(size_t images, size_t known) {
+    const size_t left = images % known, most = known < SHARES ? known : SHARES;
+    return images == 1 ? 1 : known <= WELL || 2 * left <= most ? left : 0;
+}
+
 Team *recycle_team(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
     Team *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
     if (!t) return NULL;
-    const size_t known = recycle_known(r), together = images == 1 ? 1 : images % known;
+    const size_t together = count_together(images, recycle_known(r));
     *t = (Team){.runner = r, .in = in, .out = out, .images = images, .alone = images - together,
                 .jobs = (uint64_t)together * r->jobs};
     if (together && !(t->workspace = take_workspace(r))) {
