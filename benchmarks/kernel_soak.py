@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-r"""Memory of one process over many inferences of `onnx-kernel`, one session, one thread.
+r"""Memory of one process over many inferences of `onnx-kernel`, one session.
 
     PYTHONPATH=.dev python benchmarks/kernel_soak.py --calls 100000 --record FILE TICKET
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     images, rebuilt = load(args.data, data_root=args.data_root), rebuild(args.ticket)
@@ -48,7 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FORMS[FORM].file
         write_form(FORM, made_of(rebuilt, args.ticket, images, shrink=True), path)
-        model = open_session(path, "cpu", 1)
+        model = open_session(path, "cpu", args.threads)
         first, grown = model.predict(few), []
         for call in range(args.calls):
             model.predict(few[: 1 + call % 2 * 2])
@@ -61,6 +62,7 @@ def main() -> None:
         __doc__.splitlines()[0],
         ticket=args.ticket.name,
         calls=args.calls,
+        threads=args.threads,
         resident_bytes=grown,
         grown_after_first_tenth=grown[-1] - grown[0],
         same_logits=same,

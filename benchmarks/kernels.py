@@ -7,7 +7,12 @@ The forms are made as `export` makes them, filters that the mask made dead remov
 round every form has its turn, in random order: two calls that warm the caches, for the others' weights have
 driven its own out, then `--calls` whose median counts. A round gives ratios; medians and quartiles are over
 rounds. Times are of the clock and, beside them, of the processor (`cpu`), which says more where cores are
-shared. One thread. `calls_that_follow_others` are first calls of turns: where other models ran in between.
+shared. One thread, but for `threads`. `calls_that_follow_others` are first calls of turns: where other models
+ran in between. Where OpenVINO can be imported, it runs `onnx-int8` too (`openvino`), its shapes fixed, under
+its own settings for latency.
+
+`threads` has `onnx-kernel` and `onnx-int8` with one thread and with `--threads`, each in its turn: ratios of
+rounds, and of the least times of all rounds, which say more where cores are shared. Logits must be the same.
 
 Memory is what opening and one call add to the peak of a fresh process. Accuracy is of the test split's first
 `--images`, and `equal_to_the_bit` of all logits. `layers` has the least of `--repeats` times of each step,
@@ -24,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from common.openvino_model import in_openvino
 from common.record import write_record
 from onnx_forms import made_of
 
@@ -64,18 +70,49 @@ def latency(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> di
     """Of one batch: milliseconds, and ratios of the others to `onnx-kernel`, round by round."""
     models = {name: open_session(path, "cpu", 1) for name, path in paths.items()}
     calls = {name: (lambda m=model: m.predict(images)) for name, model in models.items()}
-    rounds = []
-    for _ in range(args.rounds):
-        order = random.sample(NAMES, len(NAMES))
-        rounds.append({name: turn(calls[name], args.calls) for name in order})
     found: dict[str, Any] = {"rounds": args.rounds, "calls": args.calls}
+    if predict := in_openvino(paths["onnx-int8"], images.shape, 1):
+        calls["openvino"] = lambda: predict(images)
+        found["openvino_top1_as_onnx-int8"] = same_top1(predict(images), calls["onnx-int8"]())
+    rounds = in_turns(calls, args)
     for which, key in enumerate(("ms", "cpu_ms", "calls_that_follow_others_ms")):
-        found[key] = {name: float(np.median([each[name][which] for each in rounds])) for name in NAMES}
+        found[key] = {name: float(np.median([each[name][which] for each in rounds])) for name in calls}
     for which, key in enumerate(("ratio", "cpu_ratio", "ratio_of_calls_that_follow_others")):
-        for name in NAMES[:2]:
-            ratios = [each[name][which] / each["onnx-kernel"][which] for each in rounds]
-            low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
-            found[f"{key} {name}"] = {"median": middle, "quartiles": [low, high]}
+        for name in calls.keys() - {"onnx-kernel"}:
+            found[f"{key} {name}"] = spread_of(
+                [each[name][which] / each["onnx-kernel"][which] for each in rounds]
+            )
+    return found
+
+
+def in_turns(calls: dict[str, Any], args: argparse.Namespace) -> list[dict[str, tuple[float, float, float]]]:
+    """What `turn` says of each call, round by round."""
+    return [
+        {name: turn(calls[name], args.calls) for name in random.sample(list(calls), len(calls))}
+        for _ in range(args.rounds)
+    ]
+
+
+def spread_of(ratios: list[float]) -> dict[str, Any]:
+    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+    return {"median": middle, "quartiles": [low, high]}
+
+
+def same_top1(logits: Any, expected: Any) -> float:
+    return float((logits.argmax(1) == expected.argmax(1)).mean())
+
+
+def scaling(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """How many times as fast `--threads` threads are as one."""
+    found: dict[str, Any] = {"threads": args.threads}
+    for name in NAMES[1:]:
+        one, many = (open_session(paths[name], "cpu", count) for count in (1, args.threads))
+        assert np.array_equal(one.predict(images), many.predict(images))
+        calls = {"one": lambda m=one: m.predict(images), "many": lambda m=many: m.predict(images)}
+        rounds = in_turns(calls, args)
+        least = {key: min(each[key][0] for each in rounds) for key in calls}
+        ratio = spread_of([each["one"][0] / each["many"][0] for each in rounds])
+        found[name] = {"least_ms": least, "ratio": ratio, "ratio_of_least": least["one"] / least["many"]}
     return found
 
 
@@ -145,7 +182,10 @@ def measured(ticket: Path, images: Any, args: argparse.Namespace, folder: Path) 
     row["memory"] = memory(paths)
     row["layers"] = layers(paths, args)
     for batch in args.batch_sizes:
-        row[f"batch {batch}"] = latency(paths, np.ascontiguousarray(pixels[:batch]), args)
+        some = np.ascontiguousarray(pixels[:batch])
+        row[f"batch {batch}"] = latency(paths, some, args)
+        if args.threads > 1:
+            row[f"batch {batch}"]["threads"] = scaling(paths, some, args)
     print(json.dumps({key: value for key, value in row.items() if key != "layers"}), flush=True)
     return row
 
@@ -158,6 +198,7 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1, 16])
+    parser.add_argument("--threads", type=int, default=1, help="beside one; 1 leaves them out [1]")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--calls", type=int, default=9, help="whose median counts, of each turn [9]")
     parser.add_argument("--images", type=int, help="the first of the test split, for a trial")

@@ -4,6 +4,7 @@ import ctypes
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
@@ -89,13 +90,27 @@ class Kernels:
             raise RecycleError(NO_MEMORY)
         return seconds
 
-    def run(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(N, C, H, W) to (N, K, P, Q); any number of threads may call it at a time."""
+    def run(self, images: NDArray[np.uint8], threads: int = 1) -> NDArray[np.uint8]:
+        """(N, C, H, W) to (N, K, P, Q), the same for any number of threads; any number of calls at a time."""
         self._require(images)
         images, found = np.ascontiguousarray(images), np.empty((len(images), *self.target), np.uint8)
-        if not self._library.recycle_run(self._runner, images.ctypes.data, found.ctypes.data, len(images)):
+        team = self._library.recycle_team(self._runner, images.ctypes.data, found.ctypes.data, len(images))
+        if not team:
+            raise RecycleError(NO_MEMORY)
+        others = [Thread(target=self._library.recycle_take_part, args=(team, i)) for i in range(1, threads)]
+        for each in others:
+            each.start()
+        self._library.recycle_take_part(team, 0)
+        for each in others:
+            each.join()
+        if not self._library.recycle_disband(team):
             raise RecycleError(NO_MEMORY)
         return found
+
+    @property
+    def known(self) -> int:
+        """The most threads that have taken part in one call so far; 1 before the first."""
+        return int(self._library.recycle_known(self._runner))
 
     def _require(self, images: NDArray[np.uint8]) -> None:
         if images.dtype != np.uint8 or images.shape[1:] != self.source:
@@ -113,5 +128,10 @@ def _opened(path: Path) -> Any:
         getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         getattr(library, name).restype = None
     library.recycle_time.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
-    library.recycle_run.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    library.recycle_team.restype = ctypes.c_void_p
+    library.recycle_team.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    library.recycle_take_part.restype = None
+    library.recycle_take_part.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.recycle_disband.argtypes = [ctypes.c_void_p]
+    library.recycle_known.argtypes = [ctypes.c_void_p]
     return library

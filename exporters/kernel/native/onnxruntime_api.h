@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define INTERFACE_VERSION 16
+#define PARALLEL_VERSION 17 /* the first that lets operators use the session's threads */
 
 enum { FAILED = 1, INVALID_ARGUMENT = 2 }; /* codes of a status */
 enum { UINT8_ELEMENTS = 2 };               /* type of a tensor */
@@ -44,6 +45,7 @@ typedef Status *(*ContextInput)(const Context *, size_t, const Value **);
 typedef Status *(*ContextOutput)(Context *, size_t, const int64_t *, size_t, Value **);
 typedef void (*ReleaseShape)(Shape *);
 typedef void (*ReleaseStatus)(Status *);
+typedef Status *(*ParallelFor)(const Context *, void (*each)(void *, size_t), size_t count, size_t batches, void *);
 
 enum {
     CREATE_STATUS = 0,
@@ -59,6 +61,7 @@ enum {
     CONTEXT_OUTPUT = 91,
     RELEASE_STATUS = 93,
     RELEASE_SHAPE = 99,
+    PARALLEL_FOR = 274, /* of version 17 on */
 };
 
 /* OrtCustomOp of version 16. Functions that return no status are those of older versions. */

@@ -1,5 +1,6 @@
 /* The operator recycle.TernaryNetwork: uint8 (N, C, H, W) to uint8 (N, K, P, Q); attribute `network`, the packed
  * network. ONNX Runtime finds `RegisterCustomOps` in the library by its name. */
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,8 @@ typedef struct {
     Interface interface;
     Runner *runner;
 } Kernel;
+
+static _Atomic int parallel; /* whether this onnxruntime lends operators its threads */
 
 static Status *failure(Interface interface, int code, const char *message) {
     return CALL(interface, CreateStatus, CREATE_STATUS)(code, message);
@@ -78,6 +81,34 @@ static Status *count_images(const Kernel *kernel, const Value *value, const uint
     return failure(interface, INVALID_ARGUMENT, message);
 }
 
+typedef struct {
+    Team *team;
+    size_t places;   /* of which a thread of the session takes one, and then what is left */
+    uint32_t threads; /* that are known */
+} Meeting;
+
+static void take_place(void *meeting, size_t place) {
+    const Meeting *m = meeting;
+    recycle_take_part(m->team, (uint32_t)(place * m->threads / m->places));
+}
+
+/* By the threads of the session. How many it has is nowhere said: more places are offered than have been taken, and
+ * those that nobody is there for cost nothing. */
+static Status *run(Kernel *kernel, Context *context, const uint8_t *in, uint8_t *out, size_t images) {
+    Interface interface = kernel->interface;
+    Status *status = NULL;
+    Meeting m = {.team = recycle_team(kernel->runner, in, out, images), .threads = recycle_known(kernel->runner)};
+    m.places = 2 * (size_t)m.threads;
+    if (m.team) {
+        if (atomic_load(&parallel))
+            status = CALL(interface, ParallelFor, PARALLEL_FOR)(context, take_place, m.places, 0, &m);
+        if (status) CALL(interface, ReleaseStatus, RELEASE_STATUS)(status);
+        recycle_take_part(m.team, 0); /* returns at once where all is done */
+        if (recycle_disband(m.team)) return NULL;
+    }
+    return failure(interface, FAILED, "recycle.TernaryNetwork: no memory for its images");
+}
+
 static Status *compute(void *made, Context *context) {
     Kernel *kernel = made;
     Interface interface = kernel->interface;
@@ -94,8 +125,7 @@ static Status *compute(void *made, Context *context) {
         (status = CALL(interface, TensorData, TENSOR_DATA)((Value *)given, &in)) ||
         (status = CALL(interface, TensorData, TENSOR_DATA)(result, &out)))
         return status;
-    if (recycle_run(kernel->runner, in, out, (size_t)images)) return NULL;
-    return failure(interface, FAILED, "recycle.TernaryNetwork: no memory for its images");
+    return run(kernel, context, in, out, (size_t)images);
 }
 
 static const char *name(const Operator *self) { return (void)self, "TernaryNetwork"; }
@@ -125,6 +155,12 @@ static const Operator ternary_network = {
     .compute_or_fail = compute,
 };
 
+/* Of "1.31.1" it is 31. To ask a runtime for an interface that it has not makes it write to stderr. */
+static int minor_version(const char *version) {
+    int major = 0, minor = 0;
+    return sscanf(version, "%d.%d", &major, &minor) == 2 ? major > 1 ? INT_MAX : minor : 0;
+}
+
 EXPORTED Status *RegisterCustomOps(Options *options, const InterfaceBase *base);
 
 Status *RegisterCustomOps(Options *options, const InterfaceBase *base) {
@@ -132,6 +168,7 @@ Status *RegisterCustomOps(Options *options, const InterfaceBase *base) {
     Interface interface = base->get(INTERFACE_VERSION);
     if (!interface)
         return failure(base->get(1), FAILED, "recycle kernels need onnxruntime 1.16 or later; install a newer one");
+    atomic_store(&parallel, minor_version(base->version()) >= PARALLEL_VERSION);
     Domain *found = atomic_load(&domain);
     if (!found) {
         Status *status = CALL(interface, CreateDomain, CREATE_DOMAIN)("recycle", &found);

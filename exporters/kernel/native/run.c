@@ -1,20 +1,12 @@
 /* Runs a network, a step after the other, in a workspace that holds every image. */
+#include "job.h"
 #include "lay_close.h"
-#include "run.h"
+#include "pool.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define KEPT 8 /* workspaces kept for the next calls */
-
-struct Runner {
-    Network *network;
-    Convolve convolve;
-    _Atomic(uint8_t *) workspace[KEPT];
-};
 
 Convolve convolve_for(const char *name) {
 #if defined(__x86_64__)
@@ -47,12 +39,15 @@ Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char w
     }
     runner->network = network;
     runner->convolve = convolve;
-    return runner;
+    if (list_jobs(runner)) return runner;
+    recycle_close(runner);
+    return snprintf(why, MESSAGE, "no memory"), NULL;
 }
 
 void recycle_close(Runner *runner) {
     if (!runner) return;
     for (int i = 0; i < KEPT; i++) free(runner->workspace[i]);
+    free_jobs(runner);
     network_free(runner->network);
     free(runner);
 }
@@ -81,7 +76,7 @@ static uint8_t *new_workspace(const Network *n) {
     return found;
 }
 
-static uint8_t *take_workspace(Runner *r) {
+uint8_t *take_workspace(Runner *r) {
     for (int i = 0; i < KEPT; i++) {
         uint8_t *found = atomic_exchange(&r->workspace[i], NULL);
         if (found) return found;
@@ -89,7 +84,7 @@ static uint8_t *take_workspace(Runner *r) {
     return new_workspace(r->network);
 }
 
-static void give_workspace(Runner *r, uint8_t *workspace) {
+void give_workspace(Runner *r, uint8_t *workspace) {
     for (int i = 0; i < KEPT; i++) {
         uint8_t *none = NULL;
         if (atomic_compare_exchange_strong(&r->workspace[i], &none, workspace)) return;
@@ -104,11 +99,17 @@ static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspac
     return workspace + g->place + g->origin;
 }
 
+/* Channels of an image, from one up to another. */
+typedef struct {
+    uint32_t from, to;
+} Channels;
+
 /* Copies an image of whole rows to or from its place in the workspace. */
-static void copy_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from, uint8_t *to) {
+static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t *workspace, const uint8_t *from,
+                       uint8_t *to) {
     const Tensor *t = &n->tensor[tensor];
     const Grid *g = home(n, tensor);
-    for (uint32_t channel = 0; channel < t->channels; channel++)
+    for (uint32_t channel = some.from; channel < some.to; channel++)
         for (uint32_t row = 0; row < t->height; row++) {
             uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
             size_t outside = ((size_t)channel * t->height + row) * t->width;
@@ -135,13 +136,14 @@ static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint
 }
 
 /* Fills a close grid of strides other than 1 from the tensor's home. */
-static void spread_close(const Network *n, const Grid *g, uint8_t *workspace) {
+static void spread_close(const Network *n, const Grid *g, Channels some, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
 #if defined(__x86_64__)
     if (g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 4 * g->slots &&
         t->height == from->slots * (LINE / from->close)) {
-        spread_avx512(from, g, t->channels, first_pixel(n, g->tensor, workspace), workspace + g->place + g->origin);
+        spread_avx512(from, g, some.to - some.from, first_pixel(n, g->tensor, workspace) + some.from * from->channel,
+                      workspace + g->place + g->origin + some.from * g->channel);
         return;
     }
 #endif
@@ -153,18 +155,18 @@ static void spread_close(const Network *n, const Grid *g, uint8_t *workspace) {
             const uint8_t *x = first_pixel(n, g->tensor, workspace) + row_at(from, y) + part;
             uint8_t *to = workspace + g->place + g->origin + (y % g->down * g->right + part) * phase;
             for (uint32_t i = 0; i < places; i++)
-                for (uint32_t channel = 0; channel < t->channels; channel++)
+                for (uint32_t channel = some.from; channel < some.to; channel++)
                     gather(to + at[i] + channel * g->channel, x + channel * from->channel, t->width / g->right, g->right);
         }
     }
 }
 
 /* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
-static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
+static void spread(const Network *n, const Grid *g, Channels some, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
     if (g->close) {
-        spread_close(n, g, workspace);
+        spread_close(n, g, some, workspace);
         return;
     }
     for (uint32_t part = 0; part < g->right; part++) {
@@ -178,42 +180,19 @@ static void spread(const Network *n, const Grid *g, uint8_t *workspace) {
             if (row >= g->rows) continue;
             const uint8_t *x = source + row_at(from, y);
             uint8_t *to = workspace + g->place + ((size_t)phase * g->rows + row) * g->row + column;
-            for (uint32_t channel = 0; channel < t->channels; channel++)
+            for (uint32_t channel = some.from; channel < some.to; channel++)
                 gather(to + channel * g->channel, x + channel * from->channel, count, g->right);
         }
     }
 }
 
-static void pool(const Network *n, const Step *s, uint8_t *workspace) {
-    const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
-    const Grid *from = home(n, s->input), *to = home(n, s->output);
-    const Window *w = &s->window;
-    for (uint32_t channel = 0; channel < out->channels; channel++)
-        for (uint32_t y = 0; y < out->height; y++)
-            for (uint32_t x = 0; x < out->width; x++) {
-                uint8_t largest = 0;
-                for (uint32_t a = 0; a < w->height; a++)
-                    for (uint32_t b = 0; b < w->width; b++) {
-                        int64_t row = (int64_t)y * w->down + a - w->top, column = (int64_t)x * w->right + b - w->left;
-                        if (row < 0 || column < 0 || row >= in->height || column >= in->width) continue;
-                        uint8_t value = first_pixel(n, s->input, workspace)[channel * from->channel +
-                                                                            row_at(from, (uint32_t)row) + (size_t)column];
-                        largest = value > largest ? value : largest;
-                    }
-                ptrdiff_t at[PLACES];
-                uint32_t places = places_of_row(to, y, at);
-                for (uint32_t i = 0; i < places; i++)
-                    first_pixel(n, s->output, workspace)[channel * to->channel + at[i] + x] = largest;
-            }
-}
-
-static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
+static void conv(const Runner *r, const Step *s, Channels some, uint8_t *workspace) {
     const Network *n = r->network;
     const Grid *g = &n->grid[s->grid];
-    if (s->spread) spread(n, g, workspace);
     ConvCall call = {
         .step = s,
-        .to = n->tensor[s->output].channels,
+        .from = some.from,
+        .to = some.to,
         .in = workspace + g->place,
         .out = first_pixel(n, s->output, workspace),
         .out_channel = home(n, s->output)->channel,
@@ -228,26 +207,22 @@ static void conv(const Runner *r, const Step *s, uint8_t *workspace) {
     r->convolve(&call);
 }
 
-static void run_step(const Runner *r, const Step *s, uint8_t *workspace) {
-    if (s->kind == CONV) conv(r, s, workspace);
-    else pool(r->network, s, workspace);
+void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const uint8_t *in, uint8_t *out,
+             uint8_t *workspace) {
+    const Network *n = r->network;
+    const Channels some = {from, to};
+    if (job->kind == FILL) copy_image(n, n->input, some, workspace, in, NULL);
+    else if (job->kind == EMPTY) copy_image(n, n->output, some, workspace, NULL, out);
+    else if (job->kind == SPREAD) spread(n, &n->grid[job->step->grid], some, workspace);
+    else if (job->step->kind == CONV) conv(r, job->step, some, workspace);
+    else pool_channels(n, job->step, from, to, first_pixel(n, job->step->input, workspace),
+                       first_pixel(n, job->step->output, workspace));
 }
 
-int recycle_run(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
-    const Network *n = r->network;
-    const Tensor *first = &n->tensor[n->input], *last = &n->tensor[n->output];
-    size_t given = (size_t)first->channels * first->height * first->width;
-    size_t taken = (size_t)last->channels * last->height * last->width;
-    uint8_t *workspace = take_workspace(r);
-    if (!workspace) return 0;
-    for (size_t image = 0; image < images; image++) {
-        copy_image(n, n->input, workspace, in + image * given, NULL);
-        for (uint32_t i = 0; i < n->steps; i++) run_step(r, &n->step[i], workspace);
-        copy_image(n, n->output, workspace, NULL, out + image * taken);
-    }
-    give_workspace(r, workspace);
-    return 1;
-}
+static size_t bytes_of(const Tensor *t) { return (size_t)t->channels * t->height * t->width; }
+
+size_t bytes_given(const Network *n) { return bytes_of(&n->tensor[n->input]); }
+size_t bytes_made(const Network *n) { return bytes_of(&n->tensor[n->output]); }
 
 static double now(void) {
     struct timespec t;
@@ -259,11 +234,12 @@ int recycle_time(Runner *r, const uint8_t *in, double *seconds) {
     const Network *n = r->network;
     uint8_t *workspace = take_workspace(r);
     if (!workspace) return 0;
-    copy_image(n, n->input, workspace, in, NULL);
-    for (uint32_t i = 0; i < n->steps; i++) {
+    memset(seconds, 0, n->steps * sizeof *seconds);
+    for (uint32_t i = 0; i + 1 < r->jobs; i++) { /* but for the last, which has nowhere to copy to */
+        const Job *job = &r->job[i];
         double started = now();
-        run_step(r, &n->step[i], workspace);
-        seconds[i] = now() - started;
+        run_job(r, job, 0, job->channels, in, NULL, workspace);
+        if (job->step) seconds[job->step - n->step] += now() - started;
     }
     give_workspace(r, workspace);
     return 1;

@@ -1,4 +1,9 @@
-"""Run by test_hostile.py in a process of its own, in which the kernels are a build with sanitizers."""
+"""Run by test_hostile.py in a process of its own, in which the kernels are a build with sanitizers.
+
+    python sanitized.py [SEED [DAMAGED]]
+
+DAMAGED of each of the networks; benchmarks/kernel_fuzz.py runs it for many seeds.
+"""
 
 import sys
 import threading
@@ -24,7 +29,8 @@ def tried(content, rng):
             with Kernels(content, path) as kernels:
                 refused = False
                 if kernels.counts.workspace < LARGEST:
-                    kernels.run(rng.integers(0, 256, (1, *kernels.source), np.uint8))
+                    count, threads = int(rng.integers(1, 3)), int(rng.integers(1, 3))
+                    kernels.run(rng.integers(0, 256, (count, *kernels.source), np.uint8), threads)
         except CorruptArtefact:
             return True
         except RecycleError:
@@ -62,12 +68,12 @@ def damaged(content, rng):
     return bytes(found)
 
 
-def main() -> None:
-    rng, refused, run = np.random.default_rng(0), 0, 0
+def main(seed: int = 0, count: int = 60) -> None:
+    rng, refused, run = np.random.default_rng(seed), 0, 0
     for images, steps in networks(rng):
         content = packed(images, steps, 0, len(images) - 1)
         assert not tried(content, rng)
-        for _ in range(60):
+        for _ in range(count):
             if tried(damaged(content, rng), rng):
                 refused += 1
             else:
@@ -83,4 +89,4 @@ def main() -> None:
     print(f"refused {refused}, run {run}")
 
 
-main()
+main(*map(int, sys.argv[1:]))

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
-from recycle_pipeline.exporters.kernel.packed import CHUNK, Conv, Image, Window, narrow_channels, packed
+from recycle_pipeline.exporters.kernel.packed import (
+    CHUNK,
+    Conv,
+    Image,
+    MaxPool,
+    Window,
+    narrow_channels,
+    packed,
+)
 from recycle_pipeline.models.errors import RecycleError
 
 pytestmark = pytest.mark.usefixtures("kernels")
@@ -38,8 +46,8 @@ def assert_exact(reference, images, steps, x):
     for path in paths_here():
         with Kernels(content, path) as kernels:
             assert kernels.source == x.shape[1:] and kernels.target == expected.shape[1:]
-            for _ in range(2):  # what a call leaves in its workspace is no matter to the next
-                assert np.array_equal(kernels.run(x), expected), path
+            for threads in (1, 2):  # what a call leaves in its workspace is no matter to the next
+                assert np.array_equal(kernels.run(x, threads), expected), path
 
 
 def any_images(rng, image: Image, count=2):
@@ -69,6 +77,25 @@ def test_any_shape_padding_stride_and_mask(reference, draw_conv, case):
     rng = np.random.default_rng(seed)
     conv, result = draw_conv(rng, image, int(rng.integers(1, 8)), window, density)
     assert_exact(reference, [image, result], [conv], any_images(rng, image))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases(), st.booleans())
+def test_any_pooling(reference, draw_conv, case, beside_rows):
+    """Of the input, or of an image that a convolution made, which may lie in whole cache lines."""
+    image, window, _, seed = case
+    rng = np.random.default_rng(seed)
+    images, steps = [image], []
+    if beside_rows:
+        conv, made = draw_conv(rng, image, 3, Window((3, 3), (1, 1), (1, 1, 1, 1)), 0.3)
+        images, steps = [image, made], [conv]
+    sides = [
+        (side + window.pads[i] + window.pads[i + 2] - window.size[i]) // window.strides[i] + 1
+        for i, side in enumerate((image.height, image.width))
+    ]
+    steps.append(MaxPool(len(images) - 1, len(images), window))
+    images.append(Image(images[-1].channels, *sides, images[-1].zero))
+    assert_exact(reference, images, steps, any_images(rng, image))
 
 
 @st.composite
@@ -162,6 +189,24 @@ def test_many_threads_run_one_network_at_a_time(draw_block):
         for thread in threads:
             thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("side", (17, 32))
+def test_threads_that_share_images_make_the_same(draw_block, side):
+    """A batch of fewer images than threads, of as many, and of more; threads that come late or never."""
+    rng = np.random.default_rng(5)
+    images, steps = draw_block(rng, side, 48, 0.5)
+    content, x = packed(images, steps, 0, len(images) - 1), any_images(rng, images[0], 7)
+    for path in paths_here():
+        with Kernels(content, path) as kernels:
+            assert kernels.known == 1
+            expected = kernels.run(x)
+            calls = 0
+            while calls < 24 or kernels.known < 2:
+                assert calls < 2000, "no two threads ever took part in a call"
+                count = (1, 2, 5, 7)[calls % 4]
+                assert np.array_equal(kernels.run(x[:count], 2 + calls % 6), expected[:count])
+                calls += 1
 
 
 def test_each_step_can_be_timed(draw_block):

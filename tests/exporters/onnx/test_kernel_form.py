@@ -31,9 +31,9 @@ def kernel(int8):
     return with_kernels(int8)
 
 
-def opened(model, register=True):
+def opened(model, register=True, threads=1):
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    options.intra_op_num_threads, options.log_severity_level = threads, 4
     if register:
         options.register_custom_ops_library(str(library_path()))
     providers = ["CPUExecutionProvider"]
@@ -58,6 +58,14 @@ def test_logits_are_those_of_onnx_int8_to_the_bit(int8, kernel, images, batch):
     assert np.array_equal(logits(opened(kernel), images[:batch]), logits(opened(int8), images[:batch]))
 
 
+@pytest.mark.parametrize("threads", (2, 3))
+def test_the_threads_of_a_session_make_the_same_logits(int8, kernel, images, threads):
+    """Batches of which they make an image each, and some or all of the images together."""
+    expected, session = logits(opened(int8), images), opened(kernel, threads=threads)
+    for count in (1, 2, 3, 4, 7, 1, 32) * 4:
+        assert np.array_equal(logits(session, images[:count]), expected[:count])
+
+
 def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(int8, kernel):
     onnx.checker.check_model(kernel, full_check=True)
     left = {node.op_type for node in kernel.graph.node}
@@ -72,7 +80,7 @@ def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(i
 
 def test_sessions_and_threads_do_not_disturb_one_another(int8, kernel, images):
     expected, wrong = logits(opened(int8), images), []
-    sessions = [opened(kernel) for _ in range(3)]
+    sessions = [opened(kernel, threads=1 + which) for which in range(3)]
 
     def work(which):
         for _ in range(5):

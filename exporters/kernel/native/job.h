@@ -1,0 +1,43 @@
+/* What a network does, as jobs that threads may share: each is of some channels, which need nothing of each other. */
+#ifndef RECYCLE_JOB_H
+#define RECYCLE_JOB_H
+
+#include <stdatomic.h>
+
+#include "run.h"
+
+#define KEPT 64 /* workspaces kept for the next calls: as many as were needed at a time, up to this */
+
+enum { FILL, SPREAD, MAKE, EMPTY }; /* the image is copied in; a grid of strides is filled; a step; copied out */
+
+typedef struct {
+    uint32_t kind, channels;
+    const Step *step;    /* of SPREAD and MAKE */
+    uint64_t *before;    /* channels + 1: what the channels before take, in additions of 64 pixels or their like */
+} Job;
+
+struct Runner {
+    Network *network;
+    Convolve convolve;
+    Job *job;
+    uint32_t jobs;
+    _Atomic uint32_t known; /* threads that have taken part in a call, at most */
+    _Atomic(uint8_t *) workspace[KEPT];
+};
+
+/* The jobs of a network in order, with what their channels take; 0 where memory ran out. */
+int list_jobs(Runner *r);
+void free_jobs(Runner *r);
+
+/* Channels `from` up to `to` of a job. `in` and `out`: of the image, for FILL and EMPTY. */
+void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const uint8_t *in, uint8_t *out,
+             uint8_t *workspace);
+
+uint8_t *take_workspace(Runner *r); /* NULL where memory ran out */
+void give_workspace(Runner *r, uint8_t *workspace);
+
+/* Bytes of an image that is given, and of one that is made. */
+size_t bytes_given(const Network *n);
+size_t bytes_made(const Network *n);
+
+#endif
