@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from common.record import write_record
 
-from recycle_pipeline.exporters.ticket.reader import agrees, load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.digests import agrees
+from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
 from recycle_pipeline.models.draws import stream_key
 from recycle_pipeline.models.draws_torch import draw_weights
 from recycle_pipeline.models.subnetwork import MaskedTensor

@@ -5,7 +5,7 @@ It needs no torch, so that a device with numpy alone can turn a ticket into weig
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.models.draws import Init, signs_at, stream_key, weights_at
+from recycle_pipeline.models.kept_digest import KeptDigest, kept_digest
 from recycle_pipeline.models.options import DEFAULT_OPTIONS, ArchOptions
 
 BLOCK = 1 << 17  # weights that are rebuilt at a time: what that takes beside them stays in the cache
@@ -83,14 +84,40 @@ class MaskedTensor:
     def weights(self, seed: int) -> NDArray[np.float32]:
         """The effective weight: float32 of the mask's shape, 0 where pruned."""
         effective = np.zeros(self.mask.shape, np.float32)
-        flat, mask, first = effective.reshape(-1), self.mask.reshape(-1), 0
-        for start in range(0, mask.size, BLOCK):
-            kept = places_of(mask[start : start + BLOCK])
-            part, first = slice(first, first + len(kept)), first + len(kept)
-            own = kept + start
-            values = self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part)
+        flat = effective.reshape(-1)
+        for start, kept, values in self._pieces(seed):
             flat[start : start + BLOCK][kept] = values
         return effective
+
+    def rebuilt(
+        self, seed: int, places: Iterable[NDArray[np.intp]] | None = None
+    ) -> tuple[NDArray[np.float32], str]:
+        """The effective weight, and its `kept_digest`, taken of what goes there while that is in the cache.
+
+        Args:
+            seed: of the draws.
+            places: where weights are kept in each `BLOCK`, if the caller has them already.
+        """
+        effective = np.zeros(self.mask.shape, np.float32)
+        flat, digest, zeros = effective.reshape(-1), KeptDigest(self.mask.shape, self.mask.reshape(-1)), False
+        for start, kept, values in self._pieces(seed, places):
+            flat[start : start + BLOCK][kept] = values
+            digest.add(values)
+            zeros |= not values.all()
+        # A gain or a scale that is next to nothing makes kept weights 0, which do not count as kept there.
+        return effective, kept_digest(effective) if zeros else digest.digits()
+
+    def _pieces(
+        self, seed: int, places: Iterable[NDArray[np.intp]] | None = None
+    ) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32]]]:
+        """The kept weights of each `BLOCK`: where it begins, where in it they are, and they."""
+        mask, first = self.mask.reshape(-1), 0
+        starts = range(0, mask.size, BLOCK)
+        places = (places_of(mask[start : start + BLOCK]) for start in starts) if places is None else places
+        for start, kept in zip(starts, places, strict=True):
+            part, first = slice(first, first + len(kept)), first + len(kept)
+            own = kept + start
+            yield start, kept, self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part)
 
     def _signed(self, seed: int, kept: NDArray[np.intp], part: slice) -> NDArray[np.float32]:
         negative = signs_at(stream_key(seed, self.name), kept)

@@ -14,6 +14,7 @@ from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Of, OfAll, OfKept
 from recycle_pipeline.exporters.ticket.earlier import version3
 from recycle_pipeline.exporters.ticket.header import Header, header_in
+from recycle_pipeline.models.kept_digest import BYTES
 
 Floats = NDArray[np.float64]
 Counts = tuple[NDArray[np.intp], NDArray[np.intp]]  # of each class: bits that are set, and that are not
@@ -73,7 +74,7 @@ def sizes_in(container: Container) -> tuple[dict[str, float], int]:
     sizes = {part: array.nbytes for part, array in container.parts.items()}
     if container.version > layout.UNSTAGED_VERSION:
         sizes |= sections_of(container, shared)
-        raw = carried_in(container) + sizes.get(layout.RAW, 0) - version4.DIGEST * (len(layers) + 1)
+        raw = carried_in(container) + sizes.get(layout.RAW, 0) - BYTES * (len(layers) + 1)
         sizes[layout.STATE] += max(0, raw) if shared.header.said["state"] else 0
     taken = sum(_shared(sizes.get(part, 0), share) for part, share in shares.items())
     names = (layer.name for layer in layers)

@@ -1,12 +1,13 @@
 """Parts of version 4 to a Subnetwork. Trusts nothing: every way to be wrong is a TicketFault."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket import by_class, layout, origins, state
+from recycle_pipeline.exporters.ticket import by_class, digests, layout, origins, state
 from recycle_pipeline.exporters.ticket.coding.frames import content_of, decode_carrying
 from recycle_pipeline.exporters.ticket.coding.streams import told
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
@@ -21,11 +22,12 @@ from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
 from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.raw import Raw
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of
+from recycle_pipeline.models.kept_digest import BYTES
 from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, array_digest, places_of
 
 Bits = NDArray[np.bool_]
 Places = NDArray[np.intp]
-DIGEST = 16  # bytes that are kept of a SHA-256: chance is ruled out, and a second file of one digest
+Arrays = dict[str, NDArray[Any]]
 KEPT, MOVED = 1, 2  # marks of a weight
 
 
@@ -100,8 +102,8 @@ class Streams:
                 raise ValueError("it is empty")
             raw = Raw(carried + (left or b""))
             names = [f"{layer.name}.weight" for layer in self.header.layers]
-            self.digests = {name: raw.take(DIGEST).hex() for name in names}
-            of_state = raw.take(DIGEST).hex()
+            self.digests = {name: raw.take(BYTES).hex() for name in names}
+            of_state = raw.take(BYTES).hex()
             self.state = numbers.arrays(symbols, raw)
             raw.end(len(carried))
         for layer in self.header.layers:
@@ -132,12 +134,34 @@ def read_in(container: Container) -> tuple[Subnetwork, dict[str, str]]:
         DigestFault: the state is not the one that was stored.
     """
     streams = Streams(container)
-    said = streams.header.said
+    empty = _without_tensors(container, streams)
+    tensors = tuple(tensor for tensor, _ in _tensors(container, streams, empty.seed))
+    return replace(empty, tensors=tensors), streams.digests
+
+
+def rebuilt_in(container: Container) -> tuple[Subnetwork, Arrays]:
+    """The subnetwork and its `arrays()`, which are compared with their digests.
+
+    Raises:
+        TicketFault: see `read_in`.
+        DigestFault: an array is not the one that was stored; names it.
+    """
+    streams, found = Streams(container), Arrays()
+    empty, tensors = _without_tensors(container, streams), list[MaskedTensor]()
+    for tensor, places in _tensors(container, streams, empty.seed):
+        name = f"{tensor.name}.weight"
+        found[name], digest = tensor.rebuilt(empty.seed, places)
+        if digest != streams.digests[name]:
+            raise DigestFault(container.name, name, digests.OTHER)
+        tensors.append(tensor)
+    return replace(empty, tensors=tuple(tensors)), {**found, **streams.state}
+
+
+def _without_tensors(container: Container, streams: Streams) -> Subnetwork:
     try:
-        empty = subnetwork_of(said, (), {})
+        return subnetwork_of(streams.header.said, (), streams.state)
     except (KeyError, TypeError, ValueError) as error:
         raise HeaderFault(container.name, "header", f"{type(error).__name__}: {error}") from error
-    return subnetwork_of(said, _tensors(container, streams, empty.seed), streams.state), streams.digests
 
 
 def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedContext | None) -> Stages:
@@ -145,7 +169,10 @@ def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedC
     return Stages(layer.name, layer.shape, seed, of_mask, of_moved, layer.sign_only)
 
 
-def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedTensor, ...]:
+def _tensors(
+    container: Container, streams: Streams, seed: int
+) -> Iterator[tuple[MaskedTensor, list[Places] | None]]:
+    """Each layer, and where weights are kept in its blocks if that was looked for."""
     layers, parts = streams.header.layers, Parts(container)
     contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
     marks = np.split(streams.marks, np.cumsum([e.size for e in layers])[:-1])
@@ -164,12 +191,14 @@ def _tensors(container: Container, streams: Streams, seed: int) -> tuple[MaskedT
             streams.moved.end()
     del weights
     streams.release()
-    found = [_bits_of(layer, own) for layer, own in zip(layers, marks, strict=True)]
     drawn = [i for i, layer in enumerate(layers) if layer.moved is not None and not layer.sign_only]
-    kept = {i: found[i][0].nonzero()[0].astype(np.int32) for i in drawn}
-    moved_bits = {i: found[i][1] for i in drawn}
-    origin = dict(zip(kept, _origins(streams.header, kept, moved_bits, parts), strict=True))
-    return tuple(_tensor(layer, *found[i], kept.get(i), origin.get(i)) for i, layer in enumerate(layers))
+    found = {i: _bits_of(layers[i], marks[i]) for i in drawn}
+    kept = {i: mask.nonzero()[0].astype(np.int32) for i, (mask, *_) in found.items()}
+    moved = {i: bits for i, (_, bits, _) in found.items() if bits is not None}
+    origin = dict(zip(kept, _origins(streams.header, kept, moved, parts), strict=True))
+    for i, (layer, own) in enumerate(zip(layers, marks, strict=True)):
+        mask, bits, places = found.get(i) or _bits_of(layer, own)
+        yield _tensor(layer, mask, bits, kept.get(i), origin.get(i)), places
 
 
 def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
@@ -219,17 +248,18 @@ class _Weights:
             raise ValueError(f"{what}, the header says {self.layer.kept}")
 
 
-def _bits_of(layer: Layer, marks: NDArray[np.uint8]) -> tuple[Bits, Bits | None]:
-    """The mask, (size,), in the place of the marks, and which of the kept weights moved."""
+def _bits_of(layer: Layer, marks: NDArray[np.uint8]) -> tuple[Bits, Bits | None, list[Places] | None]:
+    """The mask, (size,), in the place of the marks; which of the kept weights moved; where those are by block."""
     if layer.moved is None:
-        return marks.view(np.bool_), None
-    moved, first = np.empty(layer.kept, np.bool_), 0
+        return marks.view(np.bool_), None, None
+    moved, first, places = np.empty(layer.kept, np.bool_), 0, list[Places]()
     for start in range(0, len(marks), BLOCK):
         part = marks[start : start + BLOCK]
-        own = part.take(places_of(part > 0))
+        places.append(places_of(part > 0))
+        own = part.take(places[-1])
         np.greater(own, KEPT, out=moved[first : first + len(own)])
         first += len(own)
-    return np.greater(marks, 0, out=marks.view(np.bool_)), moved
+    return np.greater(marks, 0, out=marks.view(np.bool_)), moved, places
 
 
 def _origins(

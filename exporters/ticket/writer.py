@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.atomic import write_bytes
-from recycle_pipeline.exporters.ticket import by_class, layout, origins, version4
+from recycle_pipeline.exporters.ticket import by_class, layout, origins
 from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, framed
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import packed
 from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, pieces
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
+from recycle_pipeline.exporters.ticket.digests import digests_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
 from recycle_pipeline.exporters.ticket.fitting import contexts_for
 from recycle_pipeline.exporters.ticket.state import digest_of, planned
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of, tally_of
-from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
+from recycle_pipeline.models.kept_digest import BYTES
+from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 
 Bits = NDArray[np.bool_]
 Pieces = list[tuple[int, Bits]]
@@ -35,8 +37,8 @@ def write_ticket(subnetwork: Subnetwork, path: Path, digests: Mapping[str, str] 
     Args:
         subnetwork: what to store.
         path: where.
-        digests: of the arrays a reader must rebuild, by state name; those of `subnetwork.arrays()` if
-            None. A search gives those of the tensors it computed with, for `pack` to compare.
+        digests: of the arrays a reader must rebuild, as `digests.digests_of` takes them; those of the
+            subnetwork's if None. A search gives those of the tensors it computed with, for `pack` to compare.
 
     Raises:
         OSError: the file cannot be written.
@@ -47,7 +49,8 @@ def write_ticket(subnetwork: Subnetwork, path: Path, digests: Mapping[str, str] 
 def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = None) -> bytes:
     """The file's content; see `write_ticket`. Equal subnetworks give equal bytes."""
     if digests is None:
-        digests = {name: array_digest(array) for name, array in subnetwork.arrays().items()}
+        digests = digests_of({}, subnetwork.state)
+        digests |= {f"{tensor.name}.weight": tensor.rebuilt(subnetwork.seed)[1] for tensor in subnetwork.tensors}
     layers = list[_Layer]()
     for tensor in subnetwork.tensors:
         most = layout.MAX_STAGES - sum(layer.stages for layer in layers)
@@ -55,8 +58,10 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     header, numbers = said_of(subnetwork), planned(subnetwork.state)
     of_state = digest_of({name: digests[name] for name in subnetwork.state})
     names = [f"{tensor.name}.weight" for tensor in subnetwork.tensors]
-    every = [*(digests[name] for name in names), of_state]
-    reserve = bytearray(b"".join(bytes.fromhex(each)[: version4.DIGEST] for each in every))
+    every = [*(digests[name] for name in names), of_state[: 2 * BYTES]]
+    if wrong := [each for each in every if len(each) != 2 * BYTES]:
+        raise ValueError(f"{wrong[0]!r} is no digest of a weight in {BYTES} bytes")
+    reserve = bytearray(bytes.fromhex("".join(every)))
     reserve += numbers.raw
     segments, header["tallies"] = _contexts(layers)
     masks, moved = _bits(layers)

@@ -82,8 +82,8 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
 
 def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":
     """Writes search.safetensors, with digests of what the search computed with."""
+    from recycle_pipeline.exporters.ticket.digests import digests_of
     from recycle_pipeline.exporters.ticket.writer import write_ticket
-    from recycle_pipeline.models.subnetwork import array_digest
     from recycle_pipeline.pipeline.search.outcome import subnetwork_of
 
     config = context.config
@@ -91,10 +91,8 @@ def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":
     # `data` is the setting, a name or a path; the digest is of the whole, held out or not.
     recipe |= {"tool": VERSION, "data_sha256": context.images.digest()}
     subnetwork = subnetwork_of(masked, context.searched_images, config.arch, recipe, config.options)
-    arrays = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
-    arrays.update(subnetwork.state)
-    digests = {name: array_digest(array) for name, array in arrays.items()}
-    write_ticket(subnetwork, context.folder.searched, digests)
+    weights = {name: tensor.cpu().numpy() for name, tensor in masked.effective().items()}
+    write_ticket(subnetwork, context.folder.searched, digests_of(weights, subnetwork.state))
     return subnetwork
 
 
