@@ -20,10 +20,10 @@ class KeptDigest:
 
     Args:
         shape: of the array.
-        kept: which numbers are not +0, in C order; (size,).
+        kept: which numbers are not +0, in C order: 0 for those that are; (size,).
     """
 
-    def __init__(self, shape: tuple[int, ...], kept: NDArray[np.bool_]) -> None:
+    def __init__(self, shape: tuple[int, ...], kept: NDArray[np.bool_] | NDArray[np.uint8]) -> None:
         self._hash = hashlib.sha256(f"float32:{','.join(map(str, shape))}\0".encode())
         self._hash.update(np.packbits(kept, bitorder="little").data)
 

@@ -96,10 +96,15 @@ class MaskedTensor:
 
         Args:
             seed: of the draws.
-            places: where weights are kept in each `BLOCK`, if the caller has them already.
+            places: where weights are kept in each `BLOCK`, if the caller finds them. Taken when a block is
+                rebuilt; until then flips may be unknown, and kept weights be marked by other bytes than 1.
         """
         effective = np.zeros(self.mask.shape, np.float32)
-        flat, digest, zeros = effective.reshape(-1), KeptDigest(self.mask.shape, self.mask.reshape(-1)), False
+        flat, digest, zeros = (
+            effective.reshape(-1),
+            KeptDigest(self.mask.shape, self.mask.reshape(-1).view(np.uint8)),
+            False,
+        )
         for start, kept, values in self._pieces(seed, places):
             flat[start : start + BLOCK][kept] = values
             digest.add(values)
@@ -117,7 +122,11 @@ class MaskedTensor:
         for start, kept in zip(starts, places, strict=True):
             part, first = slice(first, first + len(kept)), first + len(kept)
             own = kept + start
-            yield start, kept, self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part)
+            yield (
+                start,
+                kept,
+                self._signed(seed, own, part) if self.sign_only else self._drawn(seed, own, part),
+            )
 
     def _signed(self, seed: int, kept: NDArray[np.intp], part: slice) -> NDArray[np.float32]:
         negative = signs_at(stream_key(seed, self.name), kept)

@@ -42,7 +42,7 @@ def encoded(vectors: Sequence[Bits], bits: int = NARROW) -> tuple[bytes, list[in
 
 def spread(counts: dict[int, Counts], symbols: Iterator[Symbols]) -> Spread:
     """The bits again, of the symbols of their segments. Raises ValueError if these are others."""
-    return _spread(counts, vectors_of(list(counts.values()), symbols))
+    return _spread(counts, vectors_of(counts.values(), symbols))
 
 
 def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple[Spread, bytes]:
@@ -58,12 +58,12 @@ def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple
     """
     counts = counts_from(numbers, total)
     found, carried = decode_places(frame, list(counts.values()), bits)
-    return _spread(counts, found), carried
+    return _spread(counts, iter(found)), carried
 
 
-def _spread(counts: dict[int, Counts], found: Sequence[Vector]) -> Spread:
-    vectors = dict(zip(counts, found, strict=True))
-    return Spread([vectors.get(i) for i in range(CLASSES)])
+def _spread(counts: dict[int, Counts], found: Iterator[Vector]) -> Spread:
+    vectors = (next(found) if i in counts else None for i in range(CLASSES))
+    return Spread(vectors, sum(each.kept for each in counts.values() if each.coded))
 
 
 def counts_from(numbers: Any, total: int) -> dict[int, Counts]:

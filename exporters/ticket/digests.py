@@ -1,7 +1,8 @@
 """What tickets hold to compare rebuilt arrays with, as hexadecimal digits.
 
-Versions 1 to 3 have the whole SHA-256 of every array (`array_digest`). Version 4 has it of the state's arrays;
-of a weight it has half of that of its mask and its kept numbers (`kept_digest`). Their lengths tell them apart.
+Versions 1 to 3 have the whole SHA-256 of every array (`array_digest`). Version 4 has it of the state's
+arrays; of a weight it has half of that of its mask and its kept numbers (`kept_digest`). Their lengths tell
+them apart.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import Container
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Spread
-from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages
+from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Stages, room_for
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
@@ -28,6 +28,9 @@ from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, 
 Bits = NDArray[np.bool_]
 Places = NDArray[np.intp]
 Arrays = dict[str, NDArray[Any]]
+Marks = NDArray[np.uint8]
+Pieces = Iterator[Places] | None
+Origin = tuple[NDArray[np.int16], NDArray[np.int32]]
 KEPT, MOVED = 1, 2  # marks of a weight
 
 
@@ -38,7 +41,7 @@ class Streams:
         header: of the ticket.
         of_masks, of_moved: contexts, by layer.
         masks, moved: bits by class; `moved` is None if no weight moved.
-        marks: a zero for each weight, to be filled.
+        marks, turned: room for what each weight is, zeros, and for which of the kept ones moved.
         state: the arrays that are not masked weights.
         digests: of all arrays, by state name; of weights as much as is stored.
 
@@ -71,7 +74,7 @@ class Streams:
             numbers_of_state = state.Told(said["state"], said["planes"])
         segments += numbers_of_state.segments
         # Taken before what is given back soon, which else leaves a hole below it.
-        self.marks = np.zeros(total, np.uint8)
+        self.marks, self.turned = np.zeros(total, np.uint8), np.empty(moving, np.bool_)
         found, carried = parts.decoded(layout.CODED, lambda frame: decode_carrying(frame, segments))
         symbols = iter(found)
         contexts = iter(contexts_of(numbers, next(symbols), next(symbols)))
@@ -86,7 +89,7 @@ class Streams:
 
     def release(self) -> None:
         """Forgets the bits, once they have all found their weights."""
-        self.masks, self.moved = Spread([None] * CLASSES), None
+        self.masks, self.moved = Spread([None] * CLASSES, 0), None
 
     def _take_raw(
         self,
@@ -135,8 +138,11 @@ def read_in(container: Container) -> tuple[Subnetwork, dict[str, str]]:
     """
     streams = Streams(container)
     empty = _without_tensors(container, streams)
-    tensors = tuple(tensor for tensor, _ in _tensors(container, streams, empty.seed))
-    return replace(empty, tensors=tensors), streams.digests
+    tensors = list[MaskedTensor]()
+    for tensor, pieces in _tensors(container, streams, empty.seed):
+        _exhaust(pieces)
+        tensors.append(tensor)
+    return replace(empty, tensors=tuple(tensors)), streams.digests
 
 
 def rebuilt_in(container: Container) -> tuple[Subnetwork, Arrays]:
@@ -148,9 +154,9 @@ def rebuilt_in(container: Container) -> tuple[Subnetwork, Arrays]:
     """
     streams, found = Streams(container), Arrays()
     empty, tensors = _without_tensors(container, streams), list[MaskedTensor]()
-    for tensor, places in _tensors(container, streams, empty.seed):
+    for tensor, pieces in _tensors(container, streams, empty.seed):
         name = f"{tensor.name}.weight"
-        found[name], digest = tensor.rebuilt(empty.seed, places)
+        found[name], digest = tensor.rebuilt(empty.seed, pieces)
         if digest != streams.digests[name]:
             raise DigestFault(container.name, name, digests.OTHER)
         tensors.append(tensor)
@@ -164,21 +170,30 @@ def _without_tensors(container: Container, streams: Streams) -> Subnetwork:
         raise HeaderFault(container.name, "header", f"{type(error).__name__}: {error}") from error
 
 
-def stages_of(layer: Layer, seed: int, of_mask: StagedContext, of_moved: StagedContext | None) -> Stages:
+def stages_of(
+    layer: Layer,
+    seed: int,
+    of_mask: StagedContext,
+    of_moved: StagedContext | None,
+    room: NDArray[np.int8] | None = None,
+) -> Stages:
     """Of a layer with its contexts."""
-    return Stages(layer.name, layer.shape, seed, of_mask, of_moved, layer.sign_only)
+    return Stages(layer.name, layer.shape, seed, of_mask, of_moved, layer.sign_only, room=room)
 
 
-def _tensors(
-    container: Container, streams: Streams, seed: int
-) -> Iterator[tuple[MaskedTensor, list[Places] | None]]:
-    """Each layer, and where weights are kept in its blocks if that was looked for."""
+def _tensors(container: Container, streams: Streams, seed: int) -> Iterator[tuple[MaskedTensor, Pieces]]:
+    """Each layer. If pieces come with it, it is complete when these were taken: see `_places_of`."""
     layers, parts = streams.header.layers, Parts(container)
-    contexts = zip(layers, streams.of_masks, streams.of_moved, strict=True)
+    # At once, so that it goes back to the system as a whole.
+    rooms = np.cumsum([room_for(layer.shape, layer.context.in_turn) for layer in layers])
+    room = np.split(np.zeros(rooms[-1], np.int8), rooms[:-1])
+    contexts = zip(layers, streams.of_masks, streams.of_moved, room, strict=True)
     marks = np.split(streams.marks, np.cumsum([e.size for e in layers])[:-1])
+    moving = np.cumsum([0 if e.moved is None else e.kept for e in layers])
+    turned = np.split(streams.turned, moving[:-1])
     weights = [
-        _Weights(layer, stages_of(layer, seed, own, other), room)
-        for (layer, own, other), room in zip(contexts, marks, strict=True)
+        _Weights(layer, stages_of(layer, seed, of_mask, of_moved, zeros), own)
+        for (layer, of_mask, of_moved, zeros), own in zip(contexts, marks, strict=True)
     ]
     for position in range(max(each.stages.positions for each in weights)):
         _take_position(parts, streams, position, [e for e in weights if position < e.stages.positions])
@@ -189,16 +204,16 @@ def _tensors(
     if streams.moved is not None:
         with parts.named(layout.MOVED):
             streams.moved.end()
-    del weights
+    del weights, room, contexts
     streams.release()
-    drawn = [i for i, layer in enumerate(layers) if layer.moved is not None and not layer.sign_only]
-    found = {i: _bits_of(layers[i], marks[i]) for i in drawn}
-    kept = {i: mask.nonzero()[0].astype(np.int32) for i, (mask, *_) in found.items()}
-    moved = {i: bits for i, (_, bits, _) in found.items() if bits is not None}
-    origin = dict(zip(kept, _origins(streams.header, kept, moved, parts), strict=True))
+    pieces = [
+        None if layer.moved is None else _places_of(own, bits)
+        for layer, own, bits in zip(layers, marks, turned, strict=True)
+    ]
+    origin = _origins(streams.header, marks, turned, pieces, parts)
     for i, (layer, own) in enumerate(zip(layers, marks, strict=True)):
-        mask, bits, places = found.get(i) or _bits_of(layer, own)
-        yield _tensor(layer, mask, bits, kept.get(i), origin.get(i)), places
+        moved = None if layer.moved is None else turned[i]
+        yield _tensor(layer, own.view(np.bool_), moved, origin.get(i)), pieces[i]
 
 
 def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
@@ -248,42 +263,62 @@ class _Weights:
             raise ValueError(f"{what}, the header says {self.layer.kept}")
 
 
-def _bits_of(layer: Layer, marks: NDArray[np.uint8]) -> tuple[Bits, Bits | None, list[Places] | None]:
-    """The mask, (size,), in the place of the marks; which of the kept weights moved; where those are by block."""
-    if layer.moved is None:
-        return marks.view(np.bool_), None, None
-    moved, first, places = np.empty(layer.kept, np.bool_), 0, list[Places]()
+def _places_of(marks: Marks, moved: Bits) -> Iterator[Places]:
+    """Where in each block of a layer weights are kept; makes its mask of the marks, and says which moved.
+
+    Args:
+        marks: of its weights; the mask, as 0 and 1, block by block.
+        moved: room for a bit for each that is kept.
+    """
+    first = 0
     for start in range(0, len(marks), BLOCK):
         part = marks[start : start + BLOCK]
-        places.append(places_of(part > 0))
-        own = part.take(places[-1])
+        places = places_of(part > 0)
+        own = part.take(places)
         np.greater(own, KEPT, out=moved[first : first + len(own)])
+        np.minimum(part, KEPT, out=part)
         first += len(own)
-    return np.greater(marks, 0, out=marks.view(np.bool_)), moved, places
+        yield places
 
 
 def _origins(
-    header: Header, kept: dict[int, Any], bits: dict[int, Any], parts: Parts
-) -> Sequence[tuple[NDArray[np.int16], NDArray[np.int32]]]:
-    if not kept:
-        return []
+    header: Header, marks: Sequence[Marks], moved: Sequence[Bits], pieces: list[Pieces], parts: Parts
+) -> dict[int, Origin]:
+    """Of the layers whose weights are drawn, and moved; their pieces are taken for it."""
+    drawn = [i for i, layer in enumerate(header.layers) if layer.moved is not None and not layer.sign_only]
+    if not drawn:
+        return {}
+    for i in drawn:
+        _exhaust(pieces[i])
+        pieces[i] = None
+    kept = [marks[i].nonzero()[0].astype(np.int32) for i in drawn]
     told = header.said["sources"]
-    layers = [(places[bits[i]].astype(np.intp), header.layers[i].shape) for i, places in kept.items()]
+    layers = [
+        (places[moved[i]].astype(np.intp), header.layers[i].shape)
+        for i, places in zip(drawn, kept, strict=True)
+    ]
     total = sum(len(places) for places, _ in layers)
     away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
-    return parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=True))
+    both = parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=True))
+    return {i: _spread_over(places, moved[i], *own) for i, places, own in zip(drawn, kept, both, strict=True)}
 
 
-def _tensor(
-    layer: Layer,
-    mask: Bits,
-    moved: Bits | None,
-    kept: NDArray[np.int32] | None,
-    origin: tuple[NDArray[np.int16], NDArray[np.int32]] | None,
-) -> MaskedTensor:
+def _spread_over(
+    kept: NDArray[np.int32], moved: Bits, draws: NDArray[np.int16], sources: NDArray[np.int32]
+) -> Origin:
+    """Draws and sources of all kept weights; those that did not move are in place, of the first draw."""
+    of_all = np.zeros(len(kept), np.int16), kept
+    of_all[0][moved], of_all[1][moved] = draws, sources
+    return of_all
+
+
+def _exhaust(pieces: Pieces) -> None:
+    for _ in pieces or ():
+        pass
+
+
+def _tensor(layer: Layer, mask: Bits, moved: Bits | None, origin: Origin | None) -> MaskedTensor:
     head = layer.name, layer.init, layer.scale, mask.reshape(layer.shape), layer.gain
-    if moved is None or kept is None or origin is None:
+    if origin is None:
         return MaskedTensor(*head, flips=moved)
-    draws, sources = np.zeros(layer.kept, np.int16), kept
-    draws[moved], sources[moved] = origin
-    return MaskedTensor(*head, draws=draws, sources=sources)
+    return MaskedTensor(*head, draws=origin[0], sources=origin[1])

@@ -50,7 +50,9 @@ def ticket_bytes(subnetwork: Subnetwork, digests: Mapping[str, str] | None = Non
     """The file's content; see `write_ticket`. Equal subnetworks give equal bytes."""
     if digests is None:
         digests = digests_of({}, subnetwork.state)
-        digests |= {f"{tensor.name}.weight": tensor.rebuilt(subnetwork.seed)[1] for tensor in subnetwork.tensors}
+        digests |= {
+            f"{tensor.name}.weight": tensor.rebuilt(subnetwork.seed)[1] for tensor in subnetwork.tensors
+        }
     layers = list[_Layer]()
     for tensor in subnetwork.tensors:
         most = layout.MAX_STAGES - sum(layer.stages for layer in layers)

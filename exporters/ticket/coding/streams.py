@@ -4,7 +4,7 @@ How many bits each vector has, how many are set, and of sparse vectors how many 
 must know. A vector with none or all set takes nothing. See `tables` for symbols and frequencies.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +107,7 @@ def decode_places(frame: bytes, counts: Sequence[Counts], bits: int = NARROW) ->
         ValueError: the frame is damaged, or not of these vectors, or counts cannot be.
     """
     found, carried = decode_carrying(frame, told(counts), bits)
-    return vectors_of(counts, iter(found)), carried
+    return list(vectors_of(counts, iter(found))), carried
 
 
 def told(counts: Sequence[Counts]) -> list[tuple[int, Frequencies]]:
@@ -120,9 +120,9 @@ def told(counts: Sequence[Counts]) -> list[tuple[int, Frequencies]]:
     ]
 
 
-def vectors_of(counts: Sequence[Counts], symbols: Iterator[NDArray[np.uint8]]) -> list[Vector]:
-    """The vectors, of their segments' symbols. Raises ValueError if they are others."""
-    return [Vector(each.size, _places(each, symbols)) for each in counts]
+def vectors_of(counts: Iterable[Counts], symbols: Iterator[NDArray[np.uint8]]) -> Iterator[Vector]:
+    """The vectors, of their segments' symbols, one after the other. Raises ValueError if they are others."""
+    return (Vector(each.size, _places(each, symbols)) for each in counts)
 
 
 def _gaps_of(bits: Bits) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 Within a class bits stay in order: layer after layer, and in each layer as its weights are.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -89,21 +89,28 @@ class Spread:
 
     Args:
         vectors: the bits of each class; None where none is set, however many there are.
+        most: how many bits may be set in all.
     """
 
-    def __init__(self, vectors: Sequence[Vector | None]) -> None:
-        sizes = np.array([0 if each is None else each.size for each in vectors], np.int64)
+    def __init__(self, vectors: Iterable[Vector | None], most: int) -> None:
         # A bit has a number: its class's base and its place in the vector. Of those set, all are here.
-        bases = np.cumsum(sizes) - sizes
-        keys = [np.zeros(0, np.uint32)]
-        for each, base in zip(vectors, bases.tolist(), strict=True):
+        keys, filled, base = np.empty(most, np.uint32), 0, 0
+        sizes, free, self._full = list[int](), list[bool](), set[int]()
+        for number, each in enumerate(vectors):
+            free.append(each is None)
+            sizes.append(0 if each is None else each.size)
             if each is not None and each.places is not None:
-                keys.append(each.places + np.uint32(base))
-        self._keys = np.concatenate(keys)
-        self._bases, self._ends, self._next = bases, bases + sizes, bases.copy()
+                here = slice(filled, filled + len(each.places))
+                np.add(each.places, np.uint32(base), out=keys[here])
+                filled = here.stop
+            elif each is not None:
+                self._full.add(number)
+            base += sizes[-1]
+        self._keys, self._free = keys[:filled], np.array(free)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        bases = ends - sizes
+        self._bases, self._ends, self._next = bases, ends, bases.copy()
         self._place = self._keys.searchsorted(bases.astype(np.uint32))  # of the next one's key
-        self._free = np.array([each is None for each in vectors])
-        self._full = {i for i, each in enumerate(vectors) if each is not None and each.places is None}
 
     def places(self, layers: Iterable[Of]) -> list[Places]:
         """Where the bits of each of these are set, ascending. Raises ValueError if a class has no more.

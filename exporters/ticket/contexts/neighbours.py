@@ -54,12 +54,20 @@ class Kernels:
     Args:
         kernels, positions: how many.
         width: of a kernel.
+        room: zeros, as many as `rows` says for each kernel; taken if None.
     """
 
-    def __init__(self, kernels: int, positions: int, width: int) -> None:
-        # Of as many positions as count for the next one.
-        self._signs = np.zeros((min(positions, width + 1), kernels), np.int8)
-        self._sums, self._width = np.zeros(kernels, np.int8), width
+    def __init__(self, kernels: int, positions: int, width: int, room: Signs | None = None) -> None:
+        rows = self.rows(positions, width)
+        if room is None:
+            room = np.zeros(rows * kernels, np.int8)
+        *self._signs, self._sums = room.reshape(rows, kernels)
+        self._width = width
+
+    @staticmethod
+    def rows(positions: int, width: int) -> int:
+        """Of numbers, one for each kernel: of as many positions as count for the next one, and their sum."""
+        return min(positions, width + 1) + 1
 
     def codes(self, position: int, run: slice, negative: NDArray[np.bool_], out: Symbols) -> Symbols:
         """Of a run of kernels.
@@ -97,5 +105,4 @@ class Kernels:
         self._sums[kept] += signs
 
     def _at(self, position: int) -> Signs:
-        found: Signs = self._signs[position % len(self._signs)]
-        return found
+        return self._signs[position % len(self._signs)]

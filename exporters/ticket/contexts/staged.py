@@ -19,6 +19,7 @@ from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     ALONE,
     ByNeighbours,
     Kernels,
+    Signs,
     extents_in_stages,
 )
 from recycle_pipeline.models.draws import high_bits, high_bits_at, signs_at, stream_key
@@ -87,6 +88,12 @@ class Stage:
         return ((run.kernels, run.classes) for run in self.coded)
 
 
+def room_for(shape: tuple[int, ...], in_turn: bool) -> int:
+    """Bytes that a layer's `Stages` take while its bits come in."""
+    filters, channels, positions = extents_in_stages(shape, in_turn)
+    return filters * channels * Kernels.rows(positions, shape[-1]) if positions > 1 else 0
+
+
 class Stages:
     """A layer's bits in the order in which they are coded.
 
@@ -95,6 +102,7 @@ class Stages:
         of_mask, of_moved: its contexts; None if no weight moved.
         signs: whether a weight that moved has the other sign; else its sign is not known.
         remembers: whether to keep what `again` needs: 4 bytes a weight.
+        room: zeros, as many as `room_for` says; taken if None.
     """
 
     def __init__(
@@ -106,13 +114,15 @@ class Stages:
         of_moved: StagedContext | None,
         signs: bool,
         remembers: bool = False,
+        room: Signs | None = None,
     ) -> None:
         self.filters, self.channels, self.positions = extents_in_stages(shape, of_mask.neighbours is not None)
         self.kernels = self.filters * self.channels
         self._weights, self._scores = stream_key(seed, name), stream_key(seed, name, purpose="score")
         self._of_mask, self._of_moved, self._signs = of_mask, of_moved, signs
         self._terms = [None if each is None else _Terms.of(each) for each in (of_mask, of_moved)]
-        self._known = Kernels(self.kernels, self.positions, shape[-1]) if self.positions > 1 else None
+        turns = self.positions > 1
+        self._known = Kernels(self.kernels, self.positions, shape[-1], room) if turns else None
         self._codes: Symbols | None = None
         self._negative: Bits | None = None
         self._remembers, self._memory = remembers, dict[int, Seen]()
