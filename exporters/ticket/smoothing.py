@@ -6,7 +6,7 @@ symbols then take and its own spelling. Any tally of the right sum is one that a
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ Counts = NDArray[np.int64]
 WIDTHS = 32, 256  # symbols whose counts are levelled together
 STEPS = 1, 2  # 2: even symbols and odd ones apart, for the lowest bit may be a sign
 SPIKES = 0, 1, 2, 8  # counts that stay as they are
+DIGITS = 1, 2
 EMPTY = 2 * 8  # bits of a plane's empty tally, which means that the plane is uniform
 
 
@@ -27,10 +28,20 @@ def cheapest(tally: list[int]) -> list[int]:
     Args:
         tally: counts of the symbols, up to the last that came up.
     """
+    return _least(tally, _candidates, 8.0 * sum(tally) + EMPTY, [])
+
+
+def rounded(tally: list[int]) -> list[int]:
+    """The same of symbols that have no other way to be coded: a tally of as many symbols."""
+    return _least(tally, _rounded, math.inf, tally)
+
+
+def _least(
+    tally: list[int], candidates: Callable[[Counts], Iterator[Counts]], least: float, found: list[int]
+) -> list[int]:
     counts = np.zeros(SYMBOLS, np.int64)
     counts[: len(tally)] = tally
-    least, found = 8.0 * sum(tally) + EMPTY, list[int]()
-    for candidate in _candidates(counts):
+    for candidate in candidates(counts):
         used = candidate[: candidate.nonzero()[0][-1] + 1].tolist() if candidate.any() else []
         if used and (cost := _bits(counts, used)) < least:
             least, found = cost, used
@@ -38,7 +49,7 @@ def cheapest(tally: list[int]) -> list[int]:
 
 
 def _candidates(counts: Counts) -> Iterator[Counts]:
-    yield counts
+    yield from _rounded(counts)
     for width in WIDTHS:
         for step in STEPS:
             bins = (
@@ -49,6 +60,17 @@ def _candidates(counts: Counts) -> Iterator[Counts]:
             order = apart.argsort(kind="stable")
             for spikes in SPIKES:
                 yield _levelled(counts, bins, order[SYMBOLS - spikes :])
+
+
+def _rounded(counts: Counts) -> Iterator[Counts]:
+    """As they are; and of a few decimal digits, where the greatest makes up for what others gain or lose."""
+    yield counts
+    for digits in DIGITS:
+        units = 10 ** np.maximum(0, [len(str(count)) - digits for count in counts.tolist()])
+        found = (counts + units // 2) // units * units
+        found[counts.argmax()] += counts.sum() - found.sum()
+        if found[counts.argmax()] >= 0:
+            yield found
 
 
 def _levelled(counts: Counts, bins: NDArray[np.intp], kept: NDArray[np.intp]) -> Counts:

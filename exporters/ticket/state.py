@@ -1,12 +1,14 @@
 """Batch-norm statistics, biases and whatever else a state has, bit for bit.
 
 Arrays of one type whose names end alike, such as `.running_var`, are a group: its numbers are coded together.
+An array may repeat another one of its group, as biases do that get the same gradients.
 """
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,19 +27,34 @@ KINDS = (
     *("float16", "float32", "float64"),
 )
 MAX_SIDE = 1 << 40
+WORTH = 32  # bytes, of an array that repeats another one
 
 
 @dataclass(frozen=True)
-class Group:
-    """Arrays that are coded together, by name, with their shapes."""
+class Array:
+    """An array, or where in its group that one is that it repeats."""
 
-    kind: np.dtype[Any]
-    arrays: tuple[tuple[str, tuple[int, ...]], ...]
+    name: str
+    shape: tuple[int, ...]
+    repeats: int | None = None
 
     @property
     def count(self) -> int:
         """Of its numbers."""
-        return sum(math.prod(shape) for _, shape in self.arrays)
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Arrays that are coded together."""
+
+    kind: np.dtype[Any]
+    arrays: tuple[Array, ...]
+
+    @property
+    def count(self) -> int:
+        """Of the numbers that are coded."""
+        return sum(array.count for array in self.arrays if array.repeats is None)
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Planned:
     """How a state is stored.
 
     Attributes:
-        described: for the header, [type, [[name, shape], ...]] of each group.
+        described: for the header, [type, [[name, shape], ...]] of each group; or [name, shape, repeats].
         tallies: for the header, of the planes.
         segments: of the planes that are coded.
         raw: planes that are not coded.
@@ -67,11 +84,29 @@ def planned(state: Mapping[str, NDArray[Any]]) -> Planned:
     for (kind, _), names in groups.items():
         little = np.dtype(kind).newbyteorder("<")
         rows = [np.asarray(state[name], little, order="C").reshape(-1) for name in names]
-        found += planes.tallied(np.concatenate(rows))
-        described.append([kind, [[name, list(state[name].shape)] for name in names]])
+        repeats = _repeats(rows)
+        own = [row for row, repeated in zip(rows, repeats, strict=True) if not repeated]
+        found += planes.tallied(np.concatenate(own))
+        arrays = [[name, list(state[name].shape), *more] for name, more in zip(names, repeats, strict=True)]
+        described.append([kind, arrays])
     segments = [planes.segment(plane, tally) for plane, tally in found if tally]
     raw = b"".join(plane.tobytes() for plane, tally in found if not tally)
     return Planned(described, [tally for _, tally in found], segments, raw)
+
+
+def _repeats(rows: list[NDArray[Any]]) -> list[list[int]]:
+    """Of each row, the number of the one before that it repeats, if that takes less room than it does itself.
+
+    None is repeated twice, so that what a reader takes stays within twice of what is coded.
+    """
+    found, first = list[list[int]](), dict[bytes, int]()
+    for number, row in enumerate(rows):
+        content = row.tobytes()
+        worth = len(content) > WORTH and content != content[: row.itemsize] * len(row)
+        found.append([first.pop(content)] if worth and content in first else [])
+        if worth and not found[-1]:
+            first[content] = number
+    return found
 
 
 def digest_of(digests: Mapping[str, str]) -> str:
@@ -85,7 +120,7 @@ def decoded(frame: bytes, described: Any, tallies: Any) -> Arrays:
     Raises:
         ValueError: the frame is damaged, or the header cannot be.
     """
-    groups = _groups(described)
+    groups = _groups(described, repeating=False)
     segments = _segments(groups, tallies)
     return _arrays(groups, iter(decode_symbols(frame, segments, WIDE)))
 
@@ -104,7 +139,7 @@ class Told:
     """
 
     def __init__(self, described: Any, tallies: Any) -> None:
-        self._groups = _groups(described)
+        self._groups = _groups(described, repeating=True)
         self._planes = _segments(self._groups, tallies)
         self.segments = [plane for plane in self._planes if plane[1] is not UNIFORM]
 
@@ -126,31 +161,49 @@ def _segments(groups: list[Group], tallies: Any) -> list[tuple[int, Frequencies]
 
 
 def _arrays(groups: list[Group], symbols: Iterator[Symbols]) -> Arrays:
-    found = {}
+    found = Arrays()
     for group in groups:
         numbers, first = planes.decoded(symbols, group.kind), 0
-        for name, shape in group.arrays:
-            last = first + math.prod(shape)
-            found[name] = numbers[first:last].reshape(shape).copy()
-            first = last
+        for array in group.arrays:
+            if array.repeats is None:
+                own, first = numbers[first : first + array.count], first + array.count
+            else:
+                own = found[group.arrays[array.repeats].name]
+            found[array.name] = own.reshape(array.shape).copy()
     return found
 
 
-def _groups(described: Any) -> list[Group]:
-    found, names = [], set()
+def _groups(described: Any, repeating: bool) -> list[Group]:
+    found, names = list[Group](), set[str]()
     for each in entries(described, 0, layout.MAX_ARRAYS):
         kind, told = entries(each, 2, 2)
-        arrays = tuple(_array(*entries(array, 2, 2)) for array in entries(told, 1, layout.MAX_ARRAYS))
-        for name, _ in arrays:
-            if name in names:
-                raise ValueError(f"two arrays are called {name!r}")
-            names.add(name)
-        found.append(Group(np.dtype(choice(kind, KINDS)), arrays))
-    if (total := sum(group.count for group in found)) > layout.MAX_STATE or len(names) > layout.MAX_ARRAYS:
+        arrays = list[Array]()
+        for array in entries(told, 1, layout.MAX_ARRAYS):
+            arrays.append(_array(arrays, *entries(array, 2, 2 + repeating)))
+            if arrays[-1].name in names:
+                raise ValueError(f"two arrays are called {arrays[-1].name!r}")
+            names.add(arrays[-1].name)
+        _check_repeats(arrays)
+        found.append(Group(np.dtype(choice(kind, KINDS)), tuple(arrays)))
+    if (total := sum(array.count for group in found for array in group.arrays)) > layout.MAX_STATE or len(
+        names
+    ) > layout.MAX_ARRAYS:
         raise ValueError(f"{total} numbers in {len(names)} arrays are more than a ticket may hold")
     return found
 
 
-def _array(name: Any, shape: Any) -> tuple[str, tuple[int, ...]]:
+def _array(before: list[Array], name: Any, shape: Any, *repeats: Any) -> Array:
     sides = entries(shape, 0, layout.MAX_DIMENSIONS)
-    return short_text(name), tuple(integer(side, 0, MAX_SIDE) for side in sides)
+    found = Array(short_text(name), tuple(integer(side, 0, MAX_SIDE) for side in sides))
+    if not repeats:
+        return found
+    other = before[integer(repeats[0], 0, len(before) - 1)]
+    if other.repeats is not None or other.count != found.count:
+        raise ValueError(f"{name!r} of {found.count} numbers cannot repeat {other.name!r} of {other.count}")
+    return replace(found, repeats=repeats[0])
+
+
+def _check_repeats(arrays: list[Array]) -> None:
+    for number, times in Counter(array.repeats for array in arrays).items():
+        if number is not None and times > 1:
+            raise ValueError(f"{arrays[number].name!r} is repeated {times} times, once is allowed")
