@@ -29,7 +29,7 @@ MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 2560
 BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
 BYTES_PER_CARRYING_LANE = 400  # a quarter of a percent by lanes that carry four bytes each and cost one
-SOON = 1 << 18  # bytes that are soon decoded anyway: half as many lanes by their bytes
+SOON = 1 << 18  # bytes that are soon decoded anyway: a third as many lanes by their bytes
 
 
 def framed(content: bytes) -> bytes:
@@ -72,7 +72,7 @@ def encode_symbols(
         return framed(bytes(NUMBER))
     by_number = max(math.isqrt(total) // 6, total // SYMBOLS_PER_LANE)
     taken = _bytes_of(segments)
-    rare = 1 if taken > SOON else 2
+    rare = 1 if taken > SOON else 3
     carrying = min(taken // (rare * BYTES_PER_CARRYING_LANE), len(reserve or b"") // NUMBER)
     by_bytes = max(carrying, taken // (rare * BYTES_PER_LANE))
     lanes = max(1, min(WRITTEN_LANES, max(by_number, by_bytes)))
