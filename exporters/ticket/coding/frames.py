@@ -26,10 +26,10 @@ MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 6
 # Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
 MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
 # A lane costs five bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 2560
+WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 3072
 BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
 BYTES_PER_CARRYING_LANE = 400  # a quarter of a percent by lanes that carry four bytes each and cost one
-SOON = 1 << 18  # bytes that are soon decoded anyway: a third as many lanes by their bytes
+SOON = 1 << 18  # bytes that are soon decoded anyway: a fourth of the lanes by their bytes
 
 
 def framed(content: bytes) -> bytes:
@@ -70,9 +70,9 @@ def encode_symbols(
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
-    by_number = max(math.isqrt(total) // 6, total // SYMBOLS_PER_LANE)
+    by_number = max(math.isqrt(total) // 8, total // SYMBOLS_PER_LANE)
     taken = _bytes_of(segments)
-    rare = 1 if taken > SOON else 3
+    rare = 1 if taken > SOON else 4
     carrying = min(taken // (rare * BYTES_PER_CARRYING_LANE), len(reserve or b"") // NUMBER)
     by_bytes = max(carrying, taken // (rare * BYTES_PER_LANE))
     lanes = max(1, min(WRITTEN_LANES, max(by_number, by_bytes)))
