@@ -25,11 +25,11 @@ MAX_LANES = 4096
 MAX_SYMBOLS_PER_BYTE = 1536  # the likeliest symbol has a frequency of at most 65,281: 1,422 of it take a byte
 # Symbols of a lane are decoded one after the other: without this bound a small file could take hours.
 MAX_STEPS, MAX_STEPS_PER_BYTE = 4096, 4
-# A lane costs five bytes beyond what it holds; few lanes are slow, as numpy does one symbol of each at once.
-WRITTEN_LANES, SYMBOLS_PER_LANE = 1536, 3072
-BYTES_PER_LANE = 800  # so many more lanes that they take half a percent, if that is more
-BYTES_PER_CARRYING_LANE = 400  # a quarter of a percent by lanes that carry four bytes each and cost one
-SOON = 1 << 18  # bytes that are soon decoded anyway: a fourth of the lanes by their bytes
+# A lane costs five bytes beyond what it holds, or one if it carries four; few lanes are slow, for numpy does
+# one symbol of each at once.
+WRITTEN_LANES = 1536
+BYTES_PER_LANE = 400  # that carries something; of others twice as many: half a percent or less are theirs
+SOON = 1 << 18  # bytes: of what is soon decoded anyway lanes take a fourth as much
 
 
 def framed(content: bytes) -> bytes:
@@ -70,12 +70,7 @@ def encode_symbols(
     total = sum(len(symbols) for symbols, _ in segments)
     if not total:
         return framed(bytes(NUMBER))
-    by_number = max(math.isqrt(total) // 8, total // SYMBOLS_PER_LANE)
-    taken = _bytes_of(segments)
-    rare = 1 if taken > SOON else 4
-    carrying = min(taken // (rare * BYTES_PER_CARRYING_LANE), len(reserve or b"") // NUMBER)
-    by_bytes = max(carrying, taken // (rare * BYTES_PER_LANE))
-    lanes = max(1, min(WRITTEN_LANES, max(by_number, by_bytes)))
+    lanes = _lanes(total, _bytes_of(segments), reserve)
     carried = np.zeros(lanes, np.uint32)
     if reserve:
         own = bytes(reserve[: NUMBER * lanes]).ljust(NUMBER * lanes, b"\0")
@@ -83,6 +78,15 @@ def encode_symbols(
         del reserve[: NUMBER * lanes]
     words = rans.encode(segments, lanes, carried, bits)
     return framed(lanes.to_bytes(NUMBER, "little") + words.tobytes())
+
+
+def _lanes(total: int, taken: int, reserve: bytearray | None) -> int:
+    """How many for so many symbols of so many bytes."""
+    soon = reserve is not None and taken <= SOON
+    each, symbols, root = (4 * BYTES_PER_LANE, 3072, 8) if soon else (BYTES_PER_LANE, 2048, 5)
+    by_number = max(math.isqrt(total) // root, total // symbols)
+    by_bytes = max(taken // (2 * each), min(taken // each, len(reserve or b"") // NUMBER))
+    return max(1, min(WRITTEN_LANES, max(by_number, by_bytes)))
 
 
 def _bytes_of(segments: Sequence[tuple[rans.Symbols, Frequencies]]) -> int:

@@ -252,6 +252,28 @@ def test_the_state_that_raw_bytes_give_is_compared_with_its_digest(binary):
     refused(binary, "part 'state': the rebuilt arrays are not those", DigestFault)
 
 
+@pytest.mark.parametrize(
+    ("entries", "match"),
+    [
+        ([["a", [9]], ["b", [9], 1]], "1 is not an integer from 0 to 0"),
+        ([["a", [9], 0], ["b", [9]]], "0 is not an integer from 0 to -1"),
+        ([["a", [9]], ["b", [9], None]], "None is not an integer"),
+        ([["a", [9]], ["b", [9], False]], "False is not an integer"),
+        ([["a", [9]], ["b", [9], 0, 0]], "list of 2 to 3 entries"),
+        ([["a", [9]], ["b", [8], 0]], "'b' of 8 numbers cannot repeat 'a' of 9"),
+        ([["a", [9]], ["b", [9], 0], ["c", [9], 1]], "'c' of 9 numbers cannot repeat 'b' of 9"),
+        ([["a", [9]], ["b", [9], 0], ["c", [9], 0]], "'a' is repeated 2 times, once is allowed"),
+        ([["a", [9]], ["a", [9], 0]], "two arrays are called 'a'"),
+        ([["a", [2**28 - 1]], ["b", [2**28 - 1], 0]], "536870910 numbers in 2 arrays are more"),
+    ],
+)
+def test_an_array_that_repeats_none_or_too_much_is_refused(binary, entries, match):
+    """What a file makes a reader take stays within twice of what it codes."""
+    binary.header["state"] = [["uint8", entries]]
+    binary.header["planes"] = [[]]
+    refused(binary, f"part 'state': .*{match}", PartFault)
+
+
 def test_lanes_that_carry_something_in_vain_are_refused(make_by_hand, take_apart):
     """Without a state three digests are all there is; what lanes have room for beyond them is 0."""
     draft = take_apart(ticket_bytes(replace(make_by_hand("binary"), state={})))

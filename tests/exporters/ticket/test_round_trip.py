@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from recycle_pipeline.exporters.ticket.digests import check_digests, digests_of
 from recycle_pipeline.exporters.ticket.reader import (
-    agrees,
-    check_digests,
     load_ticket,
     parse_ticket,
+    parse_verified,
     stored_digests,
 )
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes, write_ticket
@@ -57,7 +57,7 @@ def test_a_searched_network_comes_back_as_the_search_computed_with_it(kind, init
     masked, subnetwork = searched(kind, init, reuse)
     assert all(bool(t.moved) == (reuse != "no reuse") for t in subnetwork.tensors)
     computed = {name: weight.numpy() for name, weight in masked.effective().items()}
-    digests = {name: array_digest(array) for name, array in computed.items()}
+    digests = digests_of(computed, subnetwork.state)
 
     reread = parse_ticket(ticket_bytes(subnetwork, digests), "mine")
 
@@ -93,7 +93,7 @@ def test_options_come_back_and_build_the_same_network(options, assert_same):
 
     assert_same(reread, subnetwork)
     assert reread.options == options
-    check_digests(reread.arrays(), {n: array_digest(a) for n, a in subnetwork.arrays().items()}, "mine")
+    check_digests(reread.arrays(), digests_of(subnetwork.weights(), subnetwork.state), "mine")
     images = torch.randn(3, 1, 8, 8)
     assert torch.equal(assemble(reread)(images), network.eval()(images))
 
@@ -110,8 +110,7 @@ def test_by_hand_comes_back_the_same(subnetwork, tmp_path, assert_same):
     write_ticket(subnetwork, tmp_path / "t.safetensors")
     for path in (tmp_path / "t.safetensors", str(tmp_path / "t.safetensors")):
         assert_same(load_ticket(path), subnetwork)
-        arrays, stored = subnetwork.arrays(), stored_digests(path)
-        assert stored.keys() == arrays.keys() and all(agrees(arrays[name], stored[name]) for name in arrays)
+        assert stored_digests(path) == digests_of(subnetwork.weights(), subnetwork.state)
 
 
 def test_a_scalar_of_the_state_stays_a_scalar(subnetwork):
@@ -176,9 +175,58 @@ def test_the_order_of_state_does_not_change_the_bytes(subnetwork):
 
 
 def test_the_order_of_digests_does_not_change_the_bytes(subnetwork):
-    digests = {n: array_digest(a) for n, a in subnetwork.arrays().items()}
+    digests = digests_of(subnetwork.weights(), subnetwork.state)
     turned = dict(reversed(digests.items()))
     assert ticket_bytes(subnetwork, turned) == ticket_bytes(subnetwork, digests) == ticket_bytes(subnetwork)
+
+
+@pytest.mark.parametrize("gain", [0.0, 1e-45, 0.5])
+def test_what_is_read_and_compared_is_what_is_read_and_rebuilt(make_by_hand, gain):
+    """A gain of 0 makes kept weights 0, which their digest cannot tell from pruned ones."""
+    for kind in ("binary", "continuous"):
+        of = make_by_hand(kind)
+        tensors = [replace(t, gain=np.float32(gain)) if kind == "binary" else t for t in of.tensors]
+        content = ticket_bytes(replace(of, tensors=tuple(tensors)))
+        subnetwork, arrays = parse_verified(content, "mine")
+        assert {n: a.tobytes() for n, a in arrays.items()} == {
+            n: a.tobytes() for n, a in parse_ticket(content, "mine").arrays().items()
+        }
+        assert {n: a.tobytes() for n, a in subnetwork.arrays().items()} == {
+            n: a.tobytes() for n, a in arrays.items()
+        }
+        check_digests(arrays, digests_of(subnetwork.weights(), subnetwork.state), "mine")
+
+
+def test_a_digest_that_is_none_of_a_weights_is_not_written(subnetwork):
+    digests = {n: array_digest(a) for n, a in subnetwork.arrays().items()}
+    with pytest.raises(ValueError, match="is no digest of a weight in 16 bytes"):
+        ticket_bytes(subnetwork, digests)
+
+
+@pytest.mark.parametrize("size", [8, 9, 300])
+def test_arrays_that_repeat_others_come_back_and_are_stored_once(subnetwork, take_apart, size):
+    """None is repeated twice: the third and the fourth are another pair. Constants and short ones are not."""
+    rng = np.random.default_rng(size)
+    row, other = rng.normal(size=(2, size)).astype(np.float32)
+    state = {f"{name}.bias": row.copy() for name in "abcd"} | {
+        "e.bias": other,
+        "f.bias": other.reshape(1, -1),
+    }
+    state |= {
+        "g.bias": np.zeros(size, np.float32),
+        "h.bias": np.zeros(size, np.float32),
+        "a.mean": row.copy(),
+    }
+    content = ticket_bytes(replace(subnetwork, state=state))
+    found = parse_ticket(content, "mine").state
+    assert {n: (a.shape, a.tobytes()) for n, a in found.items()} == {
+        n: (a.shape, a.tobytes()) for n, a in state.items()
+    }
+    assert not any(np.shares_memory(found["a.bias"], found[name]) for name in found if name != "a.bias")
+    (_, biases), (_, means) = sorted(take_apart(content).header["state"], key=lambda group: -len(group[1]))
+    repeats = {name: more for name, _, *more in biases if more}
+    assert repeats == ({"b.bias": [0], "d.bias": [2], "f.bias": [4]} if size > 8 else {})
+    assert all(len(entry) == 2 for entry in means)
 
 
 def test_the_order_of_layers_is_kept(subnetwork):

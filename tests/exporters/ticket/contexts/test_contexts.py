@@ -80,13 +80,15 @@ def test_bits_are_spread_as_they_were_gathered(shape):
     found = Gathered()
     for each, own in zip(of, bits, strict=True):
         found.add(each, own)
-    vectors, taken = found.vectors(), Spread(spread(found.vectors()))
+    vectors = found.vectors()
+    most = sum(map(len, vectors)) + 1
+    taken = Spread(spread(vectors), most)
     for got, expected in zip(taken.places(of), bits, strict=True):
         assert np.array_equal(got, np.flatnonzero(expected))
     taken.end()
     full = next(i for i, vector in enumerate(vectors) if len(vector))
     for other in (vectors[full][:-1], np.append(vectors[full], True)):
-        taken = Spread(spread([*vectors[:full], other, *vectors[full + 1 :]]))
+        taken = Spread(spread([*vectors[:full], other, *vectors[full + 1 :]]), most)
         with pytest.raises(ValueError, match=f"bits of class {full}"):
             taken.places(of)
             taken.end()

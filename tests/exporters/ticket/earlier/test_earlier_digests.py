@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recycle_pipeline.exporters.ticket.reader import check_digests, parse_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.digests import check_digests
+from recycle_pipeline.exporters.ticket.reader import parse_ticket, stored_digests
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.models.subnetwork import array_digest
 

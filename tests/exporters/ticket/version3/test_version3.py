@@ -123,6 +123,9 @@ def test_what_is_of_version_4_is_refused(ticket):
         layers = copy.deepcopy(header["layers"])
         layers[0][key] = [0, 0, 0, 0, 8]
         refused(header | {"layers": layers}, parts, "8 is not an integer from 0 to 7", HeaderFault)
+    state = copy.deepcopy(header["state"])
+    state[0][1][0].append(0)
+    refused(header | {"state": state}, parts, "part 'state': .*list of 2 to 2 entries", PartFault)
     for layer in header["layers"]:
         del layer["sha256"]
     refused(header, parts, "'sha256' is missing", HeaderFault)
