@@ -1,12 +1,15 @@
 """What of the ticket's code ran: its lines, and the ways its branches went.
 
-By `sys.monitoring` (PEP 669): a line, or a branch that has gone both ways, is switched off once it was seen,
-so that code which ran before costs little; tracing every line takes four times as long.
+By `sys.monitoring` (PEP 669) where Python has it, from 3.12 on: a line, or a branch that has gone both ways,
+is switched off once it was seen, so that code which ran before costs little. Else every line is traced, which
+takes four times as long or more.
 """
 
 import sys
 from types import CodeType
 from typing import Any
+
+from fuzzing.traced import Lines
 
 LINE = -1  # in place of where a branch went
 
@@ -20,8 +23,11 @@ class Coverage:
 
     def __init__(self, folder: str) -> None:
         if not hasattr(sys, "monitoring"):
-            raise SystemExit("coverage is by sys.monitoring: run this with Python 3.12 or later")
-        self.seen: set[tuple[CodeType, int, int]] = set()
+            lines = Lines((folder,))
+            self.seen = lines.seen
+            lines.start()
+            return
+        self.seen = set[tuple[CodeType, int, int]]()
         self._folder, self._first_ways = folder, dict[tuple[CodeType, int], int]()
         on, events = sys.monitoring, sys.monitoring.events
         on.use_tool_id(on.COVERAGE_ID, "ticket_fuzz")

@@ -30,6 +30,8 @@ def _small(kind: Any, scale: int) -> Subnetwork:
     state = {
         "bn.running_mean": rng.normal(size=12).astype(np.float32),
         "bn.running_var": rng.random(12).astype(np.float32),
+        "bn.bias": np.linspace(0, 1, 12, dtype=np.float32),
+        "bn.other.bias": np.linspace(0, 1, 12, dtype=np.float32),  # repeats it
         "bn.num_batches_tracked": np.array(77),
         "head.bias": rng.normal(size=4).astype(np.float16),
         "flag": np.array([True, False, True]),

@@ -25,6 +25,10 @@ class Lines:
         finally:
             sys.settrace(None)
 
+    def start(self) -> None:
+        """Adds what runs from now on."""
+        sys.settrace(self._begin)
+
     def _begin(self, frame: FrameType, event: str, argument: Any) -> Any:
         code = frame.f_code
         ours = self._ours.get(code)
