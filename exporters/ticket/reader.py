@@ -53,6 +53,7 @@ def read_verified(path: Path | str) -> tuple[Subnetwork, dict[str, NDArray[Any]]
 def parse_verified(content: bytes, name: str) -> tuple[Subnetwork, dict[str, NDArray[Any]]]:
     """The same from the file's bytes; `name` is used in messages."""
     container = opened(content, name)
+    del content  # its parts are copies
     if container.version > layout.UNSTAGED_VERSION:
         return version4.rebuilt_in(container)
     subnetwork = _subnetwork(container)

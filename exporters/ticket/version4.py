@@ -153,6 +153,7 @@ def rebuilt_in(container: Container) -> tuple[Subnetwork, Arrays]:
         DigestFault: an array is not the one that was stored; names it.
     """
     streams, found = Streams(container), Arrays()
+    del container.parts[layout.CODED]  # memory for the weights
     empty, tensors = _without_tensors(container, streams), list[MaskedTensor]()
     for tensor, pieces in _tensors(container, streams, empty.seed):
         name = f"{tensor.name}.weight"
