@@ -48,7 +48,7 @@ def together(args: argparse.Namespace) -> bool:
         command = [sys.executable, __file__, *said]
         running.append(subprocess.Popen(command, env={"OMP_NUM_THREADS": "1", **os.environ}))
     codes = [process.wait() for process in running]
-    write_record(args.record, __doc__.splitlines()[0], **added_up(folders), exit_codes=codes)
+    write_record(args.record, __doc__.splitlines()[0], **added_up(folders, LARGEST), exit_codes=codes)
     return not any(codes)
 
 
