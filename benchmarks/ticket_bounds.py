@@ -119,7 +119,7 @@ FILES: dict[str, Callable[[], Draft]] = {
     "header that inflates to 8 MB": long_header,
     "header nested 900 deep": nested,
     "most symbols, one lane": lambda: zeros(1, 1536 * BYTES),
-    "most symbols of one lane": lambda: zeros(1, 4096 + 4 * BYTES),
+    "most symbols of one lane, nearly": lambda: zeros(1, 4 * BYTES),
     "most symbols, lanes enough": lambda: zeros(384, 200 * 4 * BYTES),
 }
 

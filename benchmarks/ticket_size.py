@@ -35,7 +35,7 @@ from common.record import write_record
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.container import opened
-from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
+from recycle_pipeline.exporters.ticket.reader import read_verified
 from recycle_pipeline.exporters.ticket.shares import carried_in, information_of, sections_of, shared_in
 from recycle_pipeline.exporters.ticket.sizes import sizes_of
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
@@ -207,8 +207,8 @@ def measure(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     import safetensors.numpy
     import torch
 
-    subnetwork, digests = load_ticket(path), stored_digests(path)
-    content = ticket_bytes(subnetwork, digests)
+    subnetwork, _ = read_verified(path)
+    content = ticket_bytes(subnetwork)
     row = sizes(path, content, subnetwork)
     with tempfile.TemporaryDirectory() as folder:
         row["ternary"] = others(subnetwork, args.nncodec, folder)
