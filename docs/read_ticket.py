@@ -11,6 +11,43 @@ import numpy as np
 import safetensors.numpy
 
 
+class Frame:
+    def __init__(self, frame):  # 4
+        length, crc, lanes = np.frombuffer(frame[:12], "<u4").tolist()
+        assert (length, crc) == (len(frame) - 8, zlib.crc32(frame[8:])), "a part is damaged"
+        x, self.words = np.split(np.frombuffer(frame[12:], "<u2").astype(int), [3 * lanes])
+        self.x = x.reshape(-1, 3) @ [1, 2**16, 2**32]
+
+    def take(self, count, weights):  # 4 and 5: the next symbols, as likely as these weights say
+        weights = ((weights or [1] * 256) + [0] * 256)[:256]
+        table = np.array([1 + w * 65280 // sum(weights) for w in weights])
+        table[weights.index(max(weights))] += 65536 - sum(table)
+        starts, found = np.cumsum(table) - table, np.zeros(count, int)
+        for i in range(0, count, len(self.x) or 1):
+            x = self.x[: count - i]
+            found[i : i + len(x)] = s = np.searchsorted(starts, x & 0xFFFF, "right") - 1
+            x[:] = table[s] * (x >> 16) + (x & 0xFFFF) - starts[s]
+            low = np.flatnonzero(x < 2**32)
+            x[low], self.words = x[low] << 16 | self.words[: len(low)], self.words[len(low) :]
+        return found
+
+    def bits(self, n, k, g):  # 5: the next vector
+        p, h, bits = max(1, min(2**32 - 1, (2 * k * 2**32 + n) // (2 * n))), 2**64, np.full(n, k == n)
+        if g:
+            gaps = [h, *(h := h * (2**32 - p) >> 32 for _ in range(255))]
+            s = self.take(g, [*(h * p >> 32 for h in gaps[:255]), gaps[255]])
+            bits[np.cumsum(s + (s < 255))[s < 255] - 1] = True
+        elif 0 < k < n:
+            dense = [p ** s.bit_count() * (2**32 - p) ** (8 - s.bit_count()) for s in range(256)]
+            bits[:] = np.unpackbits(self.take(-(-n // 8), dense).astype("u1"), bitorder="little")[:n]
+        return bits
+
+
+def numbers(planes, kind):  # 9 and 10
+    word = np.stack(planes, 1).astype("u1").view(f"<u{len(planes)}")[:, 0]
+    return (word >> 1 | word << 8 * len(planes) - 1 if "float" in kind else word).view(kind)
+
+
 class Ticket:
     def __init__(self, path):
         with safetensors.safe_open(path, "numpy") as file:  # 1
@@ -26,70 +63,26 @@ class Ticket:
         z = (z ^ z >> 27) * 0x94D049BB133111EB
         return z ^ z >> 31
 
-    def symbols(self, part, segments):  # 4: segments are pairs, how many symbols and their table
-        length, crc, lanes = np.frombuffer(self.parts[part][:12], "<u4").tolist()
-        content = self.parts[part][8:]
-        assert (length, crc) == (len(content), zlib.crc32(content)), f"{part} is damaged"
-        x, words = np.split(np.frombuffer(content[4:], "<u2").astype(int), [3 * lanes])
-        x, rows = x.reshape(-1, 3) @ [1, 2**16, 2**32], []
-        for count, table in segments:
-            starts, found = np.cumsum(table) - table, np.zeros(count, int)
-            for i in range(0, count, lanes or 1):
-                own = x[: count - i]
-                found[i : i + lanes] = s = np.searchsorted(starts, own & 0xFFFF, "right") - 1
-                own[:] = table[s] * (own >> 16) + (own & 0xFFFF) - starts[s]
-                low = np.flatnonzero(own < 2**32)
-                own[low], words = own[low] << 16 | words[: len(low)], words[len(low) :]
-            rows.append(found)
-        return iter(rows), x.astype("<u4").tobytes()
-
-    def table(self, weights):  # 5
-        weights = ((weights or [1] * 256) + [0] * 256)[:256]
-        table = [1 + w * 65280 // sum(weights) for w in weights]
-        table[weights.index(max(weights))] += 65536 - sum(table)
-        return np.array(table)
-
-    def segments(self, counts):  # 5: of vectors of bits, whose counts are n, k, g
-        for n, k, g in [each for each in counts if 0 < each[1] < each[0]]:
-            p, h = max(1, min(2**32 - 1, (2 * k * 2**32 + n) // (2 * n))), 2**64
-            gaps = [h, *(h := h * (2**32 - p) >> 32 for _ in range(255))]
-            dense = [p ** s.bit_count() * (2**32 - p) ** (8 - s.bit_count()) for s in range(256)]
-            yield g or -(-n // 8), self.table([*(h * p >> 32 for h in gaps[:255]), gaps[255]] if g else dense)
-
-    def vectors(self, counts, found):  # 5
-        for n, k, g in counts:
-            bits = np.full(n, k == n)
-            if g:
-                bits[np.cumsum((s := next(found)) + (s < 255))[s < 255] - 1] = True
-            elif 0 < k < n:
-                bits = np.unpackbits(next(found).astype("u1"), bitorder="little")[:n] > 0
-            yield bits
-
-    def numbers(self, planes, kind):  # 9 and 10
-        size = np.dtype(kind).itemsize
-        word = np.stack([next(planes) for _ in range(size)], 1).astype("u1").view(f"<u{size}")[:, 0]
-        return (word >> 1 | word << 8 * size - 1 if "float" in kind else word).view(kind)
-
     def coded(self):  # what that part has; gives the arrays of the state
+        frame, tallies, groups = Frame(self.parts["coded"]), iter(self.said["planes"]), []
+        both = [
+            frame.take(sum(tally), tally) for tally in map(self.said["tallies"].get, ("tables", "levels"))
+        ]
+        self.contexts(*(iter((s >> 1 ^ -(s & 1)).tolist()) for s in both))
         fours = [np.reshape(self.said[key], (-1, 4)).astype(int).tolist() for key in ("masks", "moved")]
-        counts, tallies = [four[1:] for own in fours for four in own], self.said["tallies"]
-        sizes = [sum(math.prod(a[1]) for a in own if len(a) == 2) for _, own in self.said["state"]]
-        sizes = np.repeat(sizes, [np.dtype(kind).itemsize for kind, _ in self.said["state"]]).astype(int)
-        planes = list(zip(sizes.tolist(), self.said["planes"], strict=True))
-        segments = [(sum(tallies[key]), self.table(tallies[key])) for key in ("tables", "levels")]
-        segments += [*self.segments(counts), *((n, self.table(tally)) for n, tally in planes if tally)]
-        found, carried = self.symbols("coded", segments)
-        self.contexts(*(iter((s >> 1 ^ -(s & 1)).tolist()) for s in (next(found), next(found))))
-        vectors = self.vectors(counts, found)
-        self.streams = [{four[0]: next(vectors) for four in own} for own in fours]
-        raw = iter(carried + self.parts.get("raw", b"")[8:])  # 11
+        self.streams = [{number: frame.bits(*counts) for number, *counts in own} for own in fours]
+        for kind, arrays in self.said["state"]:  # 10
+            n = sum(math.prod(array[1]) for array in arrays if len(array) == 2)
+            own = [next(tallies) for _ in range(np.dtype(kind).itemsize)]
+            groups.append((n, kind, arrays, [frame.take(n, tally) if tally else None for tally in own]))
+        raw = iter(frame.x.astype("<u4").tobytes() + self.parts.get("raw", b"")[8:])  # 11
         self.digests = [bytes(next(raw) for _ in range(16)) for _ in [*self.said["layers"], "state"]]
-        rows = iter([next(found) if t else np.array([next(raw) for _ in range(n)]) for n, t in planes])
-        for kind, arrays in self.said["state"]:
-            numbers, group = self.numbers(rows, kind), []
+        for n, kind, arrays, planes in groups:
+            planes = [np.array([next(raw) for _ in range(n)]) if own is None else own for own in planes]
+            values, group = numbers(planes, kind), []
             for name, shape, *repeats in arrays:
-                group.append(group[repeats[0]] if repeats else numbers[: math.prod(shape)])
-                numbers = numbers if repeats else numbers[math.prod(shape) :]
+                group.append(group[repeats[0]] if repeats else values[: math.prod(shape)])
+                values = values if repeats else values[math.prod(shape) :]
                 yield name, group[-1].reshape(shape)
 
     def contexts(self, tables, levels):  # 6: in place of five numbers, sums, and levels of near and sum
@@ -124,20 +117,17 @@ class Ticket:
 
     def sources(self, told, layers):  # 9
         places = [x["kept"][x["turned"]] for x in layers]
-        sources, ends = np.concatenate(places), np.cumsum([len(own) for own in places])
-        counts, draws = [[len(sources), *told["elsewhere"]]], sources * 0
-        (away,) = self.vectors(counts, self.symbols("elsewhere", self.segments(counts))[0])
-        tallies, segments = iter(told["planes"]), []
-        for count in (sum(~away), sum(away)):
-            segments.append((count, self.table(high := next(tallies))))
-            segments += [(n, self.table(next(tallies))) for n in high if n]
-        counts = [sum(bits) for bits in np.split(away, ends)[:-1] for _ in range(4)]
-        found, _ = self.symbols("sources", segments + [(n, self.table(next(tallies))) for n in counts])
+        sources, ends = np.concatenate(places), np.cumsum([len(own) for own in places])[:-1]
+        away, draws = Frame(self.parts["elsewhere"]).bits(len(sources), *told["elsewhere"]), sources * 0
+        frame, tallies = Frame(self.parts["sources"]), iter(told["planes"])
         for bits in (~away, away):
-            for value in np.unique(high := next(found)):
-                draws[np.flatnonzero(bits)[high == value]] = 256 * value + next(found)
-        sources[away] = np.concatenate([self.numbers(found, "uint32") for _ in layers])
-        for x, *both in zip(layers, np.split(draws, ends)[:-1], np.split(sources, ends)[:-1], strict=True):
+            high = frame.take(sum(bits), tally := next(tallies))
+            for value in np.flatnonzero(tally):
+                low = frame.take(tally[value], next(tallies))
+                draws[np.flatnonzero(bits)[high == value]] = 256 * value + low
+        planes = ([frame.take(sum(bits), next(tallies)) for _ in range(4)] for bits in np.split(away, ends))
+        sources[away] = np.concatenate([numbers(own, "uint32") for own in planes])
+        for x, *both in zip(layers, np.split(draws, ends), np.split(sources, ends), strict=True):
             x["draws"][x["turned"]], x["sources"][x["turned"]] = both
 
     def weight(self, x):  # 3 and 8
