@@ -5,7 +5,7 @@
 
 Each run is whole: search, ticket, export, verification and report, of another seed, in a folder that is
 removed after it. After each one, and a collection, are read: memory that the process holds (RSS, and what of
-it is no file's), memory that is in use (what glibc's malloc gave out and did not get back: a leak is in it,
+it is no file's), of glibc's malloc what it took from the system and what of it is in use (a leak is in that,
 room between blocks is not), Python's blocks, open files and threads. Growth is the slope of a line through
 the second half of the runs (Theil-Sen), per run, and what it comes to over all of them; the first half warms
 caches. `--trim` has malloc give back after each run what nobody uses; without it that is done once, in the
@@ -77,6 +77,7 @@ def state() -> dict[str, int]:
     return {
         "rss_bytes": resident * resource.getpagesize(),
         "anonymous_bytes": (resident - files) * resource.getpagesize(),
+        "heap_bytes": malloc.arena + malloc.hblkhd,
         "in_use_bytes": malloc.uordblks + malloc.hblkhd,
         "python_blocks": sys.getallocatedblocks(),
         "open_files": len(os.listdir("/proc/self/fd")),
