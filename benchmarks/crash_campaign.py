@@ -20,10 +20,8 @@ which must end with exit code 130 or 143. Processes beside each other may run a 
 
 import argparse
 import contextlib
-import io
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -34,44 +32,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from common.record import write_record
 from crashing.campaign import Campaign, as_line, children_seconds, kills_of
+from crashing.imports import command, with_imports
 from crashing.scenarios import SCENARIOS, Scenario
 from crashing.slow_disk import slow_disk
 from crashing.sums import added_up
 
-OF_THEIR_OWN = ("large folder", "pack a file")  # scenarios that import what a run does not
 KINDS = ("operations", "torn", "moments", "signals")
-
-
-def with_imports(work: Path, names: set[str]) -> None:
-    """Runs commands once in this process: what it imports is there in all that are forked."""
-    import recycle_pipeline.pipeline.data.folder as folder
-    import recycle_pipeline.pipeline.stages.verify as verify
-
-    verify.LATENCY_SECONDS = 0.0  # times are not looked at
-    folder.STREAM_ABOVE = 0  # photos are few here
-    before = os.getcwd()
-    for name in {name if name in OF_THEIR_OWN else "run" for name in names}:
-        here = work / "warm" / name
-        here.mkdir(parents=True)
-        SCENARIOS[name].prepare(here)
-        os.chdir(here)
-        os.environ["RECYCLE_PIPELINE_CACHE"] = str(here / "cache")
-        sys.stdout.flush()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                command([*SCENARIOS[name].line, "--quiet"])
-        except SystemExit as stop:
-            if stop.code:
-                raise
-        finally:
-            os.chdir(before)
-    shutil.rmtree(work / "warm")
-
-
-def command(line: list[str]) -> None:
-    from recycle_pipeline.pipeline.cli import main
-
-    main(line)
 
 
 def done(name: str, scenario: Scenario, work: Path, args: argparse.Namespace) -> dict[str, Any]:

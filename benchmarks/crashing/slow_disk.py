@@ -34,8 +34,7 @@ def slow_disk(work: Path, bytes_per_second: int) -> Iterator[Path]:
         bytes_per_second: written at most.
 
     Raises:
-        SystemExit: there can be none here.
-        CalledProcessError: a tool failed.
+        SystemExit: there can be none here; "no slow disk" and why.
     """
     if why := why_not():
         raise SystemExit(f"no slow disk: {why}")
@@ -47,10 +46,7 @@ def slow_disk(work: Path, bytes_per_second: int) -> Iterator[Path]:
     device = _do("losetup", "--find", "--show", str(image))
     try:
         _do("mount", device, str(where))
-        group.mkdir()
-        number = os.stat(device).st_rdev
-        (group / LIMIT).write_text(f"{os.major(number)}:{os.minor(number)} {bytes_per_second}")
-        (group / "cgroup.procs").write_text(str(os.getpid()))
+        _slow_down(device, group, bytes_per_second)
         yield where
     finally:
         (GROUPS / "cgroup.procs").write_text(str(os.getpid()))
@@ -61,5 +57,18 @@ def slow_disk(work: Path, bytes_per_second: int) -> Iterator[Path]:
         _do("losetup", "--detach", device)
 
 
+def _slow_down(device: str, group: Path, bytes_per_second: int) -> None:
+    number = os.stat(device).st_rdev
+    try:
+        group.mkdir()
+        (group / LIMIT).write_text(f"{os.major(number)}:{os.minor(number)} {bytes_per_second}")
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+    except OSError as error:
+        raise SystemExit(f"no slow disk: {error}") from error
+
+
 def _do(*line: str) -> str:
-    return subprocess.run(line, check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(line, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"no slow disk: {' '.join(line)}: {done.stderr.strip()}")
+    return done.stdout.strip()

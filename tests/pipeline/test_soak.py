@@ -7,8 +7,8 @@ from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
-# Bytes in use by malloc. They are 130,000 if torch keeps what it exports (exporters/onnx/kept_traces.py); some
-# 30,000 in the first runs are tables of the ticket's coder, of which 512 of a kind are kept.
+# Bytes in use by malloc. They are 130,000 if torch keeps what it exports (exporters/onnx/kept_traces.py);
+# some 30,000 in the first runs are tables of the ticket's coder, of which 512 of a kind are kept.
 MOST_A_RUN = 80_000
 
 
