@@ -13,7 +13,7 @@ def photos(write_photos, tmp_path, monkeypatch):
     return write_photos()
 
 
-def test_the_ticket_the_models_and_the_verdict_are_those_of_a_folder_in_memory(photos, here, command, monkeypatch):
+def test_ticket_models_and_verdict_are_those_of_a_folder_in_memory(photos, here, command, monkeypatch):
     options = ("--data", f"folder:{photos}", "--arch", "conv2", "--epochs", "2", "--device", "cpu")
     options += ("--export", "onnx,onnx-int8")
     for name, limit in (("resident", folder.STREAM_ABOVE), ("streamed", 0)):
