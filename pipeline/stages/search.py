@@ -96,8 +96,14 @@ def _fitting_batch(context: Context, settings: Any, world: Any, device: Any, err
     if not isinstance(error, torch.OutOfMemoryError) or world.size > 1 or images.streams:
         return None
     context.reporter.stage("search", f"memory of {device} ran out; looks for a batch that fits")
-    traceback.clear_frames(error.__traceback__)  # they hold the search's tensors
-    return fitting_batch(lambda: _network(context), images, settings, device)
+    raised: BaseException | None = error
+    while raised is not None:  # its frames hold the search's tensors
+        traceback.clear_frames(raised.__traceback__)
+        raised = raised.__context__
+    try:
+        return fitting_batch(lambda: _network(context), images, settings, device)
+    except Exception:  # whatever trying met, it is the search's own error that is told
+        return None
 
 
 def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":
