@@ -3,6 +3,7 @@
 
     python benchmarks/crash_campaign.py --work FOLDER --record benchmarks/records/NAME.json
     python benchmarks/crash_campaign.py --work FOLDER --scenario run --operations 20 --torn 5 --moments 5
+    python benchmarks/crash_campaign.py --work FOLDER --scenario run --slow-disk 64 --operations 12
     python benchmarks/crash_campaign.py --work FOLDER --share 1/12 --record share-1.json
     python benchmarks/crash_campaign.py --sum share-*.json --record benchmarks/records/NAME.json
 
@@ -14,14 +15,13 @@ all files with those of a command that nobody disturbed: to the bit, times aside
 left, temporary folder and cache included. Kills are SIGKILL before a file operation (all of them by
 default), SIGXFSZ within a write, and SIGKILL once to three times at random moments; and SIGINT or SIGTERM,
 which must end with exit code 130 or 143. Processes beside each other may run a share of the cases each.
+`--slow-disk` has all files on one that writes so many kB a second, as a busy network's does (root alone).
 """
 
 import argparse
 import contextlib
-import io
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -32,43 +32,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from common.record import write_record
 from crashing.campaign import Campaign, as_line, children_seconds, kills_of
+from crashing.imports import command, with_imports
 from crashing.scenarios import SCENARIOS, Scenario
+from crashing.slow_disk import slow_disk
 from crashing.sums import added_up
 
-OF_THEIR_OWN = ("large folder", "pack a file")  # scenarios that import what a run does not
 KINDS = ("operations", "torn", "moments", "signals")
-
-
-def with_imports(work: Path, names: set[str]) -> None:
-    """Runs commands once in this process: what it imports is there in all that are forked."""
-    import recycle_pipeline.pipeline.data.folder as folder
-    import recycle_pipeline.pipeline.stages.verify as verify
-
-    verify.LATENCY_SECONDS = 0.0  # times are not looked at
-    folder.STREAM_ABOVE = 0  # photos are few here
-    before = os.getcwd()
-    for name in {name if name in OF_THEIR_OWN else "run" for name in names}:
-        here = work / "warm" / name
-        here.mkdir(parents=True)
-        SCENARIOS[name].prepare(here)
-        os.chdir(here)
-        os.environ["RECYCLE_PIPELINE_CACHE"] = str(here / "cache")
-        sys.stdout.flush()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                command([*SCENARIOS[name].line, "--quiet"])
-        except SystemExit as stop:
-            if stop.code:
-                raise
-        finally:
-            os.chdir(before)
-    shutil.rmtree(work / "warm")
-
-
-def command(line: list[str]) -> None:
-    from recycle_pipeline.pipeline.cli import main
-
-    main(line)
 
 
 def done(name: str, scenario: Scenario, work: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -114,6 +83,7 @@ def main() -> None:
     parser.add_argument("--torn", type=int, default=12)
     parser.add_argument("--moments", type=int, default=12)
     parser.add_argument("--signals", type=int, default=12)
+    parser.add_argument("--slow-disk", type=int, metavar="KB", help="a second that it writes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--share", type=share, default=[1, 1], help="of the cases: 2/12, second of twelve")
     parser.add_argument("--sum", nargs="+", type=Path, metavar="RECORD", help="run nothing, add shares up")
@@ -125,9 +95,14 @@ def main() -> None:
     began, found = time.monotonic(), {}
     if args.work:
         args.work.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.work, prefix="crashes-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(dir=args.work, prefix="crashes-") as scratch,
+        contextlib.ExitStack() as disks,
+    ):
         work = Path(scratch).resolve()
         with_imports(work, set(args.scenario or SCENARIOS))
+        if args.slow_disk:
+            work = disks.enter_context(slow_disk(work, args.slow_disk * 1000))
         for name in args.scenario or SCENARIOS:
             found[name] = done(name, SCENARIOS[name], work / name.replace(" ", "-"), args)
             print(as_line({"scenario": name, **found[name]}), flush=True)
@@ -137,7 +112,7 @@ def main() -> None:
             failures = sum(len(each["failures"]) for each in found.values())
             sums |= {"cases_that_failed": failures, "seconds": round(time.monotonic() - began, 1)}
             sums |= {"cpu_seconds": round(children_seconds(), 1), "seed": args.seed}
-            sums |= {"share": args.share, "scenarios": found}
+            sums |= {"share": args.share, "kilobytes_a_second": args.slow_disk, "scenarios": found}
             write_record(args.record, __doc__.splitlines()[0], **sums)
     sys.exit(bool(failures))
 

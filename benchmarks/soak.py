@@ -4,19 +4,24 @@
     python benchmarks/soak.py --runs 200 --inferences 10000 --record benchmarks/records/NAME.json
 
 Each run is whole: search, ticket, export, verification and report, of another seed, in a folder that is
-removed after it. After each one memory (RSS, after a collection), open files and threads are read from
-/proc. Growth is the slope of a line through the second half of the runs (Theil-Sen), per run, and what it
-comes to over all of them; the first half warms caches. Inferences are those of the exported model by one
-session; drift is the median of the last tenth against that of the first, both after a warm-up of a tenth.
+removed after it. After each one, and a collection, are read: memory that the process holds (RSS, and what of
+it is no file's), of glibc's malloc what it took from the system and what of it is in use (a leak is in that,
+room between blocks is not), Python's blocks, open files and threads. Growth is the slope of a line through
+the second half of the runs (Theil-Sen), per run, and what it comes to over all of them; the first half warms
+caches. `--trim` has malloc give back after each run what nobody uses; without it that is done once, in the
+end. Inferences are those of the exported model by one session; drift is the median of the last tenth against
+that of the first, both after a warm-up of a tenth.
 """
 
 import argparse
 import contextlib
+import ctypes
 import gc
 import io
 import os
 import resource
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -49,12 +54,32 @@ MISSED = (
 )
 
 
+LIBC = ctypes.CDLL("libc.so.6")
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's mallinfo2 says, bytes over all arenas."""
+
+    _fields_ = (
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
+        *((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")),
+    )
+
+
+LIBC.mallinfo2.restype = MallInfo
+
+
 def state() -> dict[str, int]:
     """Of this process, now."""
     gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    malloc = LIBC.mallinfo2()
+    _, resident, files, *_ = map(int, Path("/proc/self/statm").read_text().split())
     return {
-        "rss_bytes": pages * resource.getpagesize(),
+        "rss_bytes": resident * resource.getpagesize(),
+        "anonymous_bytes": (resident - files) * resource.getpagesize(),
+        "heap_bytes": malloc.arena + malloc.hblkhd,
+        "in_use_bytes": malloc.uordblks + malloc.hblkhd,
+        "python_blocks": sys.getallocatedblocks(),
         "open_files": len(os.listdir("/proc/self/fd")),
         "threads": len(os.listdir("/proc/self/task")),
         "python_threads": threading.active_count(),
@@ -73,12 +98,17 @@ def run(seed: int, root: Path) -> None:
                 raise RuntimeError(f"run {seed} ended with {stop.code}: {said.getvalue()}") from stop
 
 
-def soaked(runs: int, work: Path, wrote: Callable[[list[dict[str, int]]], None]) -> list[dict[str, int]]:
+def soaked(
+    runs: int, work: Path, wrote: Callable[[list[dict[str, int]]], None], *, trim: bool
+) -> list[dict[str, int]]:
     """The state after each run; the last one's folder stays. `wrote` gets all of them after every tenth."""
     states = []
     for seed in range(runs):
         root = work / str(seed)
         run(seed, root)
+        if trim:
+            gc.collect()
+            LIBC.malloc_trim(0)
         states.append(state())
         if seed + 1 < runs:
             shutil.rmtree(root)
@@ -131,6 +161,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--inferences", type=int, default=10_000)
+    parser.add_argument("--trim", action="store_true")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     import recycle_pipeline.pipeline.stages.verify as verify
@@ -143,8 +174,9 @@ def main() -> None:
             so_far = {"runs": len(states), "growth": growth(states), "states": states}
             write_record(args.record, __doc__.splitlines()[0], **so_far)
 
-        states = soaked(args.runs, Path(scratch), wrote)
-        found = {"runs": args.runs, "growth": growth(states), "states": states}
+        states = soaked(args.runs, Path(scratch), wrote, trim=args.trim)
+        LIBC.malloc_trim(0)
+        found = {"runs": args.runs, "growth": growth(states), "after_trim": state(), "states": states}
         found["left_in_temporary_folder"] = len(os.listdir(scratch)) - 1
         found["inferences"] = latencies(
             Path(scratch) / str(args.runs - 1) / "onnx/model.onnx", args.inferences

@@ -16,7 +16,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(word in str(error) for word in WORDS)
 
 
-def in_a_search(error: BaseException, device: object, batch_size: int, kept: str) -> RecycleError:
+def in_a_search(
+    error: BaseException, device: object, batch_size: int, kept: str, fits: int | None = None
+) -> RecycleError:
     """The error of a search that ran out of memory.
 
     The batch is not made smaller by itself: with fixed batch norm statistics are of a batch, so that what
@@ -27,8 +29,12 @@ def in_a_search(error: BaseException, device: object, batch_size: int, kept: str
         device: of the search.
         batch_size: images a step.
         kept: what to say of the state before, if it is kept.
+        fits: a batch that was tried and fits, if one was found.
     """
-    advice = [f"--batch-size {batch_size // 2}"] if batch_size >= 4 else []
+    if fits:
+        advice = [f"--batch-size {fits}, which was tried and fits"]
+    else:
+        advice = [f"--batch-size {batch_size // 2}"] if batch_size >= 4 else []
     advice += ["a smaller --width or --image-size"]
     where = f"the memory of {device} does not suffice for steps of {batch_size} images"
     return RecycleError(f"{where} ({first_line(error)}); try {', or '.join(advice)}{kept}")

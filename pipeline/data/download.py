@@ -37,20 +37,27 @@ def fetched(
         Exception: as torchvision raises it.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with waiting_for(root / f".{name}.lock", lambda: say(f"waits for another process that downloads {name}")):
+    waits = f"waits for another process that downloads {name}"
+    with waiting_for(root / f".{name}.lock", lambda: say(waits)) as alone:
         try:
             return read(str(root), False)  # another process may just have downloaded it
         except Exception:
-            _download(read, root, name, folder, files)
+            mark = f".{name}{TEMPORARY_MARK}"
+            if alone:
+                _sweep(root, mark)
+            _download(read, root, mark, folder, files)
     return read(str(root), False)
 
 
-def _download(
-    read: Callable[[str, bool], Any], root: Path, name: str, folder: str, files: Iterable[str]
-) -> None:
-    mark = f".{name}{TEMPORARY_MARK}"
-    for left in root.glob(f"{mark}*"):  # of killed processes: the lock is ours
+def _sweep(root: Path, mark: str) -> None:
+    """Removes what killed processes left; without the lock it could be of one that is at work."""
+    for left in root.glob(f"{mark}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def _download(
+    read: Callable[[str, bool], Any], root: Path, mark: str, folder: str, files: Iterable[str]
+) -> None:
     with tempfile.TemporaryDirectory(prefix=mark, dir=root) as scratch:
         beside = Path(scratch)
         _bring_archives(root, folder, beside)

@@ -107,7 +107,7 @@ def _calibration(context: Context, subnetwork: "Subnetwork") -> "Iterator[Batch]
     train, raw = context.images.train_images, context.config.embed_preprocessing
     chosen = np.linspace(0, len(train) - 1, min(CALIBRATION_IMAGES, len(train))).astype(int)
     for numbers in np.array_split(chosen, -(-len(chosen) // CALIBRATION_BATCH)):
-        pixels = np.stack([train[number] for number in numbers])
+        pixels = np.asarray(train[numbers])
         yield pixels if raw else normalised(pixels, subnetwork.mean, subnetwork.std)
 
 

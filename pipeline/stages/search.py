@@ -2,6 +2,7 @@
 
 import dataclasses
 import statistics
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,10 +75,35 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
         try:
             masked = search(network, images, settings, device, tell, world=world, checkpoints=checkpoints)
         except Exception as error:
-            if is_out_of_memory(error):
-                raise in_a_search(error, device, settings.batch_size, checkpoints.kept()) from error
-            raise
+            if not is_out_of_memory(error):
+                raise
+            del network
+            fits = _fitting_batch(context, settings, world, device, error)
+            raise in_a_search(error, device, settings.batch_size, checkpoints.kept(), fits) from error
     return masked, log
+
+
+def _fitting_batch(context: Context, settings: Any, world: Any, device: Any, error: Exception) -> int | None:
+    """A batch that fits where this search ran out of memory; None where none is found, or none looked for.
+
+    Of the host's memory, running out once more may end the process.
+    """
+    import torch
+
+    from recycle_pipeline.pipeline.search.fitting import fitting_batch
+
+    images = context.searched_images
+    if not isinstance(error, torch.OutOfMemoryError) or world.size > 1 or images.streams:
+        return None
+    context.reporter.stage("search", f"memory of {device} ran out; looks for a batch that fits")
+    raised: BaseException | None = error
+    while raised is not None:  # its frames hold the search's tensors
+        traceback.clear_frames(raised.__traceback__)
+        raised = raised.__context__
+    try:
+        return fitting_batch(lambda: _network(context), images, settings, device)
+    except Exception:  # whatever trying met, it is the search's own error that is told
+        return None
 
 
 def _stored(context: Context, masked: "MaskedNetwork") -> "Subnetwork":

@@ -1,6 +1,7 @@
 """Two processes do not work in one run folder at a time, and a dead one does not stop the next."""
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -174,3 +175,17 @@ def test_a_run_in_a_folder_that_is_held_is_refused(command, same_run, tree, here
         outcome = command("run", *same_run, "mine")
         assert outcome.code == 2 and "another process is at work in mine" in outcome.err
         assert [name for name in tree() if "partial" in name] == []
+
+
+def test_a_command_works_where_the_file_system_has_no_locks_left(command, run_copy, monkeypatch):
+    """As NFS without its lock service; two at a time are refused there too."""
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with alone_in(run_copy):
+        outcome = command("pack", "mine", "--force")
+        assert outcome.code == 2 and f"at work in mine (process {os.getpid()} on " in outcome.err
+    assert command("pack", "mine", "--force").code == 0
+    assert ".lock" not in names(run_copy)

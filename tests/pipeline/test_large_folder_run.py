@@ -13,15 +13,17 @@ def photos(write_photos, tmp_path, monkeypatch):
     return write_photos()
 
 
-def test_the_ticket_and_the_verdict_are_those_of_a_folder_in_memory(photos, here, command, monkeypatch):
+def test_ticket_models_and_verdict_are_those_of_a_folder_in_memory(photos, here, command, monkeypatch):
     options = ("--data", f"folder:{photos}", "--arch", "conv2", "--epochs", "2", "--device", "cpu")
+    options += ("--export", "onnx,onnx-int8")
     for name, limit in (("resident", folder.STREAM_ABOVE), ("streamed", 0)):
         monkeypatch.setattr(folder, "STREAM_ABOVE", limit)
         done = command("run", *options, "--output-dir", name)
         assert done.code == 0, done.err
         assert ("decodes 60 images to 8x8 pixels, once" in done.out + done.err) == (limit == 0)
-    one, other = ((here / name / "ticket.safetensors").read_bytes() for name in ("resident", "streamed"))
-    assert one == other
+    for file in ("ticket.safetensors", "onnx/model.onnx", "onnx/model-int8.onnx"):
+        one, other = ((here / name / file).read_bytes() for name in ("resident", "streamed"))
+        assert one == other, file
     reports = [json.loads((here / name / "verify.json").read_text()) for name in ("resident", "streamed")]
     assert reports[0]["accuracy"] == reports[1]["accuracy"] and reports[0]["parity"] == reports[1]["parity"]
 

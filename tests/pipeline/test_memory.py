@@ -1,11 +1,13 @@
 """Memory that runs out is told with what to do, and reading takes no more than it should."""
 
+import gc
 import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import torch
 
 from recycle_pipeline.exporters.ticket.writer import write_ticket
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
@@ -34,11 +36,58 @@ def test_a_search_that_runs_out_of_memory_says_what_to_try_and_what_is_kept(comm
     assert outcome.code == 1 and "Traceback" not in outcome.err
     assert re.search(
         r"^Error: the memory of cpu does not suffice for steps of 256 images \(CUDA out of memory\); try "
-        r"--batch-size 128, or a smaller --width or --image-size. "
+        r"--batch-size 128, which was tried and fits, or a smaller --width or --image-size. "
         r"What it had after epoch [12] is kept in mine/",
         outcome.err,
         re.M,
     ), outcome.err
+
+
+# Runs out of memory where more than 70 images are searched with at once, as a GPU's allocator says so.
+LARGE = """
+import torch
+from torch import nn
+
+def greedy(module, images):
+    if module.training and len(images[0]) > 70:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+def net(classes, channels, image_size):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(channels * image_size**2, classes))
+    network.register_forward_pre_hook(greedy)
+    return network
+"""
+
+
+def test_the_batch_that_is_advised_was_tried_and_goes_through(command, here, custom_module):
+    line = ("search", "--arch", f"{custom_module(LARGE)}:net", "--epochs", 1, "--output-dir")
+    outcome = command(*line, "mine", "--batch-size", 512)
+    assert outcome.code == 1 and "; try --batch-size 64, which was tried and fits" in outcome.err
+    assert command(*line, "other", "--batch-size", 64).code == 0
+    outcome = command(*line, "third", "--batch-size", 140)
+    assert "; try --batch-size 70, which was tried and fits" in outcome.err
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+def test_on_cuda_the_batch_that_is_advised_goes_through(command, here, photos_into):
+    """With 3 GiB of the device's memory: steps of 512 images of 64 pixels take more."""
+    photos_into(here / "photos", each=200)
+    network = ("--data", "folder:photos", "--image-size", 64, "--arch", "resnet18", "--epochs", 1)
+    line = ("search", *network, "--device", "cuda", "--output-dir")
+    gc.collect()
+    torch.cuda.empty_cache()
+    whole = torch.cuda.mem_get_info()[1]
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (3 << 30)) / whole)
+    try:
+        outcome = command(*line, "mine", "--batch-size", 480)
+        assert outcome.code == 1 and "Error: the memory of cuda" in outcome.err, outcome.err
+        advised = re.search(r"try --batch-size (\d+), which was tried and fits", outcome.err)
+        assert advised, outcome.err
+        assert int(advised[1]) in (240, 120, 60, 30)
+        outcome = command(*line, "other", "--batch-size", advised[1])
+        assert outcome.code == 0, outcome.err
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 @pytest.mark.parametrize(

@@ -152,12 +152,12 @@ class Spread:
         near = self._take(here, counts, order).astype(np.uint16)
         near.sort(kind="stable")
         if not more:
-            waiting[0][0].append(near + np.intp(start))
+            waiting[0][0].append(_moved(near, start))
             return
         ends = np.cumsum([len(classes) for _, _, classes in waiting])
         cuts = [0, *near.searchsorted(ends).tolist()]
         for (places, start, classes), end, i, j in zip(waiting, ends.tolist(), cuts, cuts[1:], strict=False):
-            places.append(near[i:j] + np.intp(start - end + len(classes)))
+            places.append(_moved(near[i:j], start - end + len(classes)))
 
     def _take(self, numbers: Places, counts: Places, order: Places | None) -> Places:
         """Takes so many bits of each of these classes; of those that are set, where they are in the order.
@@ -186,6 +186,11 @@ class Spread:
             full = [i for i, number in enumerate(numbers.tolist()) if number in self._full]
             ranks = np.concatenate([ranks, *(np.arange(starts[i], starts[i] + counts[i]) for i in full)])
         return ranks if order is None else order.take(ranks)
+
+
+def _moved(near: NDArray[np.uint16], start: int) -> Places:
+    """Places from a start on. numpy before 2 would keep 16 bits where a sum of them fits no more."""
+    return np.add(near, start, dtype=np.intp)
 
 
 def _sorted(classes: Symbols) -> tuple[Places, Places, Places]:

@@ -1,5 +1,6 @@
 """Exports in one process leave nothing of their traces behind, and take nothing from others'."""
 
+import contextvars
 import gc
 import linecache
 
@@ -27,12 +28,12 @@ def small() -> nn.Module:
     ).eval()
 
 
-def kept() -> tuple[int, int, int]:
-    """Owners of symbols, texts of graphs, and lines of them."""
+def kept() -> tuple[int, int, int, int]:
+    """Owners of symbols, texts of graphs, lines of them, and variables of the thread's context."""
     gc.collect()
     owners = sum(type(each) is ShapeEnv for each in gc.get_objects())
     lines = sum("eval_with_key" in name for name in linecache.cache)
-    return owners, len(graph_module._loader.eval_cache), lines
+    return owners, len(graph_module._loader.eval_cache), lines, len(contextvars.copy_context())
 
 
 def test_the_fourth_export_leaves_no_more_than_the_first():

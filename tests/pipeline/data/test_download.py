@@ -1,8 +1,11 @@
 """A data set is downloaded once, by one of several processes, and one that was killed leaves no half."""
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -110,6 +113,44 @@ def test_twenty_processes_download_once(
     assert server.asked == once and len(once) == 4
     files = sorted(path.name for path in (tmp_path / "root").rglob("*") if path.is_file())
     assert files == sorted([".mnist.lock", *(name.removesuffix(".gz") for name in server.files)])
+
+
+# What file systems say that know no locks: NFS without its lock service, Lustre without -o flock, others.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+WITHOUT_LOCKS = """
+import errno, fcntl
+def refuse(*arguments):
+    raise OSError(errno.ENOLCK, "No locks available")
+fcntl.flock = refuse
+"""
+
+
+def test_processes_without_locks_may_each_download_and_all_see_the_same(
+    server: Server, resources: list[tuple[str, str]], tmp_path: Path, import_path: dict[str, str]
+) -> None:
+    told = json.dumps([server.mirror, resources, str(tmp_path / "root")])
+    line = [sys.executable, "-c", WITHOUT_LOCKS + LOADING, told, "3"]
+    done = subprocess.run(line, env=import_path, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.split()) == 3 and len(set(done.stdout.split())) == 1
+    assert [path for path in (tmp_path / "root").rglob("*") if ".partial-" in path.name] == []
+
+
+@pytest.mark.parametrize("number", NO_LOCKS)
+def test_without_locks_what_another_process_downloads_is_left_to_it(
+    server: Server,
+    resources: list[tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".mnist.partial-others").mkdir()
+    load("mnist", data_root=tmp_path, download=True)
+    assert (tmp_path / ".mnist.partial-others").is_dir()
 
 
 def test_a_download_that_was_killed_is_not_taken_for_done(
