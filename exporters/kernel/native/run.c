@@ -76,7 +76,7 @@ static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
     const Channels all = {0, t->channels};
 #if defined(__x86_64__)
     if (is_planar(n, s->output)) {
-        copy_plane(t, all, workspace, s->values, NULL);
+        fill_plane(t, all, workspace, s->values);
         return;
     }
 #endif
@@ -222,8 +222,8 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
 #if defined(__x86_64__)
     if (job->planar) {
         const Tensor *t = &n->tensor[job->tensor];
-        if (job->kind == FILL) copy_plane(t, some, workspace, in, NULL);
-        else if (job->kind == EMPTY) copy_plane(t, some, workspace, NULL, out);
+        if (job->kind == FILL) fill_plane(t, some, workspace, in);
+        else if (job->kind == EMPTY) empty_plane(t, some, workspace, out);
         else if (job->kind == SPREAD) turn_plane(t, home(n, job->tensor), some, workspace);
         else if (job->step->kind == CONV) convolve_planes(n, job->step, some, workspace);
         else if (job->step->kind == ADD) add_planes(n, job->step, some, workspace);

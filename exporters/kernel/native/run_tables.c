@@ -10,49 +10,66 @@
 
 static uint8_t *first_of(const Tensor *t, uint8_t *workspace) { return workspace + t->plane.place + t->plane.origin; }
 
-void copy_plane(const Tensor *t, Channels some, uint8_t *workspace, const uint8_t *from, uint8_t *to) {
-    const Plane *p = &t->plane;
-    const size_t pixels = (size_t)t->height * t->width;
-    for (uint32_t y = 0; y < t->height; y++)
-        for (uint32_t channel = some.from; channel < some.to; channel++) {
-            uint8_t *inside = first_of(t, workspace) + y * p->row + channel;
-            const size_t outside = channel * pixels + (size_t)y * t->width;
-            if (from)
-                for (uint32_t x = 0; x < t->width; x++) inside[(size_t)x * p->deep] = from[outside + x];
-            else
-                for (uint32_t x = 0; x < t->width; x++) to[outside + x] = inside[(size_t)x * p->deep];
-        }
-}
-
-/* 16 channels of 16 pixels in a row: from channels `apart` bytes from each other, of which `there` are, to pixels. */
-static void turn_16(const uint8_t *from, size_t apart, uint32_t there, __m128i pixel[16]) {
+/* 16 times 16 bytes turned: byte j of what lies at `from[i]` becomes byte i of `to[j]`. */
+static void turn_16(const uint8_t *const from[16], __m128i to[16]) {
     __m128i next[16];
-    for (uint32_t i = 0; i < 16; i++)
-        pixel[i] = _mm_loadu_si128((const void *)(from + (i < there ? i : there - 1) * apart));
+    for (int i = 0; i < 16; i++) to[i] = _mm_loadu_si128((const void *)from[i]);
     for (int round = 0; round < 2; round++) { /* each takes two steps of a perfect shuffle */
         for (int i = 0; i < 8; i++) {
-            next[2 * i] = _mm_unpacklo_epi8(pixel[i], pixel[i + 8]);
-            next[2 * i + 1] = _mm_unpackhi_epi8(pixel[i], pixel[i + 8]);
+            next[2 * i] = _mm_unpacklo_epi8(to[i], to[i + 8]);
+            next[2 * i + 1] = _mm_unpackhi_epi8(to[i], to[i + 8]);
         }
         for (int i = 0; i < 8; i++) {
-            pixel[2 * i] = _mm_unpacklo_epi8(next[i], next[i + 8]);
-            pixel[2 * i + 1] = _mm_unpackhi_epi8(next[i], next[i + 8]);
+            to[2 * i] = _mm_unpacklo_epi8(next[i], next[i + 8]);
+            to[2 * i + 1] = _mm_unpackhi_epi8(next[i], next[i + 8]);
         }
     }
 }
 
 void turn_plane(const Tensor *t, const Grid *g, Channels some, uint8_t *workspace) {
-    const uint8_t *source = workspace + g->place + g->origin;
+    const uint8_t *source = workspace + g->place + g->origin, *from[16];
+    __m128i pixel[16];
     for (uint32_t channel = some.from; channel < some.to; channel += 16)
         for (uint32_t y = 0; y < t->height; y++)
             for (uint32_t x = 0; x < t->width; x += 16) {
-                const uint32_t channels = some.to - channel, pixels = t->width - x;
-                __m128i pixel[16];
-                turn_16(source + channel * g->channel + row_at(g, y) + x, g->channel, channels, pixel);
+                for (uint32_t i = 0; i < 16; i++) /* the last one again, where there are no more */
+                    from[i] = source + (channel + i < some.to ? channel + i : some.to - 1) * g->channel + row_at(g, y) + x;
+                turn_16(from, pixel);
                 uint8_t *to = first_of(t, workspace) + y * t->plane.row + (size_t)x * t->plane.deep + channel;
-                for (uint32_t i = 0; i < 16 && i < pixels; i++)
+                for (uint32_t i = 0; i < 16 && x + i < t->width; i++)
                     _mm_storeu_si128((void *)(to + i * t->plane.deep), pixel[i]);
             }
+}
+
+void fill_plane(const Tensor *t, Channels some, uint8_t *workspace, const uint8_t *from) {
+    const Plane *p = &t->plane;
+    for (uint32_t channel = some.from; channel < some.to; channel++)
+        for (uint32_t y = 0; y < t->height; y++) {
+            uint8_t *inside = first_of(t, workspace) + y * p->row + channel;
+            const uint8_t *outside = from + ((size_t)channel * t->height + y) * t->width;
+            for (uint32_t x = 0; x < t->width; x++) inside[(size_t)x * p->deep] = outside[x];
+        }
+}
+
+void empty_plane(const Tensor *t, Channels some, uint8_t *workspace, uint8_t *to) {
+    const uint32_t pixels = t->height * t->width;
+    const uint8_t *first = first_of(t, workspace), *from[16];
+    __m128i channel[16];
+    for (uint32_t pixel = 0; pixel < pixels; pixel += 16) {
+        const uint32_t there = pixels - pixel < 16 ? pixels - pixel : 16;
+        for (uint32_t c = some.from; c < some.to; c += 16) {
+            for (uint32_t i = 0; i < 16; i++) {
+                const uint32_t which = i < there ? pixel + i : pixels - 1;
+                from[i] = first + which / t->width * t->plane.row + (size_t)(which % t->width) * t->plane.deep + c;
+            }
+            turn_16(from, channel);
+            for (uint32_t i = 0; i < 16 && c + i < some.to; i++) {
+                uint8_t *out = to + (size_t)(c + i) * pixels + pixel;
+                if (there == 16) _mm_storeu_si128((void *)out, channel[i]);
+                else memcpy(out, &channel[i], there);
+            }
+        }
+    }
 }
 
 static void pool_pixel(const Tensor *in, const Window *w, int64_t row, int64_t column, Channels some,

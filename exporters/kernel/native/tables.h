@@ -13,7 +13,8 @@ int pack_tables(const Plane *in, Step *s, uint32_t channels, const uint32_t *tap
 
 /* Channels of an image to or from its place; a grid's to the tensor's plane; a step of pooling, a sum,
  * a convolution. Where there are several callers, channels begin at multiples of GROUP. */
-void copy_plane(const Tensor *t, Channels some, uint8_t *workspace, const uint8_t *from, uint8_t *to);
+void fill_plane(const Tensor *t, Channels some, uint8_t *workspace, const uint8_t *from);
+void empty_plane(const Tensor *t, Channels some, uint8_t *workspace, uint8_t *to);
 void turn_plane(const Tensor *t, const Grid *grid, Channels some, uint8_t *workspace);
 void pool_planes(const Network *n, const Step *s, Channels some, uint8_t *workspace);
 void add_planes(const Network *n, const Step *s, Channels some, uint8_t *workspace);
