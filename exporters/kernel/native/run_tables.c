@@ -32,8 +32,11 @@ void turn_plane(const Tensor *t, const Grid *g, Channels some, uint8_t *workspac
     for (uint32_t channel = some.from; channel < some.to; channel += 16)
         for (uint32_t y = 0; y < t->height; y++)
             for (uint32_t x = 0; x < t->width; x += 16) {
-                for (uint32_t i = 0; i < 16; i++) /* the last one again, where there are no more */
-                    from[i] = source + (channel + i < some.to ? channel + i : some.to - 1) * g->channel + row_at(g, y) + x;
+                const uint8_t *at = source + channel * g->channel + row_at(g, y) + x;
+                for (uint32_t i = 0; i < 16; i++) { /* the last one again, where there are no more */
+                    from[i] = at;
+                    if (channel + i + 1 < some.to) at += g->channel;
+                }
                 turn_16(from, pixel);
                 uint8_t *to = first_of(t, workspace) + y * t->plane.row + (size_t)x * t->plane.deep + channel;
                 for (uint32_t i = 0; i < 16 && x + i < t->width; i++)
