@@ -116,6 +116,27 @@ HELPER void repeat_rows(const Grid *g, uint8_t *first) {
     }
 }
 
+/* Where the results of a tile go: which pixels are real, what is added, the first of them, what is between. */
+typedef struct {
+    const uint64_t *real;
+    const uint8_t *other;
+    uint8_t *out;
+    __m512i between;
+} Finish;
+
+/* Which kind of scaling it is, is a constant here where that is worth it. */
+HELPER void finish_close(const Finish *f, const Scaling *scaling, __m512i total[SLOTS][2], __m512i whole[SLOTS][4],
+                         const int slots, const int several, const int exact, const int adds, const int first) {
+    Scaling c = *scaling;
+    c.exact = exact, c.adds = adds, c.first = first;
+    for (int v = 0; v < slots; v++) {
+        __m512i sum[4];
+        if (!several) widened(total[v][0], total[v][1], sum);
+        const __m512i result = bytes_close(&c, several ? whole[v] : sum, f->other + v * LINE);
+        _mm512_storeu_si512(f->out + v * LINE, _mm512_mask_mov_epi8(f->between, f->real[v], result));
+    }
+}
+
 HELPER void close_tile(const Close *t, const uint32_t from, const int slots, const int ways) {
     const ConvCall *call = t->call;
     const Step *s = call->step;
@@ -151,13 +172,11 @@ HELPER void close_tile(const Close *t, const uint32_t from, const int slots, con
         const Scaling scaling = scaling_of(call, channel);
         const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + from * LINE;
         uint8_t *out = call->out + channel * call->out_channel;
-        for (int v = 0; v < slots; v++) {
-            __m512i sum[4];
-            if (!several) widened(total[v][0], total[v][1], sum);
-            __m512i result = bytes_close(&scaling, several ? whole[v] : sum, other + v * LINE);
-            result = _mm512_mask_mov_epi8(between, s->real[from + (uint32_t)v], result);
-            _mm512_storeu_si512(out + (from + (uint32_t)v) * LINE, result);
-        }
+        const Finish f = {s->real + from, other, out + from * LINE, between};
+        if (several) finish_close(&f, &scaling, total, whole, slots, 1, scaling.exact, scaling.adds, scaling.first);
+        else if (scaling.exact && !scaling.adds) finish_close(&f, &scaling, total, whole, slots, 0, 1, 0, 0);
+        else if (scaling.exact && scaling.first) finish_close(&f, &scaling, total, whole, slots, 0, 1, 1, 1);
+        else finish_close(&f, &scaling, total, whole, slots, 0, scaling.exact, scaling.adds, scaling.first);
         if (last) repeat_rows(call->home, out);
     }
 }
