@@ -29,7 +29,8 @@ void convolve_mixed(const ConvCall *call);  /* either: `source` says which */
 void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
 #endif
 
-/* "portable", "avx2", "avx512", "avx512vbmi", "avx512mixed", or NULL for the fastest that this processor has; NULL where it has it not. */
+/* "portable", "avx2", "avx512", "avx512vbmi" (tables alone), "avx512mixed", or NULL for the fastest that this processor
+ * has; NULL where it has it not. */
 Convolve convolve_for(const char *name);
 
 /* How images lie for a path. */

@@ -1,8 +1,9 @@
 /* A convolution as lookups in tables.
  *
- * A table is a line of 64 activations that a pixel's window reads. A step of it makes, for BLOCK output channels, up
- * to four taps of each: 64 bytes say where in the line they are, and their signs. So one instruction looks up 64 activations, and one multiplies them and adds four to each of 16 sums of 32 bits, which no
- * number of taps can overflow that has passed read.c. Steps are the same for all pixels.
+ * A table is a line of 64 activations that a pixel's window reads. A step of it makes, for BLOCK output channels, up to
+ * four taps of each: 64 bytes say where in the line they are, and their signs. So one instruction looks up 64
+ * activations, and one multiplies them and adds four to each of 16 sums of 32 bits, which no number of taps can
+ * overflow that has passed read.c. Steps are the same for all pixels.
  *
  * A line has as many steps for a block as the channel with most taps of it needs. So channels are sorted, within groups
  * of GROUP, by their number of taps: a block has those that are alike, and what it makes is brought back into order
@@ -101,7 +102,8 @@ static int sort_taps(Packer *p, const uint32_t *const taps[BLOCK]) {
     for (uint32_t lane = 0; lane < BLOCK && taps[lane]; lane++)
         for (uint32_t i = 1; i <= taps[lane][0]; i++, spots++) {
             Line *line = &p->line[p->index[*spots / LINE] - 1];
-            p->places[line->start[lane] + line->left[lane]++] = (uint8_t)(*spots % LINE | (taps[lane][i] & 1) * SUBTRACTED);
+            const uint32_t place = *spots % LINE | (taps[lane][i] & 1) * SUBTRACTED;
+            p->places[line->start[lane] + line->left[lane]++] = (uint8_t)place;
         }
     for (uint32_t i = 0; i < p->lines; i++) p->index[p->line[i].number] = 0;
     return 1;

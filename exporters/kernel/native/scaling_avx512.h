@@ -3,8 +3,8 @@
 
 #include "conv.h"
 
-/* What brings sums back to 8 bits: each lane's output channel may be another. Values in registers: a store of bytes may change
- * anything in memory, as far as a compiler knows. */
+/* What brings sums back to 8 bits: each lane's output channel may be another. Values in registers: a store of bytes may
+ * change anything in memory, as far as a compiler knows. */
 typedef struct {
     __m512 magnitude, bias, scale, low, high, zero, own, other, fixed;
     __m512i whole_magnitude, whole_bias, zeros, order; /* the last two as the path likes them */
