@@ -47,6 +47,17 @@ class Graph:
             return None
         return str(node.input[0])
 
+    def image(self, name: str) -> str | None:
+        """The constant (1, C, H, W) of 8 unsigned bits, one scale, of which `name` is the dequantized one."""
+        node = self.maker.get(name)
+        if node is None or node.op_type != "DequantizeLinear" or len(node.input) != 3:
+            return None
+        if not set(node.input) <= set(self.constants) or len(self.takers[node.input[0]]) > 1:
+            return None
+        values, steps = self.array(node.input[0]), self.array(node.input[1])
+        image = values.dtype == np.uint8 and values.ndim == 4 and len(values) == 1 and steps.size == 1
+        return str(node.input[0]) if image else None
+
     def stored(self, name: str) -> tuple[NDArray[Any], NDArray[np.float32]] | None:
         """The integers and the scale of a constant that is dequantized, its zero point 0."""
         node = self.maker.get(name)
@@ -58,11 +69,15 @@ class Graph:
 
     def scale(self, name: str) -> np.float32:
         """Of an 8-bit tensor."""
-        return np.float32(self.array(self.maker[name].input[1]).reshape(()))
+        return np.float32(self.array(self._quantization(name).input[1]).reshape(()))
 
     def zero(self, name: str) -> int:
         """The zero point of an 8-bit tensor."""
-        return int(self.array(self.maker[name].input[2]).reshape(()))
+        return int(self.array(self._quantization(name).input[2]).reshape(()))
+
+    def _quantization(self, name: str) -> Node:
+        """The node that knows an 8-bit tensor's scale and zero point; of a constant the one that takes it."""
+        return self.maker.get(name) or self.takers[name][0]
 
     def requantized(self, node: Node) -> tuple[str, list[Node]] | None:
         """The 8-bit tensor that a node's result becomes, and the nodes on the way; none else may take it."""

@@ -9,7 +9,16 @@ import onnx
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.kernel.graph import Graph, Node, attributes, window_of
-from recycle_pipeline.exporters.kernel.packed import Addition, Conv, Image, MaxPool, Step, Window
+from recycle_pipeline.exporters.kernel.packed import (
+    Addition,
+    Constant,
+    Conv,
+    Image,
+    MaxPool,
+    Step,
+    Sum,
+    Window,
+)
 
 Found = tuple[Step, str, list[Node]]  # a step, the tensor that it makes, the nodes that it stands for
 
@@ -111,29 +120,61 @@ def _max_pool(graph: Graph, part: Part, node: Node) -> Found | None:
 
 
 def _add(graph: Graph, part: Part, node: Node) -> Found | None:
-    """Replaces the convolution that made the last image, and that nothing else takes, by one that adds."""
-    operands = [source for name in node.input if (source := graph.source(name))]
-    after = graph.requantized(node)
-    if after is None or len(set(operands)) < 2 or not set(operands) <= set(part.names):
+    """A convolution that adds, in place of the one that made the last image; where that cannot be, a sum."""
+    after, constants = graph.requantized(node), [graph.image(name) for name in node.input]
+    operands = [constant or graph.source(name) for constant, name in zip(constants, node.input, strict=True)]
+    shapes = {_shape(graph, part, name) if name else None for name in operands}
+    if after is None or len(set(operands)) < 2 or len(shapes) > 1 or None in shapes:
         return None
-    at = len(part.names) - 1
-    step = part.steps[-1] if part.steps else None
+    names = [str(name) for name in operands]
+    for constant, name in zip(constants, node.input, strict=True):
+        if constant and constant not in part.names:
+            _join(part, constant, graph, graph.maker[name])
+    return _fused(graph, part, node, names, after) or (
+        Sum(part.names.index(names[0]), len(part.names), _addition(graph, part, names, 0, after[0])),
+        after[0],
+        [graph.maker[name] for name in node.input] + [node, *after[1]],
+    )
+
+
+def _shape(graph: Graph, part: Part, name: str) -> tuple[int, ...] | None:
+    """(C, H, W) of an image of the part, or of a constant; None of what is neither."""
+    if name in part.names:
+        image = part.images[part.names.index(name)]
+        return image.channels, image.height, image.width
+    return tuple(graph.array(name).shape[1:]) if name in graph.constants else None
+
+
+def _join(part: Part, name: str, graph: Graph, node: Node) -> None:
+    """Brings a constant into the part, before what was made last, which may come to add it."""
+    values, at = graph.array(name)[0], max(1, len(part.names) - 1)
+    channels, height, width = values.shape
+    part.images.insert(at, Image(channels, height, width, graph.zero(name)))
+    part.names.insert(at, name)
+    part.nodes.insert(at - 1, [node])
+    part.steps.insert(at - 1, Constant(0, at, values))
+    if at < len(part.steps):
+        part.steps[-1] = replace(part.steps[-1], target=at + 1)
+
+
+def _fused(
+    graph: Graph, part: Part, node: Node, operands: list[str], after: tuple[str, list[Node]]
+) -> Found | None:
+    """The convolution that made the last image, with the addition, where nothing else takes its result."""
+    at, step = len(part.names) - 1, part.steps[-1] if part.steps else None
     if part.names[at] not in operands or not isinstance(step, Conv) or step.addition:
         return None
     own = operands.index(part.names[at])
-    other = part.names.index(operands[1 - own])
-    a, b = part.images[at], part.images[other]
-    alone = len(graph.takers[operands[own]]) == 1 and len(graph.takers[node.input[own]]) == 1
-    if not alone or (a.channels, a.height, a.width) != (b.channels, b.height, b.width):
+    if len(graph.takers[operands[own]]) > 1 or len(graph.takers[node.input[own]]) > 1:
         return None
-    addition = _addition(graph, operands, own, other, after[0])
+    addition = _addition(graph, part, operands, own, after[0])
     nodes = [*part.nodes[-1], graph.maker[node.input[own]], node, *after[1]]
     for each in (part.names, part.images, part.steps, part.nodes):
         del each[-1]
     return replace(step, addition=addition), after[0], nodes
 
 
-def _addition(graph: Graph, operands: list[str], own: int, other: int, name: str) -> Addition:
+def _addition(graph: Graph, part: Part, operands: list[str], own: int, name: str) -> Addition:
     """As onnxruntime adds on x86: one product is rounded before the zero points are summed, one is not (FMA).
 
     Source: MlasQLinearAdd for AVX2; which product it is was found by comparing all pairs of 8 bits.
@@ -143,6 +184,7 @@ def _addition(graph: Graph, operands: list[str], own: int, other: int, name: str
     second = np.longdouble(np.float32(ratios[1] * np.float32(zeros[1])))
     both = np.float32(np.longdouble(ratios[0]) * zeros[0] + second)
     fixed = np.float32(np.float32(graph.zero(name)) - both)
+    other = part.names.index(operands[1 - own])
     return Addition(other, zeros[own], own == 0, ratios[own], ratios[1 - own], fixed)
 
 

@@ -14,7 +14,7 @@ from recycle_pipeline.models.errors import RecycleError
 
 MAGIC, VERSION = 0x4B594352, 1
 NONE = 0xFFFFFFFF
-CONV, MAXPOOL = 1, 2
+CONV, MAXPOOL, SUM, CONSTANT = 1, 2, 3, 4
 CHUNK = 128  # taps of one sign whose sum fits 16 bits: 128 * 255 = 32,640
 
 
@@ -35,6 +35,9 @@ class Window:
     size: tuple[int, int]
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]  # top, left, bottom, right
+
+
+POINT = Window((1, 1), (1, 1), (0, 0, 0, 0))
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,28 @@ class MaxPool:
     window: Window
 
 
-Step = Conv | MaxPool
+@dataclass(frozen=True)
+class Sum:
+    """Two images added, where no convolution can do it with its own result."""
+
+    source: int
+    target: int
+    addition: Addition
+    window: Window = POINT
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An image that is always the same: (channels, height, width). `source` is any that is made before."""
+
+    source: int
+    target: int
+    values: NDArray[np.uint8]
+    window: Window = POINT
+
+
+Step = Conv | MaxPool | Sum | Constant
+KINDS: dict[type, int] = {Conv: CONV, MaxPool: MAXPOOL, Sum: SUM, Constant: CONSTANT}
 
 
 def packed(images: Sequence[Image], steps: Sequence[Step], source: int, target: int) -> bytes:
@@ -105,11 +129,15 @@ def packed(images: Sequence[Image], steps: Sequence[Step], source: int, target: 
     parts = [_words(MAGIC, VERSION, len(images), len(steps), source, target)]
     parts += [_words(each.channels, each.height, each.width, each.zero) for each in images]
     for step in steps:
-        kind = CONV if isinstance(step, Conv) else MAXPOOL
         window = step.window
-        parts.append(_words(kind, step.source, step.target, *window.size, *window.strides, *window.pads))
+        parts.append(_words(KINDS[type(step)], step.source, step.target))
+        parts.append(_words(*window.size, *window.strides, *window.pads))
         if isinstance(step, Conv):
             parts.append(_conv(step, images[step.target].zero))
+        elif isinstance(step, Sum):
+            parts.append(_addition(step.addition))
+        elif isinstance(step, Constant):
+            parts += [step.values.tobytes(), bytes(-step.values.size % 4)]
     return b"".join(parts)
 
 
@@ -128,8 +156,7 @@ def _conv(step: Conv, zero: int) -> bytes:
     taps = _taps(step.signs)
     return b"".join(
         (
-            _words(addition.other, addition.zero, int(addition.first)),
-            struct.pack("<3f", addition.own_ratio, addition.other_ratio, addition.fixed),
+            _addition(addition),
             step.bias.astype("<i4").tobytes(),
             step.scale.astype("<f4").tobytes(),
             step.magnitude.astype("<i4").tobytes(),
@@ -138,6 +165,11 @@ def _conv(step: Conv, zero: int) -> bytes:
             bytes(-len(taps) % 4),
         )
     )
+
+
+def _addition(addition: Addition) -> bytes:
+    numbers = struct.pack("<3f", addition.own_ratio, addition.other_ratio, addition.fixed)
+    return _words(addition.other, addition.zero, int(addition.first)) + numbers
 
 
 def _taps(signs: NDArray[np.int8]) -> bytes:

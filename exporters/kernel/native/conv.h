@@ -13,6 +13,7 @@ typedef struct {
     size_t other_channel, out_channel; /* from one channel to the next, bytes */
     uint8_t out_zero;      /* written between rows */
     const Grid *grid, *home; /* what is read, and the result's */
+    const Tensor *source, *more, *target; /* for tables; `in`, `other` and `out` are their first pixels' bytes */
 } ConvCall;
 
 typedef void (*Convolve)(const ConvCall *call);
@@ -21,13 +22,19 @@ void convolve_portable(const ConvCall *call);
 #if defined(__x86_64__)
 void convolve_avx2(const ConvCall *call);
 void convolve_avx512(const ConvCall *call); /* this one knows close grids */
+void convolve_tables(const ConvCall *call); /* and this one planes: AVX-512 with VBMI and VNNI */
+void convolve_mixed(const ConvCall *call);  /* either: `source` says which */
 
 /* From a tensor's close home to its close grid of strides of 2, whose rows are half as long and slots a quarter. */
 void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
 #endif
 
-/* "portable", "avx2", "avx512", or NULL for the fastest that this processor has; NULL where it has it not. */
+/* "portable", "avx2", "avx512", "avx512vbmi" (tables alone), "avx512mixed", or NULL for the fastest that this processor
+ * has; NULL where it has it not. */
 Convolve convolve_for(const char *name);
+
+/* How images lie for a path. */
+enum layout layout_of(Convolve convolve);
 
 /* Bits q .. q + 63 of a step's `real`. */
 static inline uint64_t real_bits(const uint64_t *real, uint32_t q) {

@@ -77,17 +77,18 @@ HELPER void move(const Close *t, const Chunk *c, __m512i *even, __m512i *odd) {
 
 /* 64 results from sums of 32 bits, of which vector i has those of pixels 4 j + i. */
 HELPER __m512i bytes_close(const Scaling *c, const __m512i sum[4], const uint8_t *other) {
-    const __m512i low = _mm512_set1_epi32(255), zero = _mm512_cvtepi16_epi32(_mm512_castsi512_si256(c->zeros));
-    const __m512i more = _mm512_loadu_si512(other);
-    __m512i result = _mm512_setzero_si512();
+    __m512i value[4], more = _mm512_setzero_si512();
+    if (c->adds) more = _mm512_loadu_si512(other);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        __m512i byte = i == 3 ? _mm512_srli_epi32(more, 24) : _mm512_and_si512(_mm512_srli_epi32(more, 8 * (unsigned)i), low);
-        __m512i value = _mm512_add_epi32(quantized(c, sum[i], byte), zero);
-        value = _mm512_min_epi32(_mm512_max_epi32(value, _mm512_setzero_si512()), low);
-        result = _mm512_or_si512(result, _mm512_slli_epi32(value, 8 * (unsigned)i));
+        const __m512i byte = _mm512_srli_epi32(more, 8 * (unsigned)i); /* and the bytes above it */
+        value[i] = quantized(c, sum[i], i == 3 ? byte : _mm512_and_si512(byte, _mm512_set1_epi32(255)));
     }
-    return result;
+    /* Packing takes four of each vector in turn: of every sixteen pixels 0, 4, 8, 12, then 1, 5, 9, 13, and so on. */
+    const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(value[0], value[1]), c->zeros);
+    const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(value[2], value[3]), c->zeros);
+    const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), order);
 }
 
 HELPER void widened(__m512i even, __m512i odd, __m512i sum[4]) {
@@ -112,6 +113,27 @@ HELPER void repeat_rows(const Grid *g, uint8_t *first) {
         const uint8_t *from = first + (slot - turns * slots) * LINE;
         __m512i x = _mm512_maskz_loadu_epi8(there, from + moved);
         _mm512_mask_storeu_epi8(first + slot * LINE, there, x);
+    }
+}
+
+/* Where the results of a tile go: which pixels are real, what is added, the first of them, what is between. */
+typedef struct {
+    const uint64_t *real;
+    const uint8_t *other;
+    uint8_t *out;
+    __m512i between;
+} Finish;
+
+/* Which kind of scaling it is, is a constant here where that is worth it. */
+HELPER void finish_close(const Finish *f, const Scaling *scaling, __m512i total[SLOTS][2], __m512i whole[SLOTS][4],
+                         const int slots, const int several, const int exact, const int adds, const int first) {
+    Scaling c = *scaling;
+    c.exact = exact, c.adds = adds, c.first = first;
+    for (int v = 0; v < slots; v++) {
+        __m512i sum[4];
+        if (!several) widened(total[v][0], total[v][1], sum);
+        const __m512i result = bytes_close(&c, several ? whole[v] : sum, f->other + v * LINE);
+        _mm512_storeu_si512(f->out + v * LINE, _mm512_mask_mov_epi8(f->between, f->real[v], result));
     }
 }
 
@@ -150,13 +172,11 @@ HELPER void close_tile(const Close *t, const uint32_t from, const int slots, con
         const Scaling scaling = scaling_of(call, channel);
         const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + from * LINE;
         uint8_t *out = call->out + channel * call->out_channel;
-        for (int v = 0; v < slots; v++) {
-            __m512i sum[4];
-            if (!several) widened(total[v][0], total[v][1], sum);
-            __m512i result = bytes_close(&scaling, several ? whole[v] : sum, other + v * LINE);
-            result = _mm512_mask_mov_epi8(between, s->real[from + (uint32_t)v], result);
-            _mm512_storeu_si512(out + (from + (uint32_t)v) * LINE, result);
-        }
+        const Finish f = {s->real + from, other, out + from * LINE, between};
+        if (several) finish_close(&f, &scaling, total, whole, slots, 1, scaling.exact, scaling.adds, scaling.first);
+        else if (scaling.exact && !scaling.adds) finish_close(&f, &scaling, total, whole, slots, 0, 1, 0, 0);
+        else if (scaling.exact && scaling.first) finish_close(&f, &scaling, total, whole, slots, 0, 1, 1, 1);
+        else finish_close(&f, &scaling, total, whole, slots, 0, scaling.exact, scaling.adds, scaling.first);
         if (last) repeat_rows(call->home, out);
     }
 }

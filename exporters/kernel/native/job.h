@@ -8,10 +8,13 @@
 
 #define KEPT 64 /* workspaces kept for the next calls: as many as were needed at a time, up to this */
 
-enum { FILL, SPREAD, MAKE, EMPTY }; /* the image is copied in; a grid of strides is filled; a step; copied out */
+/* The image is copied in; a grid of strides is filled, or a plane; a step; the image is copied out. */
+enum { FILL, SPREAD, MAKE, EMPTY };
 
 typedef struct {
     uint32_t kind, channels;
+    uint32_t planar, tensor; /* whether it is one of planes; what it fills or makes, or for EMPTY reads */
+    uint32_t together;   /* channels of a share are a multiple of this: kernels may make several at a time */
     const Step *step;    /* of SPREAD and MAKE */
     uint64_t *before;    /* channels + 1: what the channels before take, in additions of 64 pixels or their like */
 } Job;

@@ -35,7 +35,7 @@ static void size_close(const Network *n, Grid *g, uint32_t close) {
 
 int choose_close(Network *n) {
     uint8_t *wrong = calloc(n->grids, 1), *read = calloc(n->grids, 1);
-    for (uint32_t i = 0; wrong && read && i < n->steps; i++) {
+    for (uint32_t i = 0; wrong && read && i < n->planar; i++) {
         const Step *s = &n->step[i];
         if (s->kind != CONV) continue;
         Grid *g = &n->grid[s->grid];
@@ -75,14 +75,12 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *co
 }
 
 /* Of one sign and one column, those numbered from `from` up to `to`; each `apart` from the last. */
-static uint32_t put_column(Step *s, const Grid *g, const uint32_t *taps, uint32_t minus, int32_t column, uint64_t from,
+static uint32_t put_column(Step *s, const Spot *spots, uint32_t count, uint32_t minus, int32_t column, uint64_t from,
                            uint64_t to, uint32_t place, uint32_t apart) {
     uint32_t seen = 0, written = 0;
-    for (uint32_t i = 1; i <= taps[0]; i++) {
-        int32_t found;
-        size_t value = distance(g, &s->window, taps[i] >> 1, &found);
-        if ((taps[i] & 1) != minus || found != column) continue;
-        if (seen >= from && seen < to) put_distance(s, place + apart * written++, value);
+    for (uint32_t i = 0; i < count; i++) {
+        if (spots[i].minus != minus || spots[i].column != column) continue;
+        if (seen >= from && seen < to) put_distance(s, place + apart * written++, spots[i].distance);
         seen++;
     }
     return written;
@@ -99,31 +97,32 @@ static uint32_t fill_pairs(Step *s, const Grid *g, uint32_t place, const uint32_
 }
 
 /* Taps of either sign, of one column or, where `all`, of every one. */
-static void count_taps(const Step *s, const Grid *g, const uint32_t *taps, int all, int32_t column, uint64_t count[2]) {
+static void count_taps(const Spot *spots, uint32_t taps, int all, int32_t column, uint64_t count[2]) {
     count[0] = count[1] = 0;
-    for (uint32_t i = 1; i <= taps[0]; i++) {
-        int32_t found;
-        distance(g, &s->window, taps[i] >> 1, &found);
-        count[taps[i] & 1] += all || found == column;
-    }
+    for (uint32_t i = 0; i < taps; i++) count[spots[i].minus] += all || spots[i].column == column;
 }
 
-uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place) {
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Chunk *chunks, uint32_t *place) {
     const Window *w = &s->window;
     const uint32_t paired = g->slots <= FEW;
+    const uint32_t all = taps[0];
     uint64_t count[2];
-    count_taps(s, g, taps, 1, 0, count);
+    for (uint32_t i = 0; i < all; i++) {
+        spots[i].distance = distance(g, w, taps[i + 1] >> 1, &spots[i].column);
+        spots[i].minus = taps[i + 1] & 1;
+    }
+    count_taps(spots, all, 1, 0, count);
     const int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
     int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
     int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
     uint32_t made = 0;
     for (int32_t column = first; column <= last; column++) {
-        count_taps(s, g, taps, 0, column, count);
+        count_taps(spots, all, 0, column, count);
         const uint64_t most = count[0] > count[1] ? count[0] : count[1], parts = (most + CHUNK - 1) / CHUNK;
         for (uint64_t part = 0; part < parts; part++) {
             uint32_t start = *place, written[2];
             for (uint32_t sign = 0; sign < 2; sign++)
-                written[sign] = put_column(s, g, taps, sign, column, count[sign] * part / parts,
+                written[sign] = put_column(s, spots, all, sign, column, count[sign] * part / parts,
                                            count[sign] * (part + 1) / parts,
                                            !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
             int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));

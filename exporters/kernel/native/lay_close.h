@@ -9,9 +9,16 @@
 /* Which grids are close; 0 where memory ran out. */
 int choose_close(Network *n);
 
+/* A tap: how far from a pixel of the result, the column aside, which is there too; whether it is subtracted. */
+typedef struct {
+    size_t distance;
+    int32_t column;
+    uint32_t minus;
+} Spot;
+
 /* An output channel's taps as chunks: one for each column of the window, whose sum together fits 16 bits, or where
- * that is not so one or more for each, whose sums do by themselves; returns how many. */
-uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Chunk *chunks, uint32_t *place);
+ * that is not so one or more for each, whose sums do by themselves; returns how many. `spots`: room for all of them. */
+uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Chunk *chunks, uint32_t *place);
 
 /* Which pixels of a result are in the image; 0 where memory ran out. */
 int mark_close(Step *s, const Grid *g, const Tensor *out);
@@ -23,5 +30,6 @@ uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]);
 /* lay_out.c's */
 uint32_t speaker(Grid *grid, uint32_t which);
 void put_distance(Step *s, uint32_t place, size_t value);
+uint32_t parts_of(const uint32_t *taps, uint32_t *entries); /* that an output channel is cut into */
 
 #endif

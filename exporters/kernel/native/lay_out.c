@@ -9,8 +9,9 @@
 #include <string.h>
 
 #include "lay_close.h"
+#include "tables.h"
 
-#define MOST_MEMORY ((size_t)1 << 32)
+#define SMALL 64 /* pixels of a result that is made by tables in a mixed layout */
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
@@ -46,10 +47,10 @@ static void require_size(Network *n, const Step *s) {
 }
 
 static void choose_grids(Network *n) {
-    for (uint32_t i = 0; i < n->tensors; i++) n->tensor[i].home = grid_of(n, i, 1, 1);
-    for (uint32_t i = 0; i < n->steps; i++) {
+    for (uint32_t i = 0; i < n->tensors; i++) n->tensor[i].home = is_planar(n, i) ? NONE : grid_of(n, i, 1, 1);
+    for (uint32_t i = 0; i < n->planar; i++) {
         Step *s = &n->step[i];
-        uint32_t pooled = s->kind == MAXPOOL, before = n->grids; /* pooling goes by rows: it reads the home */
+        uint32_t pooled = s->kind != CONV, before = n->grids; /* others go by rows: they read the home */
         s->grid = pooled ? n->tensor[s->input].home : grid_of(n, s->input, s->window.down, s->window.right);
         s->spread = n->grids > before;
         if (pooled) continue;
@@ -58,13 +59,14 @@ static void choose_grids(Network *n) {
         g->left = larger(g->left, s->window.left);
     }
     for (uint32_t i = 0; i < n->tensors; i++) {
+        if (is_planar(n, i)) continue;
         Grid *g = &n->grid[n->tensor[i].home];
         g->rows = g->top + n->tensor[i].height;
         g->row = g->left + n->tensor[i].width;
     }
-    for (uint32_t i = 0; i < n->steps; i++)
+    for (uint32_t i = 0; i < n->planar; i++)
         if (n->step[i].kind == CONV) require_size(n, &n->step[i]);
-    for (uint32_t i = 0; i < n->steps; i++) {
+    for (uint32_t i = 0; i < n->planar; i++) {
         const Step *s = &n->step[i];
         if (s->kind != CONV) continue;
         join(n->grid, n->tensor[s->output].home, s->grid);
@@ -120,7 +122,7 @@ static uint32_t put_sign(Step *s, const Grid *g, const uint32_t *taps, uint32_t 
     return written;
 }
 
-static uint32_t parts_of(const uint32_t *taps, uint32_t *entries) {
+uint32_t parts_of(const uint32_t *taps, uint32_t *entries) {
     uint32_t signs[2] = {0, 0};
     for (uint32_t i = 1; i <= taps[0]; i++) signs[taps[i] & 1]++;
     uint32_t parts = larger(1, (larger(signs[0], signs[1]) + CHUNK - 1) / CHUNK);
@@ -132,24 +134,27 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     const Grid *g = &n->grid[s->grid];
     uint32_t channels = n->tensor[s->output].channels, chunks = 0, each, place = 0;
     uint64_t entries = 0;
+    uint32_t most = 0;
     const uint32_t *at = taps;
     for (uint32_t i = 0; i < channels; at += 1 + at[0], i++) {
         uint32_t parts = parts_of(at, &each);
         chunks += g->close ? s->window.width + 2 * parts : parts, entries += each, n->weights += at[0];
         if (g->close) entries += at[0] + 4 * (s->window.width + 2 * parts); /* as many of either sign, in twos */
         *(parts > 1 ? &n->chunked : &n->narrow) += 1;
+        most = larger(most, at[0]);
     }
     if (entries > UINT32_MAX - 4) return 0; /* places are of 32 bits */
     s->wide = !g->close && g->channel * g->channels > UINT16_MAX;
     s->first_chunk = calloc(channels + 1, sizeof *s->first_chunk);
     s->chunks = calloc(chunks, sizeof *s->chunks);
     s->distances = calloc((size_t)entries + 4, s->wide ? 4 : 2);
-    if (!s->first_chunk || !s->chunks || !s->distances) return 0;
+    Spot *spots = g->close ? calloc((size_t)most + 1, sizeof *spots) : NULL;
+    if (!s->first_chunk || !s->chunks || !s->distances || (g->close && !spots)) return free(spots), 0;
     chunks = 0;
     for (uint32_t i = 0; i < channels; taps += 1 + taps[0], i++) {
         uint32_t parts = parts_of(taps, &each);
         s->first_chunk[i] = chunks;
-        if (g->close) chunks += put_close(s, g, taps, &s->chunks[chunks], &place);
+        if (g->close) chunks += put_close(s, g, taps, spots, &s->chunks[chunks], &place);
         for (uint32_t part = 0; !g->close && part < parts; part++) {
             Chunk *c = &s->chunks[chunks++];
             c->start = place;
@@ -158,6 +163,7 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
         }
     }
     s->first_chunk[channels] = chunks;
+    free(spots);
     return 1;
 }
 
@@ -173,14 +179,30 @@ static int mark_pixels(Network *n, Step *s) {
     return 1;
 }
 
-int network_lay_out(Network *n, uint32_t *const *taps, int close, char why[MESSAGE]) {
+/* Where all results from a step on are small, tables are faster than grids, most of whose lines would be empty. */
+static uint32_t first_planar(const Network *n) {
+    uint32_t first = n->layout == TABLES ? 0 : n->steps;
+    while (n->layout == MIXED && first) {
+        const Tensor *made = &n->tensor[n->step[first - 1].output];
+        if ((uint64_t)made->height * made->width > SMALL) break;
+        first--;
+    }
+    return first;
+}
+
+int network_lay_out(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
+    n->planar = first_planar(n);
     n->grid = calloc(n->tensors + n->steps, sizeof *n->grid);
     if (!n->grid) return snprintf(why, MESSAGE, "no memory"), 0;
     choose_grids(n);
-    if (close && !choose_close(n)) return snprintf(why, MESSAGE, "no memory"), 0;
+    if (n->layout != ROWS && !choose_close(n)) return snprintf(why, MESSAGE, "no memory"), 0;
     if (!place_grids(n, why)) return 0;
-    for (uint32_t i = 0; i < n->steps; i++)
+    for (uint32_t i = 0; i < n->planar; i++)
         if (n->step[i].kind == CONV && (!mark_pixels(n, &n->step[i]) || !lay_out_taps(n, &n->step[i], taps[i])))
             return snprintf(why, MESSAGE, "no memory"), 0;
+#if defined(__x86_64__)
+    return n->planar == n->steps || lay_tables(n, taps, why);
+#else
     return 1;
+#endif
 }

@@ -12,9 +12,21 @@
 #define MESSAGE 256   /* room for a reason */
 #define LINE 64       /* pixels of a slot of a close grid */
 #define FEW 2         /* slots of a close grid, up to which taps lie in pairs: one added, one subtracted */
+#define BLOCK 16      /* output channels that are made at a time by tables, */
+#define GROUP 64      /* and that are written at a time */
+#define MOST_MEMORY ((size_t)1 << 32) /* of a workspace */
 #define AROUND 3      /* rows and columns that a window over a close grid may reach beyond it */
 
-enum { CONV = 1, MAXPOOL = 2 };
+enum { CONV = 1, MAXPOOL = 2, ADD = 3, CONSTANT = 4 };
+
+/* How images lie: rows with padding between; the same where close grids may be (lay_close.c); pixel after pixel for
+ * tables (lay_tables.c); or close as long as images are large, and for tables from there on. */
+enum layout { ROWS, CLOSE, TABLES, MIXED };
+
+/* Channels of an image, from one up to another. */
+typedef struct {
+    uint32_t from, to;
+} Channels;
 
 /* A window that slides over an image: pixels. */
 typedef struct {
@@ -40,10 +52,29 @@ typedef struct {
     uint32_t parent;        /* grids whose rows must be equally long are joined: the one that speaks for them */
 } Grid;
 
+/* How a tensor lies where taps are looked up in tables: pixel after pixel, `deep` bytes of channels each, with the
+ * padding that its readers need. */
+typedef struct {
+    uint32_t deep, top, left, bottom, rest;
+    uint32_t slack;         /* bytes that may be read past the last pixel */
+    size_t row, origin;     /* from one row to the next; to the image's first pixel */
+    size_t size, place;     /* of all; in the workspace */
+} Plane;
+
+/* Steps of lookups that make BLOCK output channels: where the first is, and how many. */
+typedef struct {
+    size_t step;
+    uint32_t steps;
+} Block;
+
+#define TABLE_STEP 64 /* bytes of such a step: 64 places in a line */
+
 typedef struct {
     uint32_t channels, height, width, zero;
-    uint32_t home;          /* its grid of strides 1 */
     uint32_t made_by;       /* number of the step, NONE for the input */
+    uint32_t home;          /* its grid of strides 1, NONE where steps by tables make it */
+    Plane plane;            /* where such steps make or read it; `deep` is 0 elsewhere */
+    uint32_t turned_by;     /* the first of them, which fills the plane from the grid; NONE where there is none */
 } Tensor;
 
 /* Up to CHUNK added and CHUNK subtracted taps of one output channel; over a close grid, those of them that are in
@@ -61,7 +92,8 @@ typedef struct {
     Window window;
     uint32_t grid;          /* what it reads */
     uint32_t spread;        /* whether that has to be filled first */
-    /* of a convolution */
+    uint8_t *values;        /* of a constant: channels, rows, columns */
+    /* of a convolution; the first six of a sum, too */
     uint32_t other;         /* tensor that is added, or NONE */
     uint32_t zero;          /* zero point of its own result, before anything is added */
     uint32_t first;         /* whether its result is the first operand of the addition */
@@ -75,6 +107,11 @@ typedef struct {
     Chunk *chunks;
     void *distances;
     uint64_t *real;         /* bit q: pixel q of the result is in the image, not between its rows */
+    /* in tables, where bias, magnitude and scale are in the order in which channels are made: */
+    Block *blocks;          /* of each BLOCK output channels */
+    uint32_t *lines;        /* of each step: bytes from a pixel's window to its line, */
+    uint8_t *slots;         /* and what is looked up in it */
+    uint8_t *order;         /* of each GROUP of output channels: which of it they are */
 } Step;
 
 typedef struct {
@@ -82,16 +119,23 @@ typedef struct {
     Tensor *tensor;
     Step *step;
     Grid *grid;
+    enum layout layout;
+    uint32_t planar;           /* steps from this one on are by tables */
     size_t workspace;
     uint64_t weights, narrow, chunked; /* weights; output channels of one chunk, of several */
 } Network;
 
-/* Reads and checks a packed network; NULL, with the reason in `why`, where anything is wrong with it. `close`:
- * whether grids may be close. */
-Network *network_read(const uint8_t *bytes, size_t size, int close, char why[MESSAGE]);
+/* Reads and checks a packed network, and lays it out; NULL, with the reason in `why`, where anything is wrong with it. */
+Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, char why[MESSAGE]);
 void network_free(Network *network);
 
+/* Whether a tensor is made as a plane. */
+static inline int is_planar(const Network *n, uint32_t tensor) {
+    const uint32_t by = n->tensor[tensor].made_by;
+    return by == NONE ? n->planar == 0 : by >= n->planar;
+}
+
 /* Lays out its images and the distances of its taps; 0, with the reason, where they do not fit memory. */
-int network_lay_out(Network *network, uint32_t *const *taps, int close, char why[MESSAGE]);
+int network_lay_out(Network *network, uint32_t *const *taps, char why[MESSAGE]);
 
 #endif

@@ -3,9 +3,12 @@
  * Little-endian 32-bit words:
  *   magic, version, tensors, steps, input, output
  *   a tensor: channels, height, width, zero point
- *   a step: kind, input, output, window (height, width, strides down and right, padding top, left, bottom, right)
+ *   a step: kind, input, output, window (height, width, strides down and right, padding top, left, bottom, right; of
+ *     sums and constants 1 x 1)
  *     a convolution besides: other or NONE, zero, first, own_ratio, other_ratio, fixed (float32),
  *       biases (int32), scales (float32), magnitudes (int32), bytes of the taps, the taps, up to 3 bytes of 0
+ *     a sum besides: other, zero (not used), first, own_ratio, other_ratio, fixed
+ *     a constant besides: a byte for each of its channels, rows and columns, up to 3 bytes of 0
  * Taps of an output channel: their number, then for each the distance from the last (from -1) less one, times
  * two, plus one where it is subtracted; each in groups of seven bits, the lowest first (LEB128). A tap is
  * (input channel * height + row) * width + column of the window.
@@ -71,7 +74,7 @@ static void *room(Reader *r, size_t count, size_t each) {
 }
 
 static int read_tensor(Reader *r, Tensor *tensor) {
-    tensor->made_by = tensor->home = NONE;
+    tensor->made_by = tensor->home = tensor->turned_by = NONE;
     if (!within(r, "a number of channels", 1, MOST_CHANNELS, &tensor->channels) ||
         !within(r, "a height", 1, LARGEST_SIDE, &tensor->height) ||
         !within(r, "a width", 1, LARGEST_SIDE, &tensor->width) ||
@@ -97,6 +100,8 @@ static int check_tensors(Reader *r, Network *n, Step *s, uint32_t number) {
     const Window *w = &s->window;
     if (s->input != n->input && in->made_by == NONE) return REFUSE(r, "step %u reads what no step has made", number);
     if (s->output == n->input || out->made_by != NONE) return REFUSE(r, "step %u makes what is made already", number);
+    out->made_by = number; /* also where it is refused: then nothing runs */
+    if (s->kind == CONSTANT) return 1;
     uint32_t height = in->height + w->top + w->bottom, width = in->width + w->left + w->rest;
     if (height < w->height || width < w->width || out->height != (height - w->height) / w->down + 1 ||
         out->width != (width - w->width) / w->right + 1)
@@ -104,7 +109,7 @@ static int check_tensors(Reader *r, Network *n, Step *s, uint32_t number) {
                       in->height, in->width);
     if (s->kind == MAXPOOL && (in->channels != out->channels || in->zero != out->zero))
         return REFUSE(r, "step %u: pooling does not change channels or zero point", number);
-    out->made_by = number;
+    if (s->kind == ADD && in->channels != out->channels) return REFUSE(r, "step %u: a sum does not change channels", number);
     return 1;
 }
 
@@ -114,7 +119,7 @@ static int read_addition(Reader *r, Network *n, Step *s) {
         !real_number(r, "a ratio", &s->other_ratio) || !real_number(r, "a sum", &s->fixed))
         return 0;
     if (fabs(s->own_ratio) + fabs(s->other_ratio) + fabs(s->fixed) > 1 << 20) return REFUSE(r, "ratios are too large");
-    if (s->other == NONE) return 1;
+    if (s->other == NONE) return s->kind == CONV ? 1 : REFUSE(r, "a sum has nothing that is added");
     if (s->other >= n->tensors || s->other == s->output ||
         (s->other != n->input && n->tensor[s->other].made_by == NONE))
         return REFUSE(r, "what is added is not made before");
@@ -172,8 +177,9 @@ static int read_conv(Reader *r, Network *n, Step *s, uint32_t **taps) {
     uint32_t channels = n->tensor[s->output].channels;
     uint64_t inputs = (uint64_t)n->tensor[s->input].channels * s->window.height * s->window.width;
     if (!read_addition(r, n, s)) return 0;
-    if (!(s->bias = room(r, channels, 4)) || !(s->scale = room(r, channels, 4)) ||
-        !(s->magnitude = room(r, channels, 4)))
+    const uint32_t groups = (channels + GROUP - 1) / GROUP; /* zeros, to the end of the last */
+    if (!(s->bias = room(r, groups, 4 * GROUP)) || !(s->scale = room(r, groups, 4 * GROUP)) ||
+        !(s->magnitude = room(r, groups, 4 * GROUP)))
         return 0;
     for (uint32_t i = 0; i < channels; i++) {
         uint32_t bits;
@@ -190,15 +196,31 @@ static int read_conv(Reader *r, Network *n, Step *s, uint32_t **taps) {
     return read_taps(r, channels, (uint32_t)inputs, taps) && check_sums(r, n, s, *taps);
 }
 
+static int read_values(Reader *r, const Tensor *t, Step *s) {
+    const size_t count = (size_t)t->channels * t->height * t->width, filled = (count + 3) / 4 * 4;
+    if (filled > (size_t)(r->end - r->at)) return REFUSE(r, "it ends too early");
+    if (!(s->values = room(r, count, 1))) return 0;
+    memcpy(s->values, r->at, count);
+    r->at += filled;
+    return 1;
+}
+
+static int is_point(const Window *w) {
+    return w->height == 1 && w->width == 1 && w->down == 1 && w->right == 1;
+}
+
 static int read_step(Reader *r, Network *n, uint32_t number, uint32_t **taps) {
     Step *s = &n->step[number];
     s->other = NONE;
-    if (!within(r, "a kind of step", CONV, MAXPOOL, &s->kind) ||
+    if (!within(r, "a kind of step", CONV, CONSTANT, &s->kind) ||
         !within(r, "a tensor", 0, n->tensors - 1, &s->input) ||
         !within(r, "a tensor", 0, n->tensors - 1, &s->output) || !read_window(r, &s->window))
         return 0;
     if (s->input == s->output) return REFUSE(r, "step %u reads what it makes", number);
+    if (s->kind > MAXPOOL && !is_point(&s->window)) return REFUSE(r, "step %u: its window is not 1 x 1", number);
     if (s->kind == CONV && !read_conv(r, n, s, taps)) return 0;
+    if (s->kind == ADD && !read_addition(r, n, s)) return 0;
+    if (s->kind == CONSTANT && !read_values(r, &n->tensor[s->output], s)) return 0;
     return check_tensors(r, n, s, number);
 }
 
@@ -222,11 +244,12 @@ static int read_all(Reader *r, Network *n, uint32_t **taps) {
     return r->at == r->end ? 1 : REFUSE(r, "bytes are left at its end");
 }
 
-Network *network_read(const uint8_t *bytes, size_t size, int close, char why[MESSAGE]) {
+Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, char why[MESSAGE]) {
     Reader reader = {bytes, bytes + size, why};
     Network *network = calloc(1, sizeof *network);
     uint32_t **taps = calloc(MOST_ITEMS, sizeof *taps);
-    int good = network && taps ? read_all(&reader, network, taps) && network_lay_out(network, taps, close, why)
+    if (network) network->layout = layout;
+    int good = network && taps ? read_all(&reader, network, taps) && network_lay_out(network, taps, why)
                                : REFUSE(&reader, "no memory");
     for (uint32_t i = 0; taps && i < MOST_ITEMS; i++) free(taps[i]);
     free(taps);
@@ -239,7 +262,9 @@ void network_free(Network *network) {
     if (!network) return;
     for (uint32_t i = 0; network->step && i < network->steps; i++) {
         Step *s = &network->step[i];
-        void *owned[] = {s->bias, s->magnitude, s->scale, s->first_chunk, s->chunks, s->distances, s->real};
+        void *owned[] = {s->bias,      s->magnitude, s->scale,  s->first_chunk, s->chunks,
+                         s->distances, s->real,      s->blocks, s->lines,       s->slots,
+                         s->order,     s->values};
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++) free(owned[j]);
     }
     free(network->tensor);

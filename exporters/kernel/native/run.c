@@ -1,36 +1,19 @@
 /* Runs a network, a step after the other, in a workspace that holds every image. */
+#include "add.h"
 #include "job.h"
 #include "lay_close.h"
 #include "pool.h"
+#include "tables.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-Convolve convolve_for(const char *name) {
-#if defined(__x86_64__)
-    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    if (avx512 && (!name || !strcmp(name, "avx512"))) return convolve_avx512;
-    if (avx2 && (!name || !strcmp(name, "avx2"))) return convolve_avx2;
-#endif
-    return !name || !strcmp(name, "portable") ? convolve_portable : NULL;
-}
-
-static int may_be_close(Convolve convolve) {
-#if defined(__x86_64__)
-    return convolve == convolve_avx512;
-#else
-    return (void)convolve, 0;
-#endif
-}
-
 Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
     Convolve convolve = convolve_for(path);
     if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
-    Network *network = network_read(bytes, size, may_be_close(convolve), why);
+    Network *network = network_read(bytes, size, layout_of(convolve), why);
     if (!network) return NULL;
     Runner *runner = calloc(1, sizeof *runner);
     if (!runner) {
@@ -65,7 +48,42 @@ void recycle_counts(const Runner *runner, uint64_t counts[5]) {
     memcpy(counts, found, sizeof found);
 }
 
-/* Padding is the zero point, and nothing ever writes another value there. */
+static const Grid *home(const Network *n, uint32_t tensor) { return &n->grid[n->tensor[tensor].home]; }
+
+static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspace) {
+    const Grid *g = home(n, tensor);
+    return workspace + g->place + g->origin;
+}
+
+/* Copies an image of whole rows to or from its place in the workspace. */
+static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t *workspace, const uint8_t *from,
+                       uint8_t *to) {
+    const Tensor *t = &n->tensor[tensor];
+    const Grid *g = home(n, tensor);
+    for (uint32_t channel = some.from; channel < some.to; channel++)
+        for (uint32_t row = 0; row < t->height; row++) {
+            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
+            size_t outside = ((size_t)channel * t->height + row) * t->width;
+            ptrdiff_t at[PLACES];
+            uint32_t places = places_of_row(g, row, at);
+            if (!from) memcpy(to + outside, inside + row_at(g, row), t->width);
+            for (uint32_t i = 0; from && i < places; i++) memcpy(inside + at[i], from + outside, t->width);
+        }
+}
+
+static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
+    const Tensor *t = &n->tensor[s->output];
+    const Channels all = {0, t->channels};
+#if defined(__x86_64__)
+    if (is_planar(n, s->output)) {
+        fill_plane(t, all, workspace, s->values);
+        return;
+    }
+#endif
+    copy_image(n, s->output, all, workspace, s->values, NULL);
+}
+
+/* Padding is the zero point, and nothing ever writes another value there; nor where constants are. */
 static uint8_t *new_workspace(const Network *n) {
     uint8_t *found = aligned_alloc(64, n->workspace);
     for (uint32_t i = 0; found && i < n->grids; i++) {
@@ -73,6 +91,10 @@ static uint8_t *new_workspace(const Network *n) {
         memset(found + g->place, (int)g->zero, g->size);
         memset(found + g->place + g->channel * g->channels, 0, g->size - g->channel * g->channels);
     }
+    for (uint32_t i = 0; found && i < n->tensors; i++) /* those that are no planes have no size */
+        memset(found + n->tensor[i].plane.place, (int)n->tensor[i].zero, n->tensor[i].plane.size);
+    for (uint32_t i = 0; found && i < n->steps; i++)
+        if (n->step[i].kind == CONSTANT) put_constant(n, &n->step[i], found);
     return found;
 }
 
@@ -90,34 +112,6 @@ void give_workspace(Runner *r, uint8_t *workspace) {
         if (atomic_compare_exchange_strong(&r->workspace[i], &none, workspace)) return;
     }
     free(workspace);
-}
-
-static const Grid *home(const Network *n, uint32_t tensor) { return &n->grid[n->tensor[tensor].home]; }
-
-static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspace) {
-    const Grid *g = home(n, tensor);
-    return workspace + g->place + g->origin;
-}
-
-/* Channels of an image, from one up to another. */
-typedef struct {
-    uint32_t from, to;
-} Channels;
-
-/* Copies an image of whole rows to or from its place in the workspace. */
-static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t *workspace, const uint8_t *from,
-                       uint8_t *to) {
-    const Tensor *t = &n->tensor[tensor];
-    const Grid *g = home(n, tensor);
-    for (uint32_t channel = some.from; channel < some.to; channel++)
-        for (uint32_t row = 0; row < t->height; row++) {
-            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
-            size_t outside = ((size_t)channel * t->height + row) * t->width;
-            ptrdiff_t at[PLACES];
-            uint32_t places = places_of_row(g, row, at);
-            if (!from) memcpy(to + outside, inside + row_at(g, row), t->width);
-            for (uint32_t i = 0; from && i < places; i++) memcpy(inside + at[i], from + outside, t->width);
-        }
 }
 
 /* Every `step`-th byte. For the usual stride of 2 eight bytes at a time, of which one past the last may be read. */
@@ -186,6 +180,20 @@ static void spread(const Network *n, const Grid *g, Channels some, uint8_t *work
     }
 }
 
+static void add(const Network *n, const Step *s, Channels some, uint8_t *workspace) {
+    const Tensor *t = &n->tensor[s->output];
+    const Grid *a = home(n, s->input), *b = home(n, s->other), *to = home(n, s->output);
+    for (uint32_t channel = some.from; channel < some.to; channel++)
+        for (uint32_t y = 0; y < t->height; y++) {
+            uint8_t *made = first_pixel(n, s->output, workspace) + channel * to->channel;
+            ptrdiff_t at[PLACES];
+            uint32_t places = places_of_row(to, y, at);
+            add_bytes(s, first_pixel(n, s->input, workspace) + channel * a->channel + row_at(a, y),
+                      first_pixel(n, s->other, workspace) + channel * b->channel + row_at(b, y), made + at[0], t->width);
+            for (uint32_t i = 1; i < places; i++) memcpy(made + at[i], made + at[0], t->width);
+        }
+}
+
 static void conv(const Runner *r, const Step *s, Channels some, uint8_t *workspace) {
     const Network *n = r->network;
     const Grid *g = &n->grid[s->grid];
@@ -211,10 +219,23 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
              uint8_t *workspace) {
     const Network *n = r->network;
     const Channels some = {from, to};
+#if defined(__x86_64__)
+    if (job->planar) {
+        const Tensor *t = &n->tensor[job->tensor];
+        if (job->kind == FILL) fill_plane(t, some, workspace, in);
+        else if (job->kind == EMPTY) empty_plane(t, some, workspace, out);
+        else if (job->kind == SPREAD) turn_plane(t, home(n, job->tensor), some, workspace);
+        else if (job->step->kind == CONV) convolve_planes(n, job->step, some, workspace);
+        else if (job->step->kind == ADD) add_planes(n, job->step, some, workspace);
+        else pool_planes(n, job->step, some, workspace);
+        return;
+    }
+#endif
     if (job->kind == FILL) copy_image(n, n->input, some, workspace, in, NULL);
     else if (job->kind == EMPTY) copy_image(n, n->output, some, workspace, NULL, out);
     else if (job->kind == SPREAD) spread(n, &n->grid[job->step->grid], some, workspace);
     else if (job->step->kind == CONV) conv(r, job->step, some, workspace);
+    else if (job->step->kind == ADD) add(n, job->step, some, workspace);
     else pool_channels(n, job->step, from, to, first_pixel(n, job->step->input, workspace),
                        first_pixel(n, job->step->output, workspace));
 }

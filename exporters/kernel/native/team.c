@@ -27,7 +27,6 @@
 #define LEAST 1024     /* additions of 64 pixels, about a quarter of a microsecond, below which nothing is shared */
 #define PATIENCE 2000  /* pauses after which one that waits lets others have its processor */
 #define WELL 4         /* threads that share any job well */
-#define TOGETHER 4     /* channels of a share are a multiple of this: kernels may make several at a time */
 
 struct Team {
     Runner *runner;
@@ -70,7 +69,7 @@ static uint32_t beginning(const Job *job, uint32_t share, uint32_t shares) {
         if (job->before[middle] < wanted) low = middle + 1;
         else high = middle;
     }
-    return low / TOGETHER * TOGETHER;
+    return low / job->together * job->together;
 }
 
 static void run_share(const Team *t, uint64_t number, uint32_t share, uint32_t shares) {

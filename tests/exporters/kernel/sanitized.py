@@ -40,7 +40,7 @@ def tried(content, rng):
 
 def networks(rng):
     """Blocks, and convolutions of every alignment: sides around the lengths of vectors, many channels."""
-    for side, channels in ((5, 3), (12, 6), (17, 2), (16, 4), (32, 3), (60, 2)):
+    for side, channels in ((5, 3), (12, 6), (17, 2), (16, 4), (32, 3), (60, 2), (16, 66)):
         yield block(rng, side, channels)
     for size, stride, side in ((3, 1, 14), (5, 1, 7), (7, 1, 30), (7, 2, 32), (3, 3, 27)):  # close grids
         image = Image(int(rng.integers(40, 60)), side, side, int(rng.integers(0, 256)))

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
 from recycle_pipeline.exporters.kernel.packed import (
     CHUNK,
+    Addition,
     Conv,
     Image,
     MaxPool,
+    Sum,
     Window,
     narrow_channels,
     packed,
@@ -132,6 +134,27 @@ def test_any_block_of_even_sides(reference, draw_block, seed, side, channels):
 def test_any_block_of_convolutions_additions_and_pooling(reference, draw_block, seed, side, channels):
     rng = np.random.default_rng(seed)
     images, steps = draw_block(rng, side, channels)
+    assert_exact(reference, images, steps, any_images(rng, images[0]))
+
+
+@pytest.mark.parametrize("channels", (3, 17, 40, 70, 130))
+def test_blocks_of_many_channels_that_shrink_from_grids_to_tables(reference, draw_block, channels):
+    rng = np.random.default_rng(channels)
+    images, steps = draw_block(rng, 16, channels)
+    assert_exact(reference, images, steps, any_images(rng, images[0]))
+
+
+def test_small_images_made_before_large_ones_are_read_after_them(reference, draw_conv):
+    """8 x 8, 10 x 10, then 8 x 8 again, which adds the first and reads the input of two layouts."""
+    rng, images, steps = np.random.default_rng(5), [Image(20, 8, 8, 9)], []
+    more = Addition(1, 100, True, np.float32(0.7), np.float32(0.6), np.float32(-30))
+    for source, pads, added in ((0, 1, None), (1, 2, None), (2, 0, more), (1, 1, None)):
+        window = Window((3, 3), (1, 1), (pads,) * 4)
+        conv, image = draw_conv(rng, images[source], 20, window, 0.3, (source, len(images)), added)
+        steps.append(conv)
+        images.append(image)
+    steps.append(Sum(3, 5, Addition(4, 0, False, np.float32(0.5), np.float32(0.5), np.float32(3))))
+    images.append(Image(20, 8, 8, 1))
     assert_exact(reference, images, steps, any_images(rng, images[0]))
 
 

@@ -1,5 +1,6 @@
 """Packed networks from strangers: refused with a reason, or harmless; and all of it under sanitizers."""
 
+import re
 import struct
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 from recycle_pipeline.exporters.kernel.build import OPTIONS, compiler
 from recycle_pipeline.exporters.kernel.library import Kernels
-from recycle_pipeline.exporters.kernel.packed import Conv, Image, Window, packed
+from recycle_pipeline.exporters.kernel.packed import Addition, Constant, Conv, Image, Sum, Window, packed
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.models.kernel_library import VARIABLE
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("kernels")
 HERE = Path(__file__).parent
 HEADER, TENSOR = 6, 4  # words
 STEP = HEADER + 2 * TENSOR  # where the first word of the only step is
+SECOND = HEADER + 3 * TENSOR + 11 + 3  # of `sum_and_constant`: behind the first's words and 12 bytes
 
 
 def one_step():
@@ -26,6 +28,17 @@ def one_step():
     ones = np.ones(1, np.int32)
     conv = Conv(0, 1, window, signs, 64 * ones, ones, ones.astype(np.float32))
     return packed([Image(1, 4, 4, 3), Image(1, 4, 4, 0)], [conv], 0, 1)
+
+
+def sum_and_constant():
+    """What is given, 2 x 3 x 2, and a constant, added."""
+    images = [Image(2, 3, 2, 5)] * 3
+    one = np.float32(1)
+    steps = [
+        Constant(0, 1, np.arange(12, dtype=np.uint8).reshape(2, 3, 2)),
+        Sum(0, 2, Addition(1, 0, True, one, one, one)),
+    ]
+    return packed(images, steps, 0, 2)
 
 
 def with_word(content, place, value):
@@ -61,7 +74,8 @@ def test_what_is_sound_is_read():
         (HEADER, 2, "step 0: its window"),
         (HEADER + 1, 5000, "a height is 5000"),
         (HEADER + 3, 256, "a zero point is 256"),
-        (STEP, 3, "a kind of step is 3"),
+        (STEP, 5, "a kind of step is 5"),
+        (STEP, 3, "step 0: its window is not 1 x 1"),
         (STEP + 1, 1, "step 0 reads what it makes"),
         (STEP + 1, 2, "a tensor is 2"),
         (STEP + 3, 32, "a window's height is 32"),
@@ -98,7 +112,28 @@ def test_a_number_that_cannot_be_is_refused_with_its_reason(place, value, reason
     assert reason in why(content)
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        (HEADER + 3 * TENSOR + 3, 2, "step 0: its window is not 1 x 1"),
+        (HEADER + TENSOR + 1, 2, "bytes are left|a kind of step|it ends too early|expected"),
+        (SECOND + 4, 2, "step 1: its window is not 1 x 1"),
+        (SECOND + 7, 1, "padding is 1"),
+        (SECOND + 11, 0xFFFFFFFF, "a sum has nothing that is added"),
+        (SECOND + 11, 2, "what is added is not made before"),
+        (SECOND + 14, 0x7FC00000, "a ratio is no finite number"),
+        (SECOND, 2, "bytes are left at its end"),
+        (HEADER + 2 * TENSOR, 3, "what is added has another shape|a sum does not change channels"),
+    ],
+)
+def test_sums_and_constants_that_cannot_be_are_refused(place, value, reason):
+    assert re.search(reason, why(with_word(sum_and_constant(), place, value)))
+
+
 def test_every_cut_is_refused_and_so_is_every_byte_too_many():
+    content = sum_and_constant()
+    for length in range(len(content)):
+        why(content[:length])
     content = one_step()
     for length in range(len(content)):
         why(content[:length])

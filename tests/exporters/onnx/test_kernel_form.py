@@ -78,6 +78,34 @@ def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(i
     assert len(convs) == 21 and channels == 16 * 7 + 32 * 7 + 64 * 7
 
 
+def with_maps(model):
+    """Behind each convolution before an addition, a constant image is added, as where filters are dead."""
+    model, rng = copy_of(model), np.random.default_rng(1)
+    known = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+    shapes = {each.name: [axis.dim_value for axis in each.type.tensor_type.shape.dim[1:]] for each in known}
+    convs = {node.output[0] for node in model.graph.node if node.op_type == "Conv"}
+    nodes = list(model.graph.node)
+    for place, node in reversed(list(enumerate(nodes))):
+        own = [name for name in node.input if name in convs] if node.op_type == "Add" else []
+        for name in own[: 1 + place % 2]:
+            values = rng.standard_normal((1, *shapes[name])).astype(np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(values, f"map {name}"))
+            operands = [name, f"map {name}"][:: 1 if place % 3 else -1]
+            nodes.insert(place, onnx.helper.make_node("Add", operands, [f"mapped {name}"]))
+            node.input[list(node.input).index(name)] = f"mapped {name}"
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+def test_constant_images_that_dead_filters_leave_are_added_by_the_operator(ternary_model, images):
+    int8 = quantized(with_maps(ternary_model), [images])
+    kernel = with_kernels(int8)
+    assert sum(node.op_type == "Add" for node in int8.graph.node) > 12
+    assert not {node.op_type for node in kernel.graph.node} & {"Conv", "Add", "Relu"}
+    assert np.array_equal(logits(opened(kernel), images), logits(opened(int8), images))
+
+
 def test_sessions_and_threads_do_not_disturb_one_another(int8, kernel, images):
     expected, wrong = logits(opened(int8), images), []
     sessions = [opened(kernel, threads=1 + which) for which in range(3)]
