@@ -40,7 +40,7 @@ def test_an_onnx_model_is_the_one_that_export_writes(command, run_copy, here):
 def test_a_damaged_ticket_is_exit_6_and_nothing_is_written(command, run_copy, here, tree, suffix):
     ticket = run_copy / "ticket.safetensors"
     subnetwork = load_ticket(ticket)
-    write_ticket(subnetwork, ticket, {f"{tensor.name}.weight": "0" * 64 for tensor in subnetwork.tensors})
+    write_ticket(subnetwork, ticket, {f"{tensor.name}.weight": "0" * 32 for tensor in subnetwork.tensors})
     before = tree()
     outcome = command("reconstruct", "mine", "--output", f"x.{suffix}")
     assert (outcome.code, outcome.out) == (6, "") and tree() == before
