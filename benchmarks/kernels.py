@@ -4,7 +4,8 @@ r"""`onnx-kernel` of tickets beside `onnx` and `onnx-int8` of the same network: 
     PYTHONPATH=.dev python benchmarks/kernels.py --data-root DIR --record FILE TICKET ...
 
 The forms are made as `export` makes them, filters that the mask made dead removed from all three. In each
-round every form has its turn, in random order: two calls that warm the caches, for the others' weights have
+round all are opened anew, for where a session's memory lies decides a part of its speed, and every form has
+its turn, in random order: two calls that warm the caches, for the others' weights have
 driven its own out, then `--calls` whose median counts. A round gives ratios; medians and quartiles are over
 rounds. Times are of the clock and, beside them, of the processor (`cpu`), which says more where cores are
 shared. One thread, but for `threads`. `calls_that_follow_others` are first calls of turns: where other models
@@ -13,6 +14,8 @@ its own settings for latency.
 
 `threads` has `onnx-kernel` and `onnx-int8` with one thread and with `--threads`, each in its turn: ratios of
 rounds, and of the least times of all rounds, which say more where cores are shared. Logits must be the same.
+There idle threads are put to sleep after each call, as `verify` and `bench` have it; `spinning` leaves
+onnxruntime's default, by which they wait for the next call awake.
 
 Memory is what opening and one call add to the peak of a fresh process. Accuracy is of the test split's first
 `--images`, and `equal_to_the_bit` of all logits. `layers` has the least of `--repeats` times of each step,
@@ -24,6 +27,7 @@ import json
 import random
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +53,12 @@ from recycle_pipeline.pipeline.rebuild import rebuild
 
 NAMES = ("onnx", "onnx-int8", "onnx-kernel")
 WARMING, SPLIT = 2, 256
+Calls = dict[str, Callable[[], Any]]
+Turn = tuple[float, float, float]
+SPINNING = {"session.force_spinning_stop": "0"}
 
 
-def turn(call: Any, calls: int) -> tuple[float, float, float]:
+def turn(call: Callable[[], Any], calls: int) -> Turn:
     """Milliseconds of the median call, of the processor's, and of the first."""
     times, used = [], []
     for _ in range(WARMING + calls):
@@ -68,13 +75,18 @@ def turn(call: Any, calls: int) -> tuple[float, float, float]:
 
 def latency(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> dict[str, Any]:
     """Of one batch: milliseconds, and ratios of the others to `onnx-kernel`, round by round."""
-    models = {name: open_session(path, "cpu", 1) for name, path in paths.items()}
-    calls = {name: (lambda m=model: m.predict(images)) for name, model in models.items()}
     found: dict[str, Any] = {"rounds": args.rounds, "calls": args.calls}
-    if predict := in_openvino(paths["onnx-int8"], images.shape, 1):
-        calls["openvino"] = lambda: predict(images)
-        found["openvino_top1_as_onnx-int8"] = same_top1(predict(images), calls["onnx-int8"]())
-    rounds = in_turns(calls, args)
+
+    def opened() -> Calls:
+        calls = {name: predicting(path, images, 1) for name, path in shuffled(paths.items())}
+        if predict := in_openvino(paths["onnx-int8"], images.shape, 1):
+            calls["openvino"] = lambda: predict(images)
+        return calls
+
+    calls = opened()
+    if "openvino" in calls:
+        found["openvino_top1_as_onnx-int8"] = same_top1(calls["openvino"](), calls["onnx-int8"]())
+    rounds = in_turns(opened, args)
     for which, key in enumerate(("ms", "cpu_ms", "calls_that_follow_others_ms")):
         found[key] = {name: float(np.median([each[name][which] for each in rounds])) for name in calls}
     for which, key in enumerate(("ratio", "cpu_ratio", "ratio_of_calls_that_follow_others")):
@@ -85,10 +97,23 @@ def latency(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> di
     return found
 
 
-def in_turns(calls: dict[str, Any], args: argparse.Namespace) -> list[dict[str, tuple[float, float, float]]]:
-    """What `turn` says of each call, round by round."""
+def predicting(
+    path: Path, images: Any, threads: int, entries: dict[str, str] | None = None
+) -> Callable[[], Any]:
+    """A call of a new session."""
+    model = open_session(path, "cpu", threads, entries)
+    return lambda: model.predict(images)
+
+
+def shuffled(items: Iterable[Any]) -> list[Any]:
+    listed = list(items)
+    return random.sample(listed, len(listed))
+
+
+def in_turns(opened: Callable[[], Calls], args: argparse.Namespace) -> list[dict[str, Turn]]:
+    """What `turn` says of each call, round by round; each round has new sessions."""
     return [
-        {name: turn(calls[name], args.calls) for name in random.sample(list(calls), len(calls))}
+        {name: turn(call, args.calls) for name, call in shuffled(opened().items())}
         for _ in range(args.rounds)
     ]
 
@@ -102,14 +127,20 @@ def same_top1(logits: Any, expected: Any) -> float:
     return float((logits.argmax(1) == expected.argmax(1)).mean())
 
 
-def scaling(paths: dict[str, Path], images: Any, args: argparse.Namespace) -> dict[str, Any]:
-    """How many times as fast `--threads` threads are as one."""
+def scaling(
+    paths: dict[str, Path], images: Any, args: argparse.Namespace, entries: dict[str, str]
+) -> dict[str, Any]:
+    """How many times as fast `--threads` threads are as one, under further entries of a session."""
     found: dict[str, Any] = {"threads": args.threads}
     for name in NAMES[1:]:
-        one, many = (open_session(paths[name], "cpu", count) for count in (1, args.threads))
-        assert np.array_equal(one.predict(images), many.predict(images))
-        calls = {"one": lambda m=one: m.predict(images), "many": lambda m=many: m.predict(images)}
-        rounds = in_turns(calls, args)
+
+        def opened(path: Path = paths[name]) -> Calls:
+            both = shuffled((("one", 1), ("many", args.threads)))
+            return {key: predicting(path, images, threads, entries) for key, threads in both}
+
+        calls = opened()
+        assert np.array_equal(calls["one"](), calls["many"]())
+        rounds = in_turns(opened, args)
         least = {key: min(each[key][0] for each in rounds) for key in calls}
         ratio = spread_of([each["one"][0] / each["many"][0] for each in rounds])
         found[name] = {"least_ms": least, "ratio": ratio, "ratio_of_least": least["one"] / least["many"]}
@@ -185,7 +216,8 @@ def measured(ticket: Path, images: Any, args: argparse.Namespace, folder: Path) 
         some = np.ascontiguousarray(pixels[:batch])
         row[f"batch {batch}"] = latency(paths, some, args)
         if args.threads > 1:
-            row[f"batch {batch}"]["threads"] = scaling(paths, some, args)
+            row[f"batch {batch}"]["threads"] = scaling(paths, some, args, {})
+            row[f"batch {batch}"]["spinning"] = scaling(paths, some, args, SPINNING)
     print(json.dumps({key: value for key, value in row.items() if key != "layers"}), flush=True)
     return row
 

@@ -75,7 +75,7 @@ def measured(arch: str, prune: float, args: argparse.Namespace, folder: Path) ->
         some = np.ascontiguousarray(pixels[:batch])
         row[f"batch {batch}"] = kernels.latency(paths, some, args)
         if args.threads > 1:
-            row[f"batch {batch}"]["threads"] = kernels.scaling(paths, some, args)
+            row[f"batch {batch}"]["threads"] = kernels.scaling(paths, some, args, {})
     print(json.dumps({key: value for key, value in row.items() if key != "layers"}), flush=True)
     return row
 
