@@ -114,7 +114,7 @@ class Worker:
 def require_no_crash(paths: Sequence[Path], provider: str) -> None:
     """Opens models, and calls each once, in a process of its own: one that ends a process ends that one.
 
-    Files from strangers can; `benchmarks/reader_fuzz.py model` found one in 700,000 that it changed.
+    Files from strangers can: `benchmarks/reader_fuzz.py model` found such, of one kind.
 
     Raises:
         CorruptArtefact: ONNX Runtime crashed on one.
