@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket import by_class, digests, layout, origins, state
+from recycle_pipeline.exporters.ticket import by_class, digests, layout, state
 from recycle_pipeline.exporters.ticket.coding.frames import content_of, decode_carrying
 from recycle_pipeline.exporters.ticket.coding.streams import told
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
@@ -18,20 +18,25 @@ from recycle_pipeline.exporters.ticket.contexts.staged import StagedContext, Sta
 from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_of
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
-from recycle_pipeline.exporters.ticket.header import Header, Layer, header_in
+from recycle_pipeline.exporters.ticket.header import Layer, header_in
+from recycle_pipeline.exporters.ticket.marks import (
+    KEPT,
+    MOVED,
+    Bits,
+    Pieces,
+    Places,
+    exhaust,
+    origins_of,
+    pieces_of,
+    tensor_of,
+)
 from recycle_pipeline.exporters.ticket.parts import Parts
 from recycle_pipeline.exporters.ticket.raw import Raw
 from recycle_pipeline.exporters.ticket.tallied import Symbols, table_of
 from recycle_pipeline.models.kept_digest import BYTES
-from recycle_pipeline.models.subnetwork import BLOCK, MaskedTensor, Subnetwork, array_digest, places_of
+from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork, array_digest
 
-Bits = NDArray[np.bool_]
-Places = NDArray[np.intp]
 Arrays = dict[str, NDArray[Any]]
-Marks = NDArray[np.uint8]
-Pieces = Iterator[Places] | None
-Origin = tuple[NDArray[np.int16], NDArray[np.int32]]
-KEPT, MOVED = 1, 2  # marks of a weight
 
 
 class Streams:
@@ -140,7 +145,7 @@ def read_in(container: Container) -> tuple[Subnetwork, dict[str, str]]:
     empty = _without_tensors(container, streams)
     tensors = list[MaskedTensor]()
     for tensor, pieces in _tensors(container, streams, empty.seed):
-        _exhaust(pieces)
+        exhaust(pieces)
         tensors.append(tensor)
     return replace(empty, tensors=tuple(tensors)), streams.digests
 
@@ -183,7 +188,7 @@ def stages_of(
 
 
 def _tensors(container: Container, streams: Streams, seed: int) -> Iterator[tuple[MaskedTensor, Pieces]]:
-    """Each layer. If pieces come with it, it is complete when these were taken: see `_places_of`."""
+    """Each layer. If pieces come with it, it is complete when these were taken: see `pieces_of`."""
     layers, parts = streams.header.layers, Parts(container)
     # At once, so that it goes back to the system as a whole.
     rooms = np.cumsum([room_for(layer.shape, layer.context.in_turn) for layer in layers])
@@ -208,13 +213,13 @@ def _tensors(container: Container, streams: Streams, seed: int) -> Iterator[tupl
     del weights, room, contexts
     streams.release()
     pieces = [
-        None if layer.moved is None else _places_of(own, bits)
+        None if layer.moved is None else pieces_of(own, bits)
         for layer, own, bits in zip(layers, marks, turned, strict=True)
     ]
-    origin = _origins(streams.header, marks, turned, pieces, parts)
+    origin = origins_of(streams.header, marks, turned, pieces, parts)
     for i, (layer, own) in enumerate(zip(layers, marks, strict=True)):
         moved = None if layer.moved is None else turned[i]
-        yield _tensor(layer, own.view(np.bool_), moved, origin.get(i)), pieces[i]
+        yield tensor_of(layer, own.view(np.bool_), moved, origin.get(i)), pieces[i]
 
 
 def _take_position(parts: Parts, streams: Streams, position: int, weights: "list[_Weights]") -> None:
@@ -262,64 +267,3 @@ class _Weights:
         if self._kept != self.layer.kept:
             what = f"{self._kept} weights kept of {self.layer.name!r}"
             raise ValueError(f"{what}, the header says {self.layer.kept}")
-
-
-def _places_of(marks: Marks, moved: Bits) -> Iterator[Places]:
-    """Where in each block of a layer weights are kept; makes its mask of the marks, and says which moved.
-
-    Args:
-        marks: of its weights; the mask, as 0 and 1, block by block.
-        moved: room for a bit for each that is kept.
-    """
-    first = 0
-    for start in range(0, len(marks), BLOCK):
-        part = marks[start : start + BLOCK]
-        places = places_of(part > 0)
-        own = part.take(places)
-        np.greater(own, KEPT, out=moved[first : first + len(own)])
-        np.minimum(part, KEPT, out=part)
-        first += len(own)
-        yield places
-
-
-def _origins(
-    header: Header, marks: Sequence[Marks], moved: Sequence[Bits], pieces: list[Pieces], parts: Parts
-) -> dict[int, Origin]:
-    """Of the layers whose weights are drawn, and moved; their pieces are taken for it."""
-    drawn = [i for i, layer in enumerate(header.layers) if layer.moved is not None and not layer.sign_only]
-    if not drawn:
-        return {}
-    for i in drawn:
-        _exhaust(pieces[i])
-        pieces[i] = None
-    kept = [marks[i].nonzero()[0].astype(np.int32) for i in drawn]
-    told = header.said["sources"]
-    layers = [
-        (places[moved[i]].astype(np.intp), header.layers[i].shape)
-        for i, places in zip(drawn, kept, strict=True)
-    ]
-    total = sum(len(places) for places, _ in layers)
-    away = parts.decoded(layout.ELSEWHERE, lambda frame: origins.elsewhere_from(frame, told, total))
-    both = parts.decoded(layout.SOURCES, lambda frame: origins.decoded(frame, told, away, layers, joint=True))
-    return {i: _spread_over(places, moved[i], *own) for i, places, own in zip(drawn, kept, both, strict=True)}
-
-
-def _spread_over(
-    kept: NDArray[np.int32], moved: Bits, draws: NDArray[np.int16], sources: NDArray[np.int32]
-) -> Origin:
-    """Draws and sources of all kept weights; those that did not move are in place, of the first draw."""
-    of_all = np.zeros(len(kept), np.int16), kept
-    of_all[0][moved], of_all[1][moved] = draws, sources
-    return of_all
-
-
-def _exhaust(pieces: Pieces) -> None:
-    for _ in pieces or ():
-        pass
-
-
-def _tensor(layer: Layer, mask: Bits, moved: Bits | None, origin: Origin | None) -> MaskedTensor:
-    head = layer.name, layer.init, layer.scale, mask.reshape(layer.shape), layer.gain
-    if origin is None:
-        return MaskedTensor(*head, flips=moved)
-    return MaskedTensor(*head, draws=origin[0], sources=origin[1])
