@@ -65,9 +65,7 @@ class Ticket:
 
     def coded(self):  # what that part has; gives the arrays of the state
         frame, tallies, groups = Frame(self.parts["coded"]), iter(self.said["planes"]), []
-        both = [
-            frame.take(sum(tally), tally) for tally in map(self.said["tallies"].get, ("tables", "levels"))
-        ]
+        both = [frame.take(sum(t), t) for t in map(self.said["tallies"].get, ("tables", "levels"))]
         self.contexts(*(iter((s >> 1 ^ -(s & 1)).tolist()) for s in both))
         fours = [np.reshape(self.said[key], (-1, 4)).astype(int).tolist() for key in ("masks", "moved")]
         self.streams = [{number: frame.bits(*counts) for number, *counts in own} for own in fours]
@@ -122,9 +120,8 @@ class Ticket:
         frame, tallies = Frame(self.parts["sources"]), iter(told["planes"])
         for bits in (~away, away):
             high = frame.take(sum(bits), tally := next(tallies))
-            for value in np.flatnonzero(tally):
-                low = frame.take(tally[value], next(tallies))
-                draws[np.flatnonzero(bits)[high == value]] = 256 * value + low
+            for v in np.flatnonzero(tally):
+                draws[np.flatnonzero(bits)[high == v]] = 256 * v + frame.take(tally[v], next(tallies))
         planes = ([frame.take(sum(bits), next(tallies)) for _ in range(4)] for bits in np.split(away, ends))
         sources[away] = np.concatenate([numbers(own, "uint32") for own in planes])
         for x, *both in zip(layers, np.split(draws, ends), np.split(sources, ends), strict=True):
