@@ -35,7 +35,7 @@ from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.streamed import evaluated_images
 from recycle_pipeline.pipeline.search.twin import twin_of
 
-EVALUATION_BATCH = 500  # images; more are no faster and take more memory than training
+EVALUATION_BATCH = 500  # images at most; more are no faster and take more memory than training
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
 EXACT_EVERY = 10  # epochs: at the beginning of each such, thresholds and their probes are exact anew
 
@@ -85,8 +85,10 @@ class CapturedSteps:
         self._bad = torch.full((), NEVER, device=device)
         self._tested = world.share(len(images.test_labels))
         part = self._tested.slice if self._tested.count else slice(1)  # a graph needs an image to look at
-        self._test_images = evaluated_images(images.test_images[part], device, EVALUATION_BATCH)
         self._test_labels = torch.from_numpy(images.test_labels[part]).to(device)
+        # Four images take less than one of a training step, which keeps what its backward pass needs.
+        self._at_once = min(EVALUATION_BATCH, 4 * settings.batch_size, len(self._test_labels))
+        self._test_images = evaluated_images(images.test_images[part], device, self._at_once)
         self._normalise = Normalise(images, device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
         with tuned():
@@ -207,7 +209,7 @@ class CapturedSteps:
         self._cursor.zero_()
         self._correct.zero_()
         with self._test_images.feeding():
-            for _ in range(-(-self._tested.count // EVALUATION_BATCH)):
+            for _ in range(-(-self._tested.count // self._at_once)):
                 self._test_images.stage()
                 self._test_launch()
         return int(self._world.sum(self._correct)) / self._tested.whole
@@ -285,9 +287,9 @@ class CapturedSteps:
     @torch.no_grad()
     def _test(self) -> None:
         total = self._tested.count
-        positions = self._cursor + torch.arange(EVALUATION_BATCH, device=self._device)
+        positions = self._cursor + torch.arange(self._at_once, device=self._device)
         chosen = positions.clamp(max=len(self._test_labels) - 1)
         with mixed_precision(self._device):
             logits = self._twin(laid_out(self._normalise(self._test_images.pixels(chosen))))
         self._correct += ((logits.argmax(1) == self._test_labels[chosen]) & (positions < total)).sum()
-        self._cursor += EVALUATION_BATCH
+        self._cursor += self._at_once

@@ -1,7 +1,6 @@
 """After a device's memory ran out: the batch that does fit, found by trying."""
 
 import dataclasses
-import gc
 from collections.abc import Callable
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.pipeline.data.image_set import ImageSet
+from recycle_pipeline.pipeline.search.graphs import let_go
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.records import EpochRecord
@@ -50,9 +50,8 @@ def fitting_batch(
 def _goes_through(
     build: Callable[[], nn.Module], images: ImageSet, settings: SearchSettings, device: torch.device
 ) -> bool:
-    gc.collect()
     if device.type == "cuda":
-        torch.cuda.empty_cache()
+        let_go()
     few = STEPS * settings.batch_size + len(images.train_labels) % settings.batch_size
     part = dataclasses.replace(
         images, train_images=images.train_images[:few], train_labels=images.train_labels[:few]

@@ -1,5 +1,6 @@
 """CUDA graphs: a piece of work recorded once and launched as one; on the CPU the work itself."""
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 import torch
 
 Work = Callable[[], None]
+_failed: set[tuple[int, int]] = set()  # pools of captures that failed
 REHEARSALS = 3  # before a capture: libraries choose their algorithms, compilers compile
 TIMED = 5  # launches after it
 IN_FLIGHT = 32  # launches that the CPU may be ahead, so that progress shown is progress made
@@ -43,7 +45,10 @@ class Recorder:
     def __init__(self, device: torch.device, *, together: bool = False) -> None:
         self._device = device
         self._mode = "thread_local" if together else "global"
-        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        on_cuda = device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if on_cuda else None
+        # One for all rehearsals: cuBLAS keeps 32 MiB for each stream that it has met.
+        self._stream = torch.cuda.Stream() if on_cuda else None  # type: ignore[no-untyped-call]
         self._alive: list[object] = []
         self._graphs: list[torch.cuda.CUDAGraph] = []
         self.seconds: list[float] = []
@@ -56,12 +61,11 @@ class Recorder:
             undo: puts back what rehearsals of the work changed.
             rewind: called before each rehearsal, for work that goes forward in its data.
         """
-        if self._device.type == "cpu":
+        if (stream := self._stream) is None:
             return work
         graph = torch.cuda.CUDAGraph()
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
         seeded, fresh = generator.get_state(), generator.clone_state()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         # The outer context brings the present stream back where a capture that failed does not.
         with torch.cuda.stream(torch.cuda.current_stream()):
@@ -75,6 +79,7 @@ class Recorder:
                     work()
                 self.seconds.append(_seconds(graph, rewind))
             except BaseException:
+                _failed.update([self._pool] if self._pool else [])
                 with suppress(RuntimeError):
                     graph.reset()
                 # A capture that failed may leave the generator's state as if it went on.
@@ -94,6 +99,26 @@ class Recorder:
             graph.reset()
         self._graphs.clear()
         self._alive.clear()
+
+
+def let_go() -> None:
+    """Gives back the memory of recorders that are gone, also what torch does not let go of by itself.
+
+    cuBLAS keeps a workspace for each stream that it has met, some within the pools of graphs. A capture that
+    memory ran out in goes on as the allocator sees it, and then its pool is never free.
+    """
+    gc.collect()  # graphs lie in cycles
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
+    segments = torch.cuda.memory_snapshot()  # type: ignore[no-untyped-call]
+    held = {tuple(segment["segment_pool_id"]) for segment in segments}
+    device = torch.cuda.current_device()
+    for pool in _failed & held:
+        for end in (torch._C._cuda_endAllocateToPool, torch._C._cuda_releasePool):
+            with suppress(RuntimeError):
+                end(device, pool)
+    _failed.clear()
+    torch.cuda.empty_cache()
 
 
 def _seconds(graph: torch.cuda.CUDAGraph, rewind: Work) -> float:
