@@ -13,7 +13,7 @@ from recycle_pipeline.exporters.onnx.compact.levels import levels_of
 from recycle_pipeline.exporters.onnx.compact.member import Member
 from recycle_pipeline.exporters.onnx.compact.operators import Shared
 from recycle_pipeline.exporters.onnx.compact.order import largest_first
-from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of
+from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of, within_memory
 from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder
 
 # Operators, and which input is a weight; what is dequantized may be one of int8.
@@ -63,7 +63,8 @@ def compact(
     """
     graph = model.graph
     members = [_member(item, drawn.get(item.name)) for item in _weights(graph)]
-    costs, plain = [costs_of(member) for member in members], [member.weight.nbytes for member in members]
+    costs = within_memory([costs_of(member) for member in members], members)
+    plain = [member.weight.nbytes for member in members]
     ways = chosen(costs, plain, entry_price)
     found = [
         Packed(member.name, member.weight.size, int(np.count_nonzero(member.weight)), *said)

@@ -14,7 +14,11 @@ from recycle_pipeline.exporters.onnx.compact.seeded import flips_among, seeded
 MEMBER_BYTES = 500  # that the operators take in a file which give one weight of several
 DECODER_BYTES = 1600  # that those take which unpack some weights packed alike
 DRAWING_BYTES = 1600  # that those take besides which draw signs
-DRAWING_SAVES = 0.03  # at least, of a weight's bytes: while it loads, a drawn sign takes about 100 bytes
+DRAWING_SAVES = 0.03  # at least, of a weight's bytes
+# Of a network's weights, how many signs are drawn at most: each takes 140 bytes of memory while the model is
+# opened, of which a session should take no more than twice that of the plain model.
+DRAWN_MOST = 0.05
+DRAWN_ALWAYS = 1 << 16  # so many may be: 9 MB
 # What it is worth in `onnx-compact` that a code of gaps need not be taken apart, in bytes: that takes 10 ns.
 ENTRY_PRICE = 0.22
 MOST_PLACES = 2**31 - 2**16  # of one decoder: places are int32 when unpacked
@@ -91,6 +95,32 @@ def _of_drawn(levels: Levels, drawn: Drawn, kind: str) -> Costs:
         of_gaps = gaps.bytes_of(len(entries.gaps), width)
         costs[Packing("seed", width, kind)] = of_gaps + of_flips + found.scale.nbytes + drawn.bytes
     return costs
+
+
+def within_memory(costs: Sequence[Costs], members: Sequence[Member]) -> list[Costs]:
+    """The costs without those of drawn signs, where a network would draw too many.
+
+    Weights keep them in the order of what a drawn sign saves, as long as all together stay within
+    `DRAWN_MOST`, or `DRAWN_ALWAYS` of a small network.
+
+    Args:
+        costs: of each weight.
+        members: the weights.
+    """
+    others = [{way: cost for way, cost in each.items() if way.kind != "seed"} for each in costs]
+    signs = [int(np.count_nonzero(member.weight)) for member in members]
+    saves = {
+        number: (min(without.values()) - min(each.values())) / signs[number]
+        for number, (each, without) in enumerate(zip(costs, others, strict=True))
+        if each.keys() != without.keys()
+    }
+    weights = sum(member.weight.size for member in members)
+    left, found = max(DRAWN_ALWAYS, int(DRAWN_MOST * weights)), others
+    for number in sorted(saves, key=lambda number: -saves[number]):
+        if signs[number] <= left:
+            left -= signs[number]
+            found[number] = dict(costs[number])
+    return list[Costs](found)
 
 
 def chosen(costs: Sequence[Costs], plain: Sequence[int], entry_price: float = 0.0) -> list[Packing | None]:

@@ -16,6 +16,14 @@ from recycle_pipeline.models.draws import MAX_SEED, signs_at, stream_key
 NAME = "layer0.weight"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def any_number_of_signs():
+    """But where the limit is what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packings, "DRAWN_MOST", 1.0)
+        yield
+
+
 def drawn(key, shape, density, flipped=0.0, seed=0, turned=()):
     """A weight whose signs are those of a stream but for some; whole rows of it may be turned round."""
     generator = np.random.default_rng(seed)
@@ -48,6 +56,35 @@ def test_signs_are_drawn_only_where_that_saves_more_than_it_takes_to_load(made, 
     [alone] = compact(made.model(weight))
     assert packed.way == way
     assert (packed.bytes < alone.bytes * (1 - packings.DRAWING_SAVES)) == way.startswith("seed")
+
+
+@pytest.mark.parametrize(
+    ("most", "ways"),
+    [(0.1, ("seed", "seed", "seed")), (0.06, ("seed", "gaps", "seed")), (0.03, ("gaps", "gaps", "seed"))],
+)
+def test_a_large_network_draws_the_signs_that_save_most_and_no_more_than_memory_allows(
+    made, monkeypatch, most, ways
+):
+    """What is flipped, of three layers alike: 1 %, 5 %, nothing."""
+    monkeypatch.setattr(packings, "DRAWN_MOST", most)
+    monkeypatch.setattr(packings, "DRAWN_ALWAYS", 1000)
+    keys = [stream_key(11, f"layer{number}") for number in range(3)]
+    flipped = (0.01, 0.05, 0.0)
+    weights = [drawn(key, (300, 300, 3, 3), 0.08, part) for key, part in zip(keys, flipped, strict=True)]
+    model = made.model(*weights)
+    streams = {f"layer{n}.weight": Drawn(key, weights[n].shape) for n, key in enumerate(keys)}
+    found = compact(model, streams)
+    assert tuple(packed.way.split(",")[0].split()[0] for packed in found) == ways
+    for unpacked, weight in zip(made.unpacked(model, 3), weights, strict=True):
+        assert np.array_equal(unpacked, weight)
+
+
+def test_a_small_network_may_draw_all_its_signs(made, monkeypatch):
+    monkeypatch.setattr(packings, "DRAWN_MOST", 0.05)
+    key = stream_key(11, "layer0")
+    weight = drawn(key, (90, 90, 3, 3), 0.5)
+    [packed] = compact(made.model(weight), {NAME: Drawn(key, weight.shape)})
+    assert packed.way.startswith("seed") and packed.kept < packings.DRAWN_ALWAYS
 
 
 @settings(max_examples=25, deadline=None)
