@@ -86,7 +86,7 @@ class CapturedSteps:
         self._tested = world.share(len(images.test_labels))
         part = self._tested.slice if self._tested.count else slice(1)  # a graph needs an image to look at
         self._test_labels = torch.from_numpy(images.test_labels[part]).to(device)
-        # Four images take less than one of a training step, which keeps what its backward pass needs.
+        # Images take less here than in training, which keeps what its backward pass needs.
         self._at_once = min(EVALUATION_BATCH, 4 * settings.batch_size, len(self._test_labels))
         self._test_images = evaluated_images(images.test_images[part], device, self._at_once)
         self._normalise = Normalise(images, device)

@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 import torch
 
 Work = Callable[[], None]
-_failed: set[tuple[int, int]] = set()  # pools of captures that failed
 REHEARSALS = 3  # before a capture: libraries choose their algorithms, compilers compile
 TIMED = 5  # launches after it
 IN_FLIGHT = 32  # launches that the CPU may be ahead, so that progress shown is progress made
+_failed: set[tuple[int, int]] = set()  # pools of recorders whose work failed; for `let_go`
 
 
 @contextmanager
@@ -45,10 +45,9 @@ class Recorder:
     def __init__(self, device: torch.device, *, together: bool = False) -> None:
         self._device = device
         self._mode = "thread_local" if together else "global"
-        on_cuda = device.type == "cuda"
-        self._pool = torch.cuda.graph_pool_handle() if on_cuda else None
+        self._pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
         # One for all rehearsals: cuBLAS keeps 32 MiB for each stream that it has met.
-        self._stream = torch.cuda.Stream() if on_cuda else None  # type: ignore[no-untyped-call]
+        self._stream = torch.cuda.Stream() if self._pool else None  # type: ignore[no-untyped-call]
         self._alive: list[object] = []
         self._graphs: list[torch.cuda.CUDAGraph] = []
         self.seconds: list[float] = []
@@ -61,7 +60,7 @@ class Recorder:
             undo: puts back what rehearsals of the work changed.
             rewind: called before each rehearsal, for work that goes forward in its data.
         """
-        if (stream := self._stream) is None:
+        if (pool := self._pool) is None or (stream := self._stream) is None:
             return work
         graph = torch.cuda.CUDAGraph()
         generator = torch.cuda.default_generators[torch.cuda.current_device()]
@@ -75,11 +74,11 @@ class Recorder:
                         rewind()
                         work()
                 torch.cuda.current_stream().wait_stream(stream)
-                with torch.cuda.graph(graph, pool=self._pool, capture_error_mode=self._mode):
+                with torch.cuda.graph(graph, pool=pool, capture_error_mode=self._mode):
                     work()
                 self.seconds.append(_seconds(graph, rewind))
             except BaseException:
-                _failed.update([self._pool] if self._pool else [])
+                _failed.add(pool)
                 with suppress(RuntimeError):
                     graph.reset()
                 # A capture that failed may leave the generator's state as if it went on.
@@ -105,7 +104,7 @@ def let_go() -> None:
     """Gives back the memory of recorders that are gone, also what torch does not let go of by itself.
 
     cuBLAS keeps a workspace for each stream that it has met, some within the pools of graphs. A capture that
-    memory ran out in goes on as the allocator sees it, and then its pool is never free.
+    memory ran out in may not end for the allocator, which then keeps its pool.
     """
     gc.collect()  # graphs lie in cycles
     torch._C._cuda_clearCublasWorkspaces()

@@ -107,20 +107,20 @@ def within_memory(costs: Sequence[Costs], members: Sequence[Member]) -> list[Cos
         costs: of each weight.
         members: the weights.
     """
-    others = [{way: cost for way, cost in each.items() if way.kind != "seed"} for each in costs]
+    found: list[Costs] = [{way: cost for way, cost in each.items() if way.kind != "seed"} for each in costs]
     signs = [int(np.count_nonzero(member.weight)) for member in members]
     saves = {
         number: (min(without.values()) - min(each.values())) / signs[number]
-        for number, (each, without) in enumerate(zip(costs, others, strict=True))
+        for number, (each, without) in enumerate(zip(costs, found, strict=True))
         if each.keys() != without.keys()
     }
     weights = sum(member.weight.size for member in members)
-    left, found = max(DRAWN_ALWAYS, int(DRAWN_MOST * weights)), others
+    left = max(DRAWN_ALWAYS, int(DRAWN_MOST * weights))
     for number in sorted(saves, key=lambda number: -saves[number]):
         if signs[number] <= left:
             left -= signs[number]
-            found[number] = dict(costs[number])
-    return list[Costs](found)
+            found[number] = costs[number]
+    return found
 
 
 def chosen(costs: Sequence[Costs], plain: Sequence[int], entry_price: float = 0.0) -> list[Packing | None]:
