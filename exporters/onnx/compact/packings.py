@@ -15,8 +15,9 @@ MEMBER_BYTES = 500  # that the operators take in a file which give one weight of
 DECODER_BYTES = 1600  # that those take which unpack some weights packed alike
 DRAWING_BYTES = 1600  # that those take besides which draw signs
 DRAWING_SAVES = 0.03  # at least, of a weight's bytes
-# Of a network's weights, how many signs are drawn at most: each takes 140 bytes of memory while the model is
-# opened, of which a session should take no more than twice that of the plain model.
+# Of a network's weights, for how many codes of gaps signs are drawn at most: each code, also one of no
+# weight, takes 140 bytes of memory while the model is opened, and a session should take no more than twice
+# that of the plain model.
 DRAWN_MOST = 0.05
 DRAWN_ALWAYS = 1 << 16  # so many may be: 9 MB
 # What it is worth in `onnx-compact` that a code of gaps need not be taken apart, in bytes: that takes 10 ns.
@@ -100,27 +101,36 @@ def _of_drawn(levels: Levels, drawn: Drawn, kind: str) -> Costs:
 def within_memory(costs: Sequence[Costs], members: Sequence[Member]) -> list[Costs]:
     """The costs without those of drawn signs, where a network would draw too many.
 
-    Weights keep them in the order of what a drawn sign saves, as long as all together stay within
-    `DRAWN_MOST`, or `DRAWN_ALWAYS` of a small network.
+    Weights keep them in the order of what a drawn code saves, as long as all together stay within
+    `DRAWN_MOST`, or `DRAWN_ALWAYS` of a small network. Of a weight's ways those stay that draw no more codes
+    than its smallest.
 
     Args:
         costs: of each weight.
         members: the weights.
     """
     found: list[Costs] = [{way: cost for way, cost in each.items() if way.kind != "seed"} for each in costs]
-    signs = [int(np.count_nonzero(member.weight)) for member in members]
-    saves = {
-        number: (min(without.values()) - min(each.values())) / signs[number]
-        for number, (each, without) in enumerate(zip(costs, found, strict=True))
-        if each.keys() != without.keys()
-    }
-    weights = sum(member.weight.size for member in members)
-    left = max(DRAWN_ALWAYS, int(DRAWN_MOST * weights))
+    drawn, saves = dict[int, int](), dict[int, float]()
+    for number, (each, without) in enumerate(zip(costs, found, strict=True)):
+        if each.keys() != without.keys():
+            smallest = min(each.keys() - without.keys(), key=lambda way: (each[way], way))
+            drawn[number] = _codes(members[number], smallest)
+            saves[number] = (min(without.values()) - min(each.values())) / drawn[number]
+    left = max(DRAWN_ALWAYS, int(DRAWN_MOST * sum(member.weight.size for member in members)))
     for number in sorted(saves, key=lambda number: -saves[number]):
-        if signs[number] <= left:
-            left -= signs[number]
-            found[number] = costs[number]
+        if drawn[number] <= left:
+            left -= drawn[number]
+            found[number] = {
+                way: cost
+                for way, cost in costs[number].items()
+                if way in found[number] or _codes(members[number], way) <= drawn[number]
+            }
     return found
+
+
+def _codes(member: Member, way: Packing) -> int:
+    """How many gaps of a way lead over a weight's kept ones."""
+    return gaps.count_of(np.flatnonzero(member.weight), way.width)
 
 
 def chosen(costs: Sequence[Costs], plain: Sequence[int], entry_price: float = 0.0) -> list[Packing | None]:

@@ -82,9 +82,20 @@ def test_a_large_network_draws_the_signs_that_save_most_and_no_more_than_memory_
 def test_a_small_network_may_draw_all_its_signs(made, monkeypatch):
     monkeypatch.setattr(packings, "DRAWN_MOST", 0.05)
     key = stream_key(11, "layer0")
-    weight = drawn(key, (90, 90, 3, 3), 0.5)
+    weight = drawn(key, (80, 90, 3, 3), 0.5)
     [packed] = compact(made.model(weight), {NAME: Drawn(key, weight.shape)})
-    assert packed.way.startswith("seed") and packed.kept < packings.DRAWN_ALWAYS
+    assert packed.way.startswith("seed") and packed.size < packings.DRAWN_ALWAYS
+
+
+@pytest.mark.parametrize(("most", "draws"), [(1.0, True), (0.6, False)])
+def test_codes_of_no_weight_take_memory_too(made, monkeypatch, most, draws):
+    monkeypatch.setattr(packings, "DRAWN_MOST", most)
+    monkeypatch.setattr(packings, "DRAWN_ALWAYS", 1000)
+    key = stream_key(11, "layer0")
+    weight = drawn(key, (300, 300, 3, 3), 0.5)
+    [packed] = compact(made.model(weight), {NAME: Drawn(key, weight.shape)})
+    assert packed.kept < 0.6 * packed.size, "signs alone would be within both"
+    assert packed.way.startswith("seed") == draws
 
 
 @settings(max_examples=25, deadline=None)
