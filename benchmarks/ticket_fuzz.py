@@ -13,7 +13,8 @@ branch, that none reached before are changed further. A case must be refused by 
 what is read must pass or fail its digests, be the same with and without comparing them, and have sizes.
 Else, or if it takes more than `--seconds` or `--megabytes`, it is a finding, and its file is kept.
 
-The folder holds state, corpus and findings: with the same folder a campaign goes on. Others, of other seeds,
+The folder holds state, corpus and findings: with the same folder a campaign goes on. The record is written at
+the end; `--sum` makes that of a campaign that was stopped. Others, of other seeds,
 may run beside it in folders of their own; `--sum` adds up what they found. `--processes` shares the cases out
 over as many campaigns, of seeds and in folders of their own below FOLDER, and adds them up.
 Seconds of the slowest case are of the CPU.
@@ -28,7 +29,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from common.record import write_record
 from fuzzing.campaign import Campaign
@@ -73,12 +73,9 @@ def main() -> None:
     if args.processes > 1:
         sys.exit(not together(args))
     campaign = Campaign(args.folder, args.seed, args.seconds, args.megabytes)
-
-    def wrote(found: dict[str, Any]) -> None:
-        print(json.dumps(found), flush=True)
-        write_record(args.record, __doc__.splitlines()[0], **found)
-
-    campaign.run(args.cases, args.minutes, wrote)
+    campaign.run(args.cases, args.minutes, lambda found: print(json.dumps(found), flush=True))
+    campaign.lift()
+    write_record(args.record, __doc__.splitlines()[0], **campaign.found)
     sys.exit(bool(campaign.found["findings"]))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.models import errors
-from recycle_pipeline.models.errors import CorruptArtefact, RecycleError, UsageFault
+from recycle_pipeline.models.errors import CrashingModel, RecycleError, UsageFault
 
 MODULE = "recycle_pipeline.evaluators.timing_worker"
 CRASHES = ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL")
@@ -111,25 +111,36 @@ class Worker:
         return answer
 
 
-def require_no_crash(paths: Sequence[Path], provider: str) -> None:
+def require_no_crash(paths: Sequence[Path], provider: str, *, crashes_only: bool = False) -> None:
     """Opens models, and calls each once, in a process of its own: one that ends a process ends that one.
 
     Files from strangers can: `benchmarks/reader_fuzz.py model` found such, of one kind.
 
+    Args:
+        paths: the models.
+        provider: under which.
+        crashes_only: models that cannot be opened or called for another reason pass; the caller judges them.
+
     Raises:
-        CorruptArtefact: ONNX Runtime crashed on one.
+        CrashingModel: ONNX Runtime crashed on one.
         RecycleError: as the process met it.
     """
     with Worker() as worker:
         for path in paths:
-            worker.open(path, Setting(provider))
+            try:
+                worker.open(path, Setting(provider))
+            except CrashingModel:
+                raise
+            except RecycleError:
+                if not crashes_only:
+                    raise
 
 
 def _death(code: int, request: Mapping[str, Any]) -> RecycleError:
     """Why a worker ended while it was asked for this."""
     name = signal.Signals(-code).name if code < 0 else ""
     if name in CRASHES and request["do"] == "open":
-        return CorruptArtefact(
+        return CrashingModel(
             f"{request['path']}: ONNX Runtime crashed on it ({name}), which a sound "
             "model does not make it do. Export it again; if it comes from somebody else, do not trust it."
         )

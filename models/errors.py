@@ -51,6 +51,10 @@ class CorruptArtefact(RecycleError):
     exit_code = 6
 
 
+class CrashingModel(CorruptArtefact):
+    """A model that ends the process of a runtime that opens it. Exit code 6."""
+
+
 class Inconclusive(MissedGate):
     """The measurement is too noisy to say pass or fail. Exit code 7."""
 

@@ -58,8 +58,13 @@ class Campaign:
         self._base = _peak()
         # A case that takes more fails for want of memory, and that is a finding.
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + (megabytes << 20),) * 2)
+        self._hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (held + (megabytes << 20), self._hard))
         self._rng = random.Random(f"{seed} {self.found['cases']}")
+
+    def lift(self) -> None:
+        """Lets the process take memory again: a record looks at torch, which needs more than a case may."""
+        resource.setrlimit(resource.RLIMIT_AS, (self._hard, self._hard))
 
     def run(self, cases: int, minutes: float, wrote: Callable[[dict[str, Any]], None]) -> None:
         """Until there are as many cases, or for so long. `wrote` gets what was found, every 20,000 cases."""

@@ -46,6 +46,7 @@ class Context:
         import_custom: whether `config.arch` came from the user and may be imported.
         together: the connection to the processes that search with this one; None in a process alone.
         check_folder: raises RecycleError where the folder was removed, or taken by another process.
+        worked: names of the stages that did their work in this call, and were not skipped.
     """
 
     config: RunConfig
@@ -54,6 +55,7 @@ class Context:
     import_custom: bool = False
     together: Together | None = None
     check_folder: Callable[[], None] = lambda: None
+    worked: set[str] = field(default_factory=set)
 
     @cached_property
     def images(self) -> ImageSet:
@@ -174,6 +176,7 @@ def run_stage(stage: Stage, context: Context, *, force: bool = False) -> StageEn
         _remove(context.folder.made_meanwhile(stage.name))
     started, clock = datetime.now(UTC), time.perf_counter()
     facts = stage.work(context)
+    context.worked.add(stage.name)
     context.check_folder()
     entry = StageEntry(
         key=key,

@@ -64,6 +64,8 @@ def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.evaluators.gates import raise_for
 
     folder = context.folder
+    if "export" not in context.worked:
+        _require_no_crash(context)
     subject = opened_subject(context)
     report = _report(context, subject)
     forms, verdicts = _judged_forms(context, subject)
@@ -79,6 +81,14 @@ def _work(context: Context) -> dict[str, Any]:
     write_text(folder.verify, json.dumps(content, indent=1) + "\n")
     raise_for([*report.verdicts, *verdicts])
     return summary(content)
+
+
+def _require_no_crash(context: Context) -> None:
+    """Models that this call did not write may be a stranger's."""
+    from recycle_pipeline.evaluators.workers import require_no_crash
+
+    models = [context.folder.model(form) for form in _forms(context)]
+    require_no_crash([path for path in models if path.is_file()], "cpu", crashes_only=True)
 
 
 def _report(context: Context, subject: Subject) -> "VerifyReport":

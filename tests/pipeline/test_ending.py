@@ -5,10 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from recycle_pipeline.pipeline.ending import Ending
+from recycle_pipeline.pipeline.ending import GRACE_SECONDS, Ending
 
 # The command is within a library's call that takes minutes, or meets a library that swallows the exception.
 STUCK = """
@@ -41,6 +42,7 @@ app.cli.main = {"in C": in_c, "swallowed": swallowing, "in order": in_order}[sys
 main([])
 """
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+PROMISED_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -63,14 +65,19 @@ def stuck(import_path):
     [("in C", signal.SIGTERM), ("swallowed", signal.SIGINT), ("in order", signal.SIGTERM)],
 )
 def test_a_signal_ends_a_command_with_its_code_and_says_how_to_go_on(stuck, way, number):
-    process = stuck(way)
+    process, sent = stuck(way), time.monotonic()
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
+    assert time.monotonic() - sent < PROMISED_SECONDS
     assert (process.returncode, out) == (CODES[number], "")
     assert err == (
         "Interrupted. Finished stages are kept, and a search up to its last checkpoint; the same command "
         "goes on from there.\n"
     )
+
+
+def test_the_clock_that_ends_a_stuck_command_runs_out_before_what_is_promised():
+    assert 0 < GRACE_SECONDS <= PROMISED_SECONDS - 1
 
 
 def test_handlers_are_put_back_and_the_thread_ends():

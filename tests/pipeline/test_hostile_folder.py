@@ -185,6 +185,15 @@ def test_a_model_that_crashes_onnxruntime_does_not_end_the_command(tmp_path, com
     assert f"{path}: ONNX Runtime crashed on it (SIGSEGV)" in outcome.err
 
 
+def test_nor_does_one_in_the_run_folder_of_a_stranger(run_copy, command):
+    model_that_crashes(path := run_copy / "onnx" / "model.onnx")
+    if command("bench", path).code == 0:
+        pytest.skip("this onnxruntime does not crash on it")
+    outcome = command("verify", "mine")
+    assert outcome.code == 6
+    assert "model.onnx: ONNX Runtime crashed on it (SIGSEGV)" in outcome.err
+
+
 def test_nothing_is_unpickled_or_evaluated_but_by_torch_with_weights_only():
     found = {"pickle.load": [], "torch.load": [], "eval": [], "exec": [], "yaml.load": [], "allow_pickle": []}
     patterns = {
