@@ -13,6 +13,7 @@ CODES = {
     "LatencyRegression": 5,
     "ResourceRegression": 5,
     "CorruptArtefact": 6,
+    "CrashingModel": 6,
     "Inconclusive": 7,
     "ProviderUnavailable": 8,
     "PackageMissing": 8,
