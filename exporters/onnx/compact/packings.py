@@ -110,11 +110,12 @@ def within_memory(costs: Sequence[Costs], members: Sequence[Member]) -> list[Cos
         members: the weights.
     """
     found: list[Costs] = [{way: cost for way, cost in each.items() if way.kind != "seed"} for each in costs]
-    drawn, saves = dict[int, int](), dict[int, float]()
+    codes, drawn, saves = dict[int, Mapping[int, int]](), dict[int, int](), dict[int, float]()
     for number, (each, without) in enumerate(zip(costs, found, strict=True)):
         if each.keys() != without.keys():
             smallest = min(each.keys() - without.keys(), key=lambda way: (each[way], way))
-            drawn[number] = _codes(members[number], smallest)
+            codes[number] = _codes_drawn(members[number])
+            drawn[number] = codes[number][smallest.width]
             saves[number] = (min(without.values()) - min(each.values())) / drawn[number]
     left = max(DRAWN_ALWAYS, int(DRAWN_MOST * sum(member.weight.size for member in members)))
     for number in sorted(saves, key=lambda number: -saves[number]):
@@ -123,14 +124,16 @@ def within_memory(costs: Sequence[Costs], members: Sequence[Member]) -> list[Cos
             found[number] = {
                 way: cost
                 for way, cost in costs[number].items()
-                if way in found[number] or _codes(members[number], way) <= drawn[number]
+                if way in found[number] or codes[number][way.width] <= drawn[number]
             }
     return found
 
 
-def _codes(member: Member, way: Packing) -> int:
-    """How many gaps of a way lead over a weight's kept ones."""
-    return gaps.count_of(np.flatnonzero(member.weight), way.width)
+def _codes_drawn(member: Member) -> Mapping[int, int]:
+    """For how many codes a weight's signs are drawn, by the bits of a gap."""
+    assert member.levels is not None and member.drawn is not None
+    places = np.flatnonzero(member.drawn.laid_out(member.levels.signs))
+    return {width: gaps.count_of(places, width) for width in gaps.WIDTHS}
 
 
 def chosen(costs: Sequence[Costs], plain: Sequence[int], entry_price: float = 0.0) -> list[Packing | None]:
