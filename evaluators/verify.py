@@ -1,59 +1,28 @@
 """Verify an exported model: parity, accuracy and latency, judged by limits, in one report."""
 
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
-
 import numpy as np
 
 from recycle_pipeline.evaluators import gates, machine
 from recycle_pipeline.evaluators.accuracy import Accuracy, accuracy, predict_all
 from recycle_pipeline.evaluators.arrays import Array, Predict, Split
+from recycle_pipeline.evaluators.beside import (
+    LatencySettings,
+    fixed_batch,
+    require_alike,
+    time_beside,
+    timed_batch,
+)
 from recycle_pipeline.evaluators.change import Change, basis, change
 from recycle_pipeline.evaluators.gates import Limits, Verdict
-from recycle_pipeline.evaluators.latency import measure
 from recycle_pipeline.evaluators.onnx_model import OnnxModel
 from recycle_pipeline.evaluators.parity import Parity, compare
 from recycle_pipeline.evaluators.report import Latency, VerifyReport
-from recycle_pipeline.evaluators.samples import (
-    MIN_ROUNDS,
-    P90_SAMPLES,
-    LatencySamples,
-    ratio_over_sessions,
-    together,
-)
 from recycle_pipeline.evaluators.scores import TOP_K, per_class, top_k
-from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.models.errors import UsageFault
 
 __all__ = ["LatencySettings", "Limits", "VerifyReport", "verify"]
 
-# Of two sessions of one file one is often faster for as long as both live (see `blocks`): with one pair, a
-# third of intervals over rounds called equal models different (benchmarks/session_effect.py).
-SESSIONS = 6
 ANY_DIFFERENCE = float(np.finfo(np.float64).max)
-
-
-@dataclass(frozen=True)
-class LatencySettings:
-    """How long to time: `seconds` and at least `min_rounds` rounds; `seed` orders and resamples them.
-
-    The default rounds are what a 90th percentile needs.
-
-    Raises:
-        UsageFault: a time below 0, or fewer rounds than an interval needs.
-    """
-
-    seconds: float = 5.0
-    min_rounds: int = P90_SAMPLES
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seconds < float("inf") or self.min_rounds < MIN_ROUNDS:
-            raise UsageFault(
-                f"{self.seconds} seconds and {self.min_rounds} rounds given for timing; expected a finite "
-                f"time of at least 0 and at least {MIN_ROUNDS} rounds."
-            )
 
 
 def verify(
@@ -69,7 +38,7 @@ def verify(
     latency: LatencySettings | None = None,
     limits: Limits | None = None,
 ) -> VerifyReport:
-    """Compare an exported model with its reference on a whole split, and time it at batch 1.
+    """Compare an exported model with its reference on a whole split, and time it.
 
     A missed limit is a verdict in the report, not an exception: write the report, then call
     `gates.raise_for(report.verdicts)`.
@@ -95,12 +64,14 @@ def verify(
     if same_shapes:
         _require_consistent(timed, images, labels, same_shapes, latency, limits)
     expected = predict_all(reference, images, batch_size) if callable(reference) else reference  # (N, K)
-    logits = predict_all(model.predict, images, _fixed_batch(model) or batch_size)  # (N, K)
+    logits = predict_all(model.predict, images, fixed_batch(model) or batch_size)  # (N, K)
     agreement = 1.0 if limits.min_agreement is None else limits.min_agreement
     tolerance = ANY_DIFFERENCE if limits.max_difference is None else limits.max_difference
     parity = compare(expected, logits, tolerance, agreement)
     scores, changed = (accuracy(expected, labels), accuracy(logits, labels)), change(expected, logits, labels)
-    timing = _time(timed, baseline, same_shapes, images, latency) if latency else None
+    timing = (
+        time_beside(timed, images, latency, baseline=baseline, same_shapes=same_shapes) if latency else None
+    )
     return VerifyReport(
         model=str(model.path),
         provider=model.provider,
@@ -132,52 +103,8 @@ def _judge(
     )
 
 
-def _time(
-    model: OnnxModel,
-    baseline: OnnxModel | None,
-    same_shapes: OnnxModel | None,
-    images: Split,
-    settings: LatencySettings,
-) -> Latency:
-    """Time the model, and the others if there are any, on the first images, in `SESSIONS` sessions each."""
-    batch = _fixed_batch(model) or 1
-    some = np.ascontiguousarray(images[:batch])
-    others = {"baseline": baseline, "same_shapes": same_shapes}
-    models = {"model": model} | {name: other for name, other in others.items() if other}
-    parts = [_time_once(models, some, settings, session) for session in range(SESSIONS)]
-    samples = {name: [part[name] for part in parts] for name in models}
-    found: list[Any] = []
-    for name in others:
-        there = samples.get(name)
-        found += [together(there), ratio_over_sessions(samples["model"], there)] if there else [None, None]
-    return Latency(batch, model.threads, together(samples["model"]), *found)
-
-
-def _time_once(
-    models: dict[str, OnnxModel], some: Array, settings: LatencySettings, session: int
-) -> dict[str, LatencySamples]:
-    """Open all models anew, in random order, and time them for their part of the time."""
-    rng = np.random.default_rng([settings.seed, session])
-    names = [list(models)[i] for i in rng.permutation(len(models))]
-    opened = {name: _again(models[name]) for name in names}
-    return measure(
-        {name: partial(opened[name].predict, some) for name in models},
-        seconds=settings.seconds / SESSIONS,
-        min_rounds=-(-settings.min_rounds // SESSIONS),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _again(model: OnnxModel) -> OnnxModel:
-    return open_session(model.path, model.provider, model.threads)
-
-
-def _fixed_batch(model: OnnxModel) -> int | None:
-    return model.input_shape[0] if model.input_shape else None
-
-
 def _require_consistent(
-    model: OnnxModel,
+    timed: OnnxModel,
     images: Split,
     labels: Array,
     baseline: OnnxModel | None,
@@ -186,9 +113,9 @@ def _require_consistent(
 ) -> None:
     if len(images) != len(labels):
         raise UsageFault(f"{len(images)} images and {len(labels)} labels given; expected as many of each.")
-    if (batch := _fixed_batch(model)) and len(images) % batch:
+    if (batch := fixed_batch(timed)) and len(images) % batch:
         raise UsageFault(
-            f"{model.path} takes exactly {batch} images a call, and {len(images)} images are no multiple. "
+            f"{timed.path} takes exactly {batch} images a call, and {len(images)} images are no multiple. "
             "Export it with a dynamic batch, or drop the rest of the split."
         )
     if limits.max_slowdown is not None and not (baseline and latency):
@@ -196,14 +123,7 @@ def _require_consistent(
             f"max_slowdown {limits.max_slowdown:g} was given without a baseline or with timing left out; "
             "expected both. Give a baseline and latency settings, or leave the limit out."
         )
-    if baseline and (baseline.provider, baseline.threads) != (model.provider, model.threads):
-        raise UsageFault(
-            f"{model.path} runs on {model.provider} with {model.threads} threads, the baseline "
-            f"{baseline.path} on {baseline.provider} with {baseline.threads}; expected the same for both. "
-            "Open both with the same provider and threads."
-        )
-    if baseline and latency and _fixed_batch(baseline) not in (None, _fixed_batch(model) or 1):
-        raise UsageFault(
-            f"the baseline {baseline.path} takes exactly {_fixed_batch(baseline)} images a call, the model "
-            f"is timed with {_fixed_batch(model) or 1}. Export the baseline with a dynamic batch."
-        )
+    if latency:
+        timed_batch(timed, latency)
+    if baseline:
+        require_alike(timed, baseline, timed_batch(timed, latency or LatencySettings()))

@@ -70,6 +70,16 @@ def check_at_least(name: str, value: int | None, low: int) -> None:
         raise UsageFault(f"{option(name)} {value}: expected at least {low}")
 
 
+def check_counts(name: str, values: tuple[int, ...], low: int, high: int) -> None:
+    """Raises UsageFault unless there is one, each once, and all from low to high."""
+    bad = [value for value in values if not low <= value <= high]
+    if bad or not values or len(set(values)) < len(values):
+        got = ",".join(map(str, values))
+        raise UsageFault(
+            f"{option(name)} {got}: expected one or more different whole numbers from {low} to {high}"
+        )
+
+
 def check_between(
     name: str, value: float | None, low: float, high: float, low_open: bool = False, high_open: bool = False
 ) -> None:

@@ -15,6 +15,7 @@ from recycle_pipeline.pipeline.checks import (
     check_at_least,
     check_between,
     check_choice,
+    check_counts,
     check_provider,
     check_prune,
     option,
@@ -34,6 +35,8 @@ SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
 ALLOCATIONS = ("uniform", "erk", "root")
 SCALE_FANS = ("keep", "none", "published")
+# Far above any use; ResNet-18 takes 2.5 MB for each image of 32 px.
+LARGEST_TIMED_BATCH, MOST_THREADS = 4096, 1024
 DEVICE = re.compile(r"auto|cpu|cuda(:[0-9]{1,3})?")
 
 
@@ -97,6 +100,8 @@ class RunConfig:
     max_accuracy_drop: float | None = None
     min_top1: float | None = None
     max_slowdown: float | None = None
+    timed_batch: tuple[int, ...] = (1,)
+    timed_threads: tuple[int, ...] = (1,)
     output_dir: str | None = None
     preset: str | None = None
 
@@ -151,6 +156,8 @@ class RunConfig:
         check_between("max_accuracy_drop", self.max_accuracy_drop, 0, 1)
         check_between("min_top1", self.min_top1, 0, 1)
         check_between("max_slowdown", self.max_slowdown, 0, math.inf)
+        check_counts("timed_batch", self.timed_batch, 1, LARGEST_TIMED_BATCH)
+        check_counts("timed_threads", self.timed_threads, 0, MOST_THREADS)
         self._check_together()
 
     def _check_together(self) -> None:

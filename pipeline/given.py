@@ -1,7 +1,8 @@
 """Settings as users write them, in TOML, in Python or as options, to a `RunConfig`."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -71,7 +72,7 @@ def typed(named: Mapping[str, Any]) -> dict[str, Any]:
             hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(hints)}"
             raise UsageFault(f"unknown setting {name!r}; {hint}")
     return {
-        name: forms_of(value) if name == "export" else _typed(name, value, hints[name])
+        name: LISTS[name](value) if name in LISTS else _typed(name, value, hints[name])
         for name, value in named.items()
     }
 
@@ -89,6 +90,23 @@ def forms_of(value: Any) -> tuple[str, ...]:
         raise UsageFault(f"setting export = {value!r} is a {type(value).__name__}; expected a list of forms")
     names = [part.strip() for item in items for part in str(item).split(",")]
     return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _counts_of(name: str, value: Any) -> tuple[int, ...]:
+    """Whole numbers from one, a comma list, or a list; of threads `all` is 0."""
+    items = value.split(",") if isinstance(value, str) else value
+    return tuple(_count(name, item) for item in (items if isinstance(items, list | tuple) else [items]))
+
+
+def _count(name: str, item: Any) -> int:
+    word = item.strip() if isinstance(item, str) else item
+    if name == "timed_threads" and word == "all":
+        return 0
+    if isinstance(word, str) and word.isascii() and word.isdigit() and len(word) < 10:
+        return int(word)
+    if isinstance(word, bool) or not isinstance(word, int):
+        raise UsageFault(f"{option(name)} {word!r}: expected whole numbers, with commas between them")
+    return word
 
 
 def prune_of_keep(keep: Any) -> float:
@@ -122,3 +140,10 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 def _is_text(value: str) -> bool:
     """False for file names that are bytes of no encoding, which Python carries as lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+LISTS: Mapping[str, Callable[[Any], tuple[Any, ...]]] = {
+    "export": forms_of,
+    "timed_batch": partial(_counts_of, "timed_batch"),
+    "timed_threads": partial(_counts_of, "timed_threads"),
+}

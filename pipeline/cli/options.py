@@ -275,6 +275,16 @@ VERIFY = section(
         help="Gate: slower than the dense twin by at most this fraction "
         "(exit 5, or 7 if too noisy to tell). [not asked]",
     ),
+    click.option(
+        "--timed-batch",
+        metavar="N[,N...]",
+        help="Images a call while timed; gates judge the first, the others are told beside it. [1]",
+    ),
+    click.option(
+        "--timed-threads",
+        metavar="N[,N...]",
+        help="Threads of ONNX Runtime while timed, each with each batch; `all` for every core. [1]",
+    ),
 )
 FOLDER = section(
     "Run folder and settings",

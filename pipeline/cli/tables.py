@@ -1,6 +1,7 @@
 """Results as short tables on stdout."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from recycle_pipeline.models.errors import MissedGate
 from recycle_pipeline.pipeline.cli.lines import hanging
+from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.wording import compact, size
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         rows.append(("batch norm", _statistics(verify["statistics"])))
     if verify:
         rows.append(("latency", _latency(verify)))
+        rows += [("", text) for text in _further(verify.get("further_latencies", []))]
         if verify["provider_note"]:
             rows.append(("note", verify["provider_note"]))
     if pack:
@@ -188,9 +191,31 @@ def _latency(verify: dict[str, Any]) -> str:
     return (
         f"{_ms(verify, 'latency')}, dense twin {_ms(verify, 'dense_twin')}; ratio "
         f"{ratio['ratio']:.2f} (95 % interval {ratio['low']:.2f} to {ratio['high']:.2f})\n"
-        f"batch 1, {threads} thread{'s' if threads != 1 else ''}, provider {verify['provider']}, "
+        f"{_setting(verify.get('batch', 1), threads)}, provider {verify['provider']}, "
         f"{verify['latency_n']:,} rounds{_in_pairs(ratio)}{_shapes(verify)}"
     )
+
+
+def _further(found: list[dict[str, Any]]) -> Iterator[str]:
+    """A line for each setting that was timed beside the one that gates judge."""
+    from recycle_pipeline.pipeline.report.words import digits
+
+    for setting in dict.fromkeys((each["batch"], each["threads"]) for each in found):
+        rows = [each for each in found if (each["batch"], each["threads"]) == setting]
+        lines = [
+            f"{each['form']} {digits(each['median_ms'])} ms, {each['ratio']['ratio']:.2f} "
+            f"({each['ratio']['low']:.2f} to {each['ratio']['high']:.2f}) of {_named(each['against'])}"
+            for each in rows
+        ]
+        yield "\n".join([f"{_setting(*setting)}:", *lines])
+
+
+def _named(against: str) -> str:
+    return against if against == DENSE else f"the {against}"
+
+
+def _setting(batch: int, threads: int) -> str:
+    return f"batch {batch}, {threads} thread{'s' * (threads != 1)}"
 
 
 def _ms(verify: dict[str, Any], name: str) -> str:

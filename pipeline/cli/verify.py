@@ -22,7 +22,7 @@ SUFFIX = ".onnx"
 HEADINGS = ("model", "size", "provider", "top-1", "top-5", "same top-1", "difference")
 # What the two uses have alone.
 OF_MODELS = ("data", "data_root", "image_size", "ticket", "config_file", "junit", "per_class")
-OF_FOLDERS = ("max_slowdown", "arch")
+OF_FOLDERS = ("max_slowdown", "timed_batch", "timed_threads", "arch")
 MODELS = section(
     "Of model files",
     click.option("--data", help="digits, cifar10, ... or folder:PATH. [that of the run folder around them]"),

@@ -73,4 +73,15 @@ def _verify(defaults: Mapping[str, Any], verify: Mapping[str, Any] | None) -> li
         value = round(limit - 1, 9) if name == "max_slowdown" else limit  # there a ratio, here what is more
         if value != defaults.get(name):
             words += [option(name), f"{value!r}"]
+    return words + _timing(verify or {})
+
+
+def _timing(verify: Mapping[str, Any]) -> list[str]:
+    """Batch sizes and thread counts that were timed, where it was not one image on one thread alone."""
+    timed = [latency for latency in (verify.get("latency"), *verify.get("further_latencies", [])) if latency]
+    words: list[str] = []
+    for name in ("batch", "threads"):
+        counts = list(dict.fromkeys(latency[name] for latency in timed))
+        if counts not in ([], [1]):
+            words += [option(f"timed_{name}"), ",".join(map(str, counts))]
     return words

@@ -169,6 +169,16 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Further:
+    """A ratio at another batch size or thread count than `Latency` has, under `provider`."""
+
+    batch: int
+    threads: int
+    provider: str
+    ratio: Ratio
+
+
+@dataclass(frozen=True)
 class Latency:
     """What was timed: `batch` images a call, `threads` of ONNX Runtime, on `machine`."""
 
@@ -178,6 +188,7 @@ class Latency:
     machine: str
     models: tuple[Timed, ...]
     ratios: tuple[Ratio, ...]
+    further: tuple[Further, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from recycle_pipeline.pipeline.report.headline import headline
 from recycle_pipeline.pipeline.report.tables import (
     CLASS_HEADINGS,
     FORM_HEADINGS,
+    FURTHER_HEADINGS,
     GATE_HEADINGS,
     RATIO_HEADINGS,
     SIZE_HEADINGS,
@@ -16,6 +17,7 @@ from recycle_pipeline.pipeline.report.tables import (
     Rows,
     class_rows,
     form_rows,
+    further_rows,
     gate_rows,
     ratio_rows,
     size_rows,
@@ -67,6 +69,8 @@ def _run(run: RunFacts) -> Iterator[str]:
                 "Times of a call, in ms, with 95% intervals: the median's over sessions, others' over rounds"
             )
             yield from _folded(title, TIMED_HEADINGS, timed_rows(run))
+            title = "At other batch sizes and thread counts, which no gate judges"
+            yield from _folded(title, FURTHER_HEADINGS, further_rows(run))
     yield from _folded("Size: counted bytes, no interval", SIZE_HEADINGS, size_rows(run))
     for command in run.commands:
         yield code_block(command, "sh")

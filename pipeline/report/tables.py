@@ -21,6 +21,7 @@ SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
 CLASS_HEADINGS = ("class", "images", "right", "top-1", "95% interval")
 TIMED_HEADINGS = ("model", "rounds", "median", "p90", "p95", "p99")
 RATIO_HEADINGS = ("pair", "ratio", "95% interval", "n", "said")
+FURTHER_HEADINGS = ("batch", "threads", "pair", "median ms", "ratio", "95% interval", "n", "said")
 MANY = 24  # rows of a table that stands open on the page
 NONE = "\u2013"  # a cell that has nothing to say
 
@@ -34,6 +35,7 @@ def tables_of(facts: RunFacts) -> dict[str, Rows]:
         "size_rows": size_rows(facts),
         "timed_rows": timed_rows(facts),
         "ratio_rows": ratio_rows(facts),
+        "further_rows": further_rows(facts),
         "setting_rows": [(name, setting(value)) for name, value in facts.settings.items()],
         "file_rows": [(file.name, file.sha256) for file in facts.files],
         "stage_rows": [
@@ -149,6 +151,24 @@ def ratio_rows(facts: RunFacts) -> Rows:
             _said(row),
         )
         for row in (latency.ratios if latency else ())
+    ]
+
+
+def further_rows(facts: RunFacts) -> Rows:
+    """Ratios at other batch sizes and thread counts."""
+    latency = facts.verified.latency if facts.verified else None
+    return [
+        (
+            f"{found.batch:,}",
+            str(found.threads),
+            f"{found.ratio.form} / {found.ratio.baseline}",
+            digits(found.ratio.median_ms),
+            factor(found.ratio.ratio.value),
+            interval(found.ratio.ratio, factor),
+            f"{found.ratio.ratio.n:,} {found.ratio.ratio.of}",
+            _said(found.ratio),
+        )
+        for found in (latency.further if latency else ())
     ]
 
 

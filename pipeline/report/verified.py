@@ -8,7 +8,15 @@ from typing import Any
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.report.estimate import Estimate, proportion, quantile, ratio
-from recycle_pipeline.pipeline.report.facts import FormAccuracy, Gate, Latency, Ratio, Timed, Verified
+from recycle_pipeline.pipeline.report.facts import (
+    FormAccuracy,
+    Further,
+    Gate,
+    Latency,
+    Ratio,
+    Timed,
+    Verified,
+)
 from recycle_pipeline.pipeline.wording import printable
 
 LATEST = 1  # schema that this reads
@@ -130,6 +138,7 @@ def _latency(content: Json) -> Latency | None:
         ", ".join([str(machine.get("cpu", "unknown CPU")), *map(str, machine.get("gpus", []))]),
         tuple(_timed(name, kind, samples) for name, kind, samples in models if samples),
         tuple(_ratios(content, found)),
+        tuple(_further(each) for each in content.get("further_latencies", [])),
     )
 
 
@@ -150,6 +159,12 @@ def _ratios(content: Json, found: Json) -> Iterator[Ratio]:
                 float(entry["latency_ms"]),
                 float(entry["dense_ms"]),
             )
+
+
+def _further(found: Json) -> Further:
+    own, other = float(found["median_ms"]), float(found["against_ms"])
+    pair = Ratio(str(found["form"]), str(found["against"]), ratio(found["ratio"]), own, other)
+    return Further(int(found["batch"]), int(found["threads"]), str(found["provider"]), pair)
 
 
 def _timed(name: str, kind: str, found: Json) -> Timed:

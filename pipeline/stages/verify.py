@@ -1,34 +1,29 @@
 """Stage `verify`: the exported model under ONNX Runtime, against torch, labels and the dense twin."""
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.forms import DENSE, FORMS
 from recycle_pipeline.pipeline.manifest import read_manifest
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, input_file
+from recycle_pipeline.pipeline.stages.verify_further import further_latencies
 from recycle_pipeline.pipeline.stages.verify_subject import (
     BATCH_SIZE,
-    TIMED_THREADS,
     Subject,
     opened_subject,
     torch_logits,
 )
 from recycle_pipeline.pipeline.stages.verify_summary import summary
+from recycle_pipeline.pipeline.stages.verify_twins import twins
 
 if TYPE_CHECKING:
     from recycle_pipeline.evaluators.gates import Verdict
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
-    from recycle_pipeline.pipeline.rebuild import Rebuilt
 
 LATENCY_SECONDS = 3.0
 
@@ -69,11 +64,14 @@ def _work(context: Context) -> dict[str, Any]:
     subject = opened_subject(context)
     report = _report(context, subject)
     forms, verdicts = _judged_forms(context, subject)
+    kept = [form for form in _forms(context) if folder.model(form).is_file()]
+    further = further_latencies(context, subject, kept)
     content = report.to_json() | {
         "model": folder.relative(subject.model.path),
         "provider_note": subject.note,
         "classes": list(context.images.classes),
         "forms": forms,
+        **({"further_latencies": further} if further else {}),
     }
     if effect := _statistics(context, subject):
         content["statistics"], verdict = effect
@@ -93,12 +91,12 @@ def _require_no_crash(context: Context) -> None:
 
 def _report(context: Context, subject: Subject) -> "VerifyReport":
     """`onnx` against torch and labels, and its times beside the dense twin's."""
+    from recycle_pipeline.evaluators.beside import LatencySettings
     from recycle_pipeline.evaluators.session import open_session
-    from recycle_pipeline.evaluators.verify import LatencySettings, verify
-    from recycle_pipeline.pipeline.dense_model import SHRUNK_FROM
+    from recycle_pipeline.evaluators.verify import verify
 
-    shrunk, provider = SHRUNK_FROM in subject.model.metadata, subject.provider
-    with _twins(subject.rebuilt, subject.model, shrunk=shrunk) as (twin, shapes):
+    provider = subject.provider
+    with twins(subject.rebuilt, subject.model) as (twin, shapes):
         return verify(
             subject.model,
             subject.reference,
@@ -106,14 +104,15 @@ def _report(context: Context, subject: Subject) -> "VerifyReport":
             context.images.test_labels,
             batch_size=BATCH_SIZE,
             timed=subject.timed,
-            baseline=open_session(twin, provider, TIMED_THREADS),
-            same_shapes=open_session(shapes, provider, TIMED_THREADS) if shapes else None,
-            latency=LatencySettings(seconds=LATENCY_SECONDS),
+            baseline=open_session(twin, provider, subject.timed.threads),
+            same_shapes=open_session(shapes, provider, subject.timed.threads) if shapes else None,
+            latency=LatencySettings(seconds=LATENCY_SECONDS, batch=context.config.timed_batch[0]),
             limits=subject.limits,
         )
 
 
 def _judged_forms(context: Context, subject: Subject) -> tuple[dict[str, Any], "list[Verdict]"]:
+    from recycle_pipeline.evaluators.beside import LatencySettings
     from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
 
     folder, say = context.folder, partial(context.reporter.stage, "verify")
@@ -127,7 +126,7 @@ def _judged_forms(context: Context, subject: Subject) -> tuple[dict[str, Any], "
             subject.fed,
             context.images.test_labels,
             subject.limits,
-            LATENCY_SECONDS,
+            LatencySettings(seconds=LATENCY_SECONDS, batch=context.config.timed_batch[0]),
         ),
         partial(_opened, subject.provider),
         BATCH_SIZE,
@@ -147,20 +146,6 @@ def _statistics(context: Context, subject: Subject) -> "tuple[dict[str, Any], Ve
     lossless = torch_logits(rebuild(searched, arch=subject.custom).network, subject.pixels)
     labels, most = context.images.test_labels, subject.limits.max_accuracy_drop
     return statistics_effect(bits, lossless, subject.reference, labels, most)
-
-
-@contextmanager
-def _twins(rebuilt: "Rebuilt", model: "OnnxModel", *, shrunk: bool) -> Iterator[tuple[Path, Path | None]]:
-    """Files, for a while: the dense twin of the network, and where the model was shrunk its shapes' own."""
-    from recycle_pipeline.exporters.onnx.twin import write_dense_twin
-    from recycle_pipeline.pipeline.dense_model import write_whole_twin
-
-    with tempfile.TemporaryDirectory() as scratch:
-        twin, shapes = Path(scratch) / "dense-twin.onnx", Path(scratch) / "same-shapes.onnx"
-        write_dense_twin(model.path, shapes if shrunk else twin)
-        if shrunk:
-            write_whole_twin(rebuilt, twin, embed_preprocessing=model.input_dtype == np.uint8)
-        yield twin, shapes if shrunk else None
 
 
 def _forms(context: Context) -> list[str]:
@@ -193,8 +178,10 @@ VERIFY = Stage(
         "max_accuracy_drop",
         "min_top1",
         "max_slowdown",
+        "timed_batch",
+        "timed_threads",
     ),
-    unsaid={"min_agreement": None},
+    unsaid={"min_agreement": None, "timed_batch": [1], "timed_threads": [1]},
     inputs=_inputs,
     outputs=_outputs,
     work=_work,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recycle_pipeline.evaluators.arrays import Split
+    from recycle_pipeline.evaluators.beside import LatencySettings
     from recycle_pipeline.evaluators.gates import Limits, Verdict
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
@@ -43,7 +44,7 @@ class Against:
         images: as the models take them.
         labels: (N,) classes.
         limits: of `onnx`, whose parity a form must have that promises no more than `onnx` does.
-        seconds: to time each form for, beside `onnx`.
+        latency: how to time each form, beside `onnx`.
     """
 
     torch_logits: "NDArray[np.float32]"
@@ -52,7 +53,7 @@ class Against:
     images: "Split"
     labels: "NDArray[np.int64]"
     limits: "Limits"
-    seconds: float
+    latency: "LatencySettings"
 
 
 def verify_forms(
@@ -112,7 +113,7 @@ def _report(
     exact: bool,
 ) -> "VerifyReport":
     from recycle_pipeline.evaluators.gates import Limits
-    from recycle_pipeline.evaluators.verify import LatencySettings, verify
+    from recycle_pipeline.evaluators.verify import verify
 
     if exact:
         limits, reference = Limits(max_difference=0.0), dense_logits
@@ -134,7 +135,7 @@ def _report(
         batch_size=batch_size,
         timed=timed,
         baseline=baseline,
-        latency=LatencySettings(seconds=against.seconds),
+        latency=against.latency,
         limits=limits,
     )
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from recycle_pipeline.pipeline.rebuild import Rebuilt
 
 BATCH_SIZE = 256
-# Two sessions with many threads each disturb one another by where their threads land: equal models
-# differed by 22 % on 16 cores, by 1 % with one thread.
-TIMED_THREADS = 1
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def opened_subject(context: Context) -> Subject:
         custom,
         rebuilt,
         model,
-        open_session(path, provider, TIMED_THREADS),
+        open_session(path, provider, threads_of(config)[0]),
         pixels,
         Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels,
         torch_logits(rebuilt.network, pixels),
@@ -90,6 +87,17 @@ def _limits(config: RunConfig) -> "Limits":
         min_top1=config.min_top1,
         max_slowdown=None if config.max_slowdown is None else 1 + config.max_slowdown,
     )
+
+
+def threads_of(config: RunConfig) -> tuple[int, ...]:
+    """Threads to time with, 0 being every core that this process may use.
+
+    Where not asked for, one: two sessions with many threads each disturb one another by where their threads
+    land. Equal models differed by 22 % on 16 cores, by 1 % with one thread.
+    """
+    from recycle_pipeline.evaluators.machine import usable_cores
+
+    return tuple(dict.fromkeys(threads or usable_cores() for threads in config.timed_threads))
 
 
 def torch_logits(network: "nn.Module", pixels: Prepared) -> NDArray[np.float32]:

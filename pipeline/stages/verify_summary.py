@@ -8,7 +8,7 @@ from typing import Any
 def summary(report: dict[str, Any]) -> dict[str, Any]:
     """The numbers of a verify.json that people ask for first."""
     latency = report["latency"]
-    return {
+    found: dict[str, Any] = {
         "provider": report["provider"],
         "provider_note": report["provider_note"],
         "n": report["n"],
@@ -21,10 +21,12 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         **_times("dense_twin", latency["baseline"]),
         "latency_ratio": latency["ratio"],
         "latency_n": latency["model"]["n"],
+        "batch": latency["batch"],
         "threads": latency["threads"],
         "forms": {name: _short(found) for name, found in report.get("forms", {}).items()},
-        **({"statistics": report["statistics"]} if "statistics" in report else {}),
-    } | _same_shapes(latency)
+    }
+    some = {key: report[key] for key in ("statistics", "further_latencies") if key in report}
+    return found | some | _same_shapes(latency)
 
 
 def _short(form: dict[str, Any]) -> dict[str, Any]:
@@ -61,5 +63,5 @@ def read_summary(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict, "forms": dict}
-    kinds |= {"statistics": dict}
+    kinds |= {"statistics": dict, "further_latencies": list}
     return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}

@@ -113,6 +113,12 @@ REFUSALS = [
     ({"min_top1": 98.0}, "--min-top1 98: expected at least 0 and at most 1"),
     ({"max_slowdown": -0.5}, "--max-slowdown -0.5: expected at least 0"),
     ({"max_slowdown": math.inf}, "--max-slowdown inf: expected at least 0"),
+    ({"timed_batch": ()}, "--timed-batch : expected one or more different whole numbers from 1 to 4096"),
+    ({"timed_batch": (1, 0)}, "--timed-batch 1,0: expected one or more different whole numbers from 1"),
+    ({"timed_batch": (4097,)}, "--timed-batch 4097: expected one or more different whole numbers"),
+    ({"timed_batch": (16, 1, 16)}, "--timed-batch 16,1,16: expected one or more different whole numbers"),
+    ({"timed_threads": (-1,)}, "--timed-threads -1: expected one or more different whole numbers from 0"),
+    ({"timed_threads": (1025,)}, "--timed-threads 1025: expected one or more different whole numbers"),
 ]
 
 

@@ -18,6 +18,13 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 FRACTION = st.floats(0, 1, exclude_min=True, exclude_max=True)
 AMOUNT = st.floats(0, 1e30)
 COUNT = st.integers(2, 10**9)
+
+
+def counts(low, high):
+    """Of one setting: different whole numbers, at least one."""
+    return st.lists(st.integers(low, high), min_size=1, max_size=4, unique=True).map(tuple)
+
+
 FIELDS = {
     "arch": TEXT,
     "width": st.floats(0, 64, exclude_min=True),
@@ -68,6 +75,8 @@ FIELDS = {
     "max_accuracy_drop": st.none() | st.floats(0, 1),
     "min_top1": st.none() | st.floats(0, 1),
     "max_slowdown": st.none() | AMOUNT,
+    "timed_batch": counts(1, 4096),
+    "timed_threads": counts(0, 1024),
     "output_dir": st.none() | TEXT,
     "preset": st.none(),
 }

@@ -196,3 +196,23 @@ def test_presets_and_run_folders_of_no_reuse_may_say_more_of_it():
     assert asked({"seed": 1}, merge(there.to_dict(), {"seed": 1})).reuse == "none"
     now = {"reuse": "recycle", "reuse_rate": 0.3}
     assert asked(now, merge(there.to_dict(), now)).reuse_rate == 0.3
+
+
+@pytest.mark.parametrize("value", ["1,16", " 1 , 16", [1, 16], (1, "16"), ["1", 16]])
+def test_counts_are_a_comma_list_or_a_list(value):
+    config = config_from({"timed-batch": value, "timed_threads": value})
+    assert config.timed_batch == config.timed_threads == (1, 16)
+
+
+def test_one_count_needs_no_list_and_all_is_zero_threads():
+    assert config_from({"timed_batch": 16}).timed_batch == (16,)
+    assert config_from({"timed_threads": "1,all"}).timed_threads == (1, 0)
+
+
+NO_COUNTS = ("1,,2", "", "1.5", 1.5, True, "-1", "all", "\u0663", "9" * 10, {"a": 1}, [[1]])
+
+
+@pytest.mark.parametrize("value", NO_COUNTS)
+def test_other_counts_are_refused_with_what_was_given(value):
+    with pytest.raises(UsageFault, match=r"^--timed-batch .*expected whole numbers, with commas between"):
+        config_from({"timed_batch": value})

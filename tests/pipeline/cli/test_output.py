@@ -60,6 +60,12 @@ shrink = true
 provider = "auto"
 max_difference = 0.0001
 max_accuracy_drop = 0.005
+timed_batch = [
+    1,
+]
+timed_threads = [
+    1,
+]
 output_dir = "mine"
 """
 

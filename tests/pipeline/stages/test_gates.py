@@ -50,7 +50,7 @@ def test_the_latency_gate_fails_is_unsure_or_passes_by_the_interval(
 ):
     """`--max-slowdown 0.1` allows a ratio of 1.1."""
     interval = RatioInterval(ratio=(low + high) / 2, low=low, high=high, n=64)
-    monkeypatch.setattr("recycle_pipeline.evaluators.verify.ratio_over_sessions", lambda *a: interval)
+    monkeypatch.setattr("recycle_pipeline.evaluators.beside.ratio_over_sessions", lambda *a: interval)
     assert command("verify", "mine", "--max-slowdown", "0.1").code == code
 
 

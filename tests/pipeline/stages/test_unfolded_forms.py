@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recycle_pipeline.evaluators.accuracy import predict_all
+from recycle_pipeline.evaluators.beside import LatencySettings
 from recycle_pipeline.evaluators.gates import Limits
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.pipeline.data import load
@@ -13,6 +14,7 @@ from recycle_pipeline.pipeline.data.prepared import normalised
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
 
+QUICK = LatencySettings(seconds=0.01)
 PACKED = ["onnx-compact", "onnx-seed", "onnx-compact-int8"]
 LIMIT = "optimization.constant_folding_max_output_size_in_bytes"
 
@@ -27,7 +29,7 @@ def judged(command, run_copy):
     def judge(entries):
         dense = open_session(folder.model("onnx"), "cpu", 1)
         logits = predict_all(dense.predict, pixels, 64)
-        against = Against(logits, dense, dense, pixels, images.test_labels, Limits(), 0.01)
+        against = Against(logits, dense, dense, pixels, images.test_labels, Limits(), QUICK)
         open_ = partial(open_as, entries)
         warned = []
         found, verdicts = verify_forms(folder, PACKED, against, open_, 64, lambda name: None, warned.append)
