@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.fault import layer_at_fault
 from recycle_pipeline.exporters.onnx.kept_traces import forgetting
+from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
 
@@ -89,10 +91,12 @@ def write_model(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path)
     stamp(model, metadata)
     require_one_file(model)
     require_finite(model)
+    check = partial(onnx.checker.check_model, full_check=True)
     try:
-        onnx.checker.check_model(model, full_check=True)
+        check(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise RecycleError(f"the exported model does not pass ONNX's checker: {error}") from error
+        where = operator_at_fault(model, check)
+        raise RecycleError(f"the exported model does not pass ONNX's checker{where}: {error}") from error
     with replacing(path) as temporary:
         onnx.save(model, str(temporary))
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import onnx
@@ -17,6 +17,7 @@ from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_fi
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
+from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.exporters.onnx.runtime import oldest_for, require_runs_on, versions_for
 from recycle_pipeline.exporters.onnx.shrink import Left
 from recycle_pipeline.exporters.onnx.sparse import sparse
@@ -80,11 +81,13 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
     require_one_file(model)
     require_finite(model)
+    # The full check infers types, and knows no operator that takes sparse weights.
+    check = partial(onnx.checker.check_model, full_check=not model.graph.sparse_initializer)
     try:
-        # The full check infers types, and knows no operator that takes sparse weights.
-        onnx.checker.check_model(model, full_check=not model.graph.sparse_initializer)
+        check(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise RecycleError(f"{name} does not pass ONNX's checker: {error}") from error
+        where = operator_at_fault(model, check)
+        raise RecycleError(f"{name} does not pass ONNX's checker{where}: {error}") from error
     with replacing(path) as temporary:
         onnx.save(model, str(temporary))
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from recycle_pipeline.exporters.onnx.compact.levels import Levels, levels_of
+from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.models.errors import RecycleError
 
 OPSET, IR_VERSION = 25, 13  # the first with 2-bit integers
@@ -29,7 +30,8 @@ def in_two_bits(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str]]:
     try:
         found = version_converter.convert_version(model, OPSET)
     except RuntimeError as error:
-        raise RecycleError(f"onnx cannot bring this network to opset {OPSET}: {error}") from error
+        where = operator_at_fault(model, lambda part: version_converter.convert_version(part, OPSET))
+        raise RecycleError(f"onnx cannot bring this network to opset {OPSET}{where}: {error}") from error
     found.ir_version = IR_VERSION
     graph, names, unpacking = found.graph, [], []
     for item in list(graph.initializer):

@@ -23,6 +23,7 @@ import onnx
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.onnx.dense import INPUT
+from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.models.errors import RecycleError
 
 Batch = NDArray[np.float32] | NDArray[np.uint8]
@@ -40,33 +41,47 @@ def quantized(model: onnx.ModelProto, batches: Iterable[Batch]) -> onnx.ModelPro
         RecycleError: onnxruntime cannot quantize it, or there are no batches.
         OSError: there is no room for its temporary files.
     """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
     with tempfile.TemporaryDirectory() as folder:
-        source, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
-        onnx.save(model, str(source))  # a model given itself would be changed
         try:
-            with _quiet():
-                quantize_static(
-                    source,
-                    path,
-                    _reader(batches),
-                    quant_format=QuantFormat.QDQ,
-                    per_channel=True,
-                    reduce_range=True,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
-                    calibrate_method=CalibrationMethod.MinMax,
-                )
+            found = _quantized(model, batches, Path(folder))
         except Exception as error:  # it has no single error class
             _require_room(folder, model.ByteSize())
-            raise RecycleError(f"onnxruntime cannot quantize this network: {error}") from error
-        found = onnx.load(str(path))
+            where = operator_at_fault(model, lambda part: _quantized(part, [_blank(model)], Path(folder)))
+            raise RecycleError(f"onnxruntime cannot quantize this network{where}: {error}") from error
     found.ir_version = model.ir_version
     found.producer_name, found.producer_version = model.producer_name, model.producer_version
     del found.metadata_props[:]
     found.metadata_props.extend(model.metadata_props)
     return found
+
+
+def _quantized(model: onnx.ModelProto, batches: Iterable[Batch], folder: Path) -> onnx.ModelProto:
+    """Raises what onnxruntime raises."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    source, path = folder / "float.onnx", folder / "int8.onnx"
+    onnx.save(model, str(source))  # a model given itself would be changed
+    with _quiet():
+        quantize_static(
+            source,
+            path,
+            _reader(batches),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+    return onnx.load(str(path))
+
+
+def _blank(model: onnx.ModelProto) -> Batch:
+    """An image of zeros, as the model takes them."""
+    taken = model.graph.input[0].type.tensor_type
+    shape = [dim.dim_value or 1 for dim in taken.shape.dim]
+    zeros: Batch = np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(taken.elem_type))
+    return zeros
 
 
 def _require_room(folder: str, size: int) -> None:
