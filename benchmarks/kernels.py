@@ -3,7 +3,8 @@ r"""`onnx-kernel` of tickets beside `onnx` and `onnx-int8` of the same network: 
 
     PYTHONPATH=.dev python benchmarks/kernels.py --data-root DIR --record FILE TICKET ...
 
-The forms are made as `export` makes them, filters that the mask made dead removed from all three. In each
+The forms are made as `export` makes them, filters that the mask made dead removed from all three; and `onnx`
+and `onnx-int8` a second time with `--no-shrink` (`whole`), whose shapes are the architecture's own. In each
 round all are opened anew, for where a session's memory lies decides a part of its speed, and every form has
 its turn, in random order: two calls that warm the caches, for the others' weights have
 driven its own out, then `--calls` whose median counts. A round gives ratios; medians and quartiles are over
@@ -45,13 +46,14 @@ from recycle_pipeline.exporters.kernel.convert import OPERATOR
 from recycle_pipeline.exporters.kernel.library import Kernels
 from recycle_pipeline.exporters.kernel.network import first_part
 from recycle_pipeline.exporters.kernel.packed import Conv
-from recycle_pipeline.exporters.onnx.forms import write_form
+from recycle_pipeline.exporters.onnx.forms import Dense, write_form
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.prepared import normalised
 from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.rebuild import rebuild
 
 NAMES = ("onnx", "onnx-int8", "onnx-kernel")
+WHOLE = "whole "
 WARMING, SPLIT = 2, 256
 Calls = dict[str, Callable[[], Any]]
 Turn = tuple[float, float, float]
@@ -198,23 +200,29 @@ def layers(paths: dict[str, Path], args: argparse.Namespace) -> list[dict[str, A
     return rows
 
 
+def written(source: Dense, names: Iterable[str], folder: Path, prefix: str) -> dict[str, Path]:
+    """The files of these forms, by their names with the prefix."""
+    paths = {prefix + name: folder / f"{prefix.strip()}{FORMS[name].file}" for name in names}
+    for name, path in paths.items():
+        write_form(name.removeprefix(prefix), source, path)
+    return paths
+
+
 def measured(ticket: Path, images: Any, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     rebuilt = rebuild(ticket)
     subnetwork = rebuilt.subnetwork
-    source = made_of(rebuilt, ticket, images, shrink=True)
-    paths = {name: folder / FORMS[name].file for name in NAMES}
-    for name, path in paths.items():
-        write_form(name, source, path)
+    paths = written(made_of(rebuilt, ticket, images, shrink=True), NAMES, folder, "")
+    whole = written(made_of(rebuild(ticket), ticket, images, shrink=False), NAMES[:2], folder, WHOLE)
     count = args.images or len(images.test_labels)
     pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
     row: dict[str, Any] = {"ticket": ticket.name, "kept": subnetwork.kept, "of": subnetwork.size}
-    row["bytes"] = {name: path.stat().st_size for name, path in paths.items()}
+    row["bytes"] = {name: path.stat().st_size for name, path in (paths | whole).items()}
     row["accuracy"] = judged(paths, pixels, images.test_labels[:count])
     row["memory"] = memory(paths)
     row["layers"] = layers(paths, args)
     for batch in args.batch_sizes:
         some = np.ascontiguousarray(pixels[:batch])
-        row[f"batch {batch}"] = latency(paths, some, args)
+        row[f"batch {batch}"] = latency(paths | whole, some, args)
         if args.threads > 1:
             row[f"batch {batch}"]["threads"] = scaling(paths, some, args, {})
             row[f"batch {batch}"]["spinning"] = scaling(paths, some, args, SPINNING)

@@ -15,6 +15,7 @@ from recycle_pipeline.exporters.onnx.compact.operators import Shared
 from recycle_pipeline.exporters.onnx.compact.order import largest_first
 from recycle_pipeline.exporters.onnx.compact.packings import Packing, chosen, costs_of, within_memory
 from recycle_pipeline.exporters.onnx.compact.seeded import SeededDecoder
+from recycle_pipeline.exporters.onnx.compact.spare_time import with_spare_time_used
 
 # Operators, and which input is a weight; what is dequantized may be one of int8.
 WEIGHT_OF = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "DequantizeLinear": 0}
@@ -66,6 +67,8 @@ def compact(
     costs = within_memory([costs_of(member) for member in members], members)
     plain = [member.weight.nbytes for member in members]
     ways = chosen(costs, plain, entry_price)
+    if entry_price:
+        ways = with_spare_time_used(ways, costs, [member.weight.size for member in members])
     found = [
         Packed(member.name, member.weight.size, int(np.count_nonzero(member.weight)), *said)
         for member, said in zip(members, map(_said, ways, costs, plain), strict=True)

@@ -146,7 +146,7 @@ def test_the_smallest_way_is_taken(made, density, kind, way):
         (0.1, "a level each", ENTRY_PRICE, "bytes", 0.112),
         (0.4, "one level", ENTRY_PRICE, "trits", 0.201),
         (0.01, "one level", ENTRY_PRICE, "gaps of 7 bits", 0.016),
-        (0.01, "one level", 10.0, "bytes", 0.022),
+        (0.06, "one level", 10.0, "bytes", 0.07),
         (0.1, "values", 10.0, "values, gaps of 6 bits", 0.48),
     ],
 )
