@@ -228,7 +228,7 @@ def beyond(records: Path) -> Figure | None:
     axes.invert_yaxis()
     axes.set_xlim(63, 98)
     axes.set_xlabel(
-        "% of CIFAR-10's 10,000 test images, last epoch; published figures of up to 250 epochs, ours of 100 but for one"
+        "% of CIFAR-10's 10,000 test images, last epoch; published: up to 250 epochs, ours: 100 or as said"
     )
     axes.tick_params(axis="y", length=0)
     tidy(axes)
