@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from recycle_pipeline.exporters.kernel.build import OPTIONS, SOURCES, build, compiler
+from recycle_pipeline.exporters.ticket.loops import NUMPY
+from recycle_pipeline.exporters.ticket.loops import VARIABLE as LOOPS_VARIABLE
 from recycle_pipeline.models.kernel_library import VARIABLE
 
 # One thread in each process of the tests: they share the cores with one another (pytest-xdist), and bytes
@@ -16,26 +18,39 @@ from recycle_pipeline.models.kernel_library import VARIABLE
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parent.parent
+LOOPS = ROOT / "exporters" / "ticket" / "native"
 CACHE = Path.home() / ".cache" / "recycle-pipeline"
 
 
-def built(options: Sequence[str]) -> Path | None:
-    """The kernels as the sources beside these tests are, compiled once; None where there is no compiler."""
+def built(options: Sequence[str], sources: Path = SOURCES) -> Path | None:
+    """A library as the sources beside these tests are, compiled once; None where there is no compiler."""
     if compiler() is None:
         return None
-    content = b"".join(path.read_bytes() for path in sorted(SOURCES.iterdir())) + " ".join(options).encode()
-    path = CACHE / f"kernels-{hashlib.sha256(content).hexdigest()[:16]}.so"
-    return path if path.is_file() else build(path, options)
+    content = b"".join(path.read_bytes() for path in sorted(sources.iterdir())) + " ".join(options).encode()
+    path = CACHE / f"{sources.parent.name}-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    return path if path.is_file() else build(path, options, sources)
 
 
 # Set for every process that tests start. What is installed may be of other sources, or nothing.
 if (_kernels := built(OPTIONS)) is not None:
     os.environ[VARIABLE] = str(_kernels)
+if (_loops := built(OPTIONS, LOOPS)) is not None:
+    os.environ[LOOPS_VARIABLE] = str(_loops)
 
 
 @pytest.fixture(scope="session")
-def build_kernels() -> Callable[[Sequence[str]], Path | None]:
+def build_kernels() -> Callable[..., Path | None]:
     return built
+
+
+@pytest.fixture(params=["compiled", NUMPY])
+def either_loops(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Tickets by compiled loops, and by numpy's."""
+    if request.param == NUMPY:
+        monkeypatch.setenv(LOOPS_VARIABLE, NUMPY)
+    elif _loops is None:
+        pytest.skip("no C compiler here: cc, gcc or clang")
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -26,8 +26,8 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, filter(None, (named, "cc", "gcc", "clang")))), None)
 
 
-def build(target: Path = FOLDER / NAME, options: Sequence[str] = OPTIONS) -> Path:
-    """Compiles the library to `target`, in one piece or not at all.
+def build(target: Path = FOLDER / NAME, options: Sequence[str] = OPTIONS, sources: Path = SOURCES) -> Path:
+    """Compiles the library of the sources in a folder to `target`, in one piece or not at all.
 
     Raises:
         PackageMissing: there is no compiler.
@@ -40,11 +40,11 @@ def build(target: Path = FOLDER / NAME, options: Sequence[str] = OPTIONS) -> Pat
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / target.name
-        sources = [str(path) for path in sorted(SOURCES.glob("*.c"))]
-        command = [found, *options, "-fPIC", "-shared", "-o", str(made), *sources, "-lm"]
+        files = [str(path) for path in sorted(sources.glob("*.c"))]
+        command = [found, *options, "-fPIC", "-shared", "-o", str(made), *files, "-lm"]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            raise RecycleError(f"{found} cannot compile the kernels: {done.stderr.strip()[-2000:]}")
+            raise RecycleError(f"{found} cannot compile {sources}: {done.stderr.strip()[-2000:]}")
         made.replace(target)
     return target
 

@@ -18,9 +18,12 @@ from recycle_pipeline.exporters.ticket.coding.streams import (
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES
 from recycle_pipeline.exporters.ticket.contexts.grouped import Bits, Spread
+from recycle_pipeline.exporters.ticket.contexts.looked_up import LookedUp
 from recycle_pipeline.exporters.ticket.fields import entries, integer
+from recycle_pipeline.exporters.ticket.loops import loops
 
 Symbols = NDArray[np.uint8]
+ByClass = Spread | LookedUp
 
 
 def segmented(vectors: Sequence[Bits]) -> tuple[list[tuple[Symbols, Frequencies]], list[int]]:
@@ -40,12 +43,12 @@ def encoded(vectors: Sequence[Bits], bits: int = NARROW) -> tuple[bytes, list[in
     return encode_symbols(segments, bits=bits), numbers
 
 
-def spread(counts: dict[int, Counts], symbols: Iterator[Symbols]) -> Spread:
+def spread(counts: dict[int, Counts], symbols: Iterator[Symbols]) -> ByClass:
     """The bits again, of the symbols of their segments. Raises ValueError if these are others."""
     return _spread(counts, vectors_of(counts.values(), symbols))
 
 
-def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple[Spread, bytes]:
+def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple[ByClass, bytes]:
     """The inverse of `encoded`, and what its lanes carry. Memory is bounded by the numbers of bits.
 
     Args:
@@ -61,8 +64,10 @@ def decoded(frame: bytes, numbers: Any, total: int, bits: int = NARROW) -> tuple
     return _spread(counts, iter(found)), carried
 
 
-def _spread(counts: dict[int, Counts], found: Iterator[Vector]) -> Spread:
+def _spread(counts: dict[int, Counts], found: Iterator[Vector]) -> ByClass:
     vectors = (next(found) if i in counts else None for i in range(CLASSES))
+    if (compiled := loops()) is not None:
+        return LookedUp(vectors, sum(each.size for each in counts.values()), compiled)
     return Spread(vectors, sum(each.kept for each in counts.values() if each.coded))
 
 

@@ -54,8 +54,8 @@ class Streams:
         TicketFault: the header or a part is not as it must be; names it.
     """
 
-    masks: Spread
-    moved: Spread | None = None
+    masks: by_class.ByClass
+    moved: by_class.ByClass | None = None
 
     def __init__(self, container: Container) -> None:
         self.header, parts = header_in(container), Parts(container)

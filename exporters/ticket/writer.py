@@ -16,7 +16,7 @@ from recycle_pipeline.exporters.ticket import by_class, layout, origins
 from recycle_pipeline.exporters.ticket.coding.frames import encode_symbols, framed
 from recycle_pipeline.exporters.ticket.coding.tables import Frequencies
 from recycle_pipeline.exporters.ticket.container import packed
-from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, pieces
+from recycle_pipeline.exporters.ticket.contexts.grouped import Gathered, Piece, pieces
 from recycle_pipeline.exporters.ticket.contexts.stored import numbers_of, symbols_of
 from recycle_pipeline.exporters.ticket.digests import digests_of
 from recycle_pipeline.exporters.ticket.fields import float32_hex, said_of
@@ -28,7 +28,6 @@ from recycle_pipeline.models.kept_digest import BYTES
 from recycle_pipeline.models.subnetwork import MaskedTensor, Subnetwork
 
 Bits = NDArray[np.bool_]
-Pieces = list[tuple[int, Bits]]
 Segment = tuple[Symbols, Frequencies]
 
 
@@ -95,7 +94,7 @@ class _Layer:
         self.moved = tensor.moved_bits(self.kept)
         (self.of_mask, self.of_moved), found = contexts_for(tensor, seed, self.kept, self.moved, most)
         self.stages = math.prod(tensor.mask.shape[2:]) if self.of_mask.neighbours is not None else 0
-        self.bits: tuple[list[Pieces], list[Pieces]] = ([], [])
+        self.bits: tuple[list[list[Piece]], list[list[Piece]]] = ([], [])
         for which, _, stage, bits, _ in found:
             self.bits[which].append(list(pieces(stage, bits)))
 

@@ -193,13 +193,13 @@ def _table(sums: tuple[Floats, Floats], offsets: _Mixture) -> NDArray[np.uint8]:
     steps = np.arange(-REACH, REACH + 1)
     prices = TURN + CLIMB * np.abs(steps)
     came = np.zeros((columns, rows, count), np.int64)
-    reached = bits[:, 0]
+    reached, padded = bits[:, 0], np.full((rows, count + 2 * REACH), np.inf)
+    every = np.lib.stride_tricks.sliding_window_view(padded, count, axis=1)  # (rows, steps, count)
     for column in range(1, columns):
-        padded = np.pad(reached, ((0, 0), (REACH, REACH)), constant_values=np.inf)
-        ways = np.stack([padded[:, i : i + count] for i in range(len(steps))], 2) + prices
-        best = ways.argmin(2)
-        came[column] = np.arange(count) + steps[best]
-        reached = np.take_along_axis(ways, best[:, :, None], 2)[:, :, 0] + bits[:, column]
+        padded[:, REACH:-REACH] = reached
+        ways = every + prices[:, None]
+        came[column] = np.arange(count) + steps[ways.argmin(1)]
+        reached = ways.min(1) + bits[:, column]
     here = reached.argmin(1)
     table = np.zeros((rows, columns), np.int64)
     for column in range(columns - 1, -1, -1):

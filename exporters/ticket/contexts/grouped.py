@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
+from recycle_pipeline.exporters.ticket.loops import loops
 from recycle_pipeline.models.subnetwork import places_of
 
 BLOCK = 1 << 19  # weights whose kept ones are looked for at a time
@@ -51,37 +52,59 @@ class OfKept:
             first += len(places)
 
 
+Piece = tuple[int | Symbols, Bits]  # bits, and the class of all or of each
+
+
 class Gathered:
     """Bits that are sorted by class, one layer or part of one after the other."""
 
     def __init__(self) -> None:
-        self._found: list[list[Bits]] = [[] for _ in range(CLASSES)]
+        self._found = list[Piece]()
 
     def add(self, of: Of, bits: Bits) -> None:
         """Takes the bits, of these classes; (n,)."""
         self.take(pieces(of, bits))
 
-    def take(self, pieces: Iterable[tuple[int, Bits]]) -> None:
+    def take(self, pieces: Iterable[Piece]) -> None:
         """Takes what `pieces` gave."""
-        for number, bits in pieces:
-            self._found[number].append(bits)
+        self._found.extend(pieces)
 
     def vectors(self) -> list[Bits]:
         """The bits of each class; 256 vectors."""
-        return [np.concatenate(each) if each else np.zeros(0, np.bool_) for each in self._found]
+        counts = sum((_counts(*piece) for piece in self._found), np.zeros(CLASSES, np.intp))
+        found, ends = np.empty(counts.sum(), np.bool_), counts.cumsum()
+        next_ = ends - counts
+        for of, bits in self._found:
+            if isinstance(of, int):
+                found[next_[of] : next_[of] + len(bits)] = bits
+                next_[of] += len(bits)
+            elif (compiled := loops()) is not None:
+                compiled.gather(of, bits, next_, found)
+            else:
+                order, here, own = _sorted(of)
+                taken, first = bits.take(order), 0
+                for number, count in zip(here.tolist(), own.tolist(), strict=True):
+                    found[next_[number] : next_[number] + count] = taken[first : first + count]
+                    first, next_[number] = first + count, next_[number] + count
+        return np.split(found, ends[:-1])
 
 
-def pieces(of: Of, bits: Bits) -> Iterator[tuple[int, Bits]]:
-    """Bits of these classes, (n,), as classes and bits that are all of that class."""
+def pieces(of: Of, bits: Bits) -> Iterator[Piece]:
+    """Bits of these classes, (n,), in runs."""
     if of.constant is not None:
         yield of.constant, bits
         return
     for run, classes in of.runs():
-        order, here, counts = _sorted(classes)
-        taken, first = bits[run].take(order), 0
-        for number, count in zip(here.tolist(), counts.tolist(), strict=True):
-            yield number, taken[first : first + count]
-            first += count
+        yield classes, np.ascontiguousarray(bits[run])
+
+
+def _counts(of: int | Symbols, bits: Bits) -> Places:
+    if isinstance(of, int):
+        found = np.zeros(CLASSES, np.intp)
+        found[of] = len(bits)
+        return found
+    compiled = loops()
+    return np.bincount(of, minlength=CLASSES) if compiled is None else compiled.count_classes(of)
 
 
 class Spread:

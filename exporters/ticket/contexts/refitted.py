@@ -18,6 +18,7 @@ from recycle_pipeline.exporters.ticket.contexts.fitted import EVEN as COARSE_EVE
 from recycle_pipeline.exporters.ticket.contexts.fitted import STEP, cheapest_levels
 from recycle_pipeline.exporters.ticket.contexts.neighbours import ALONE, NEARS, SUMS, ByNeighbours
 from recycle_pipeline.exporters.ticket.contexts.staged import EVEN, STAGED_CLASSES, ZERO, Run, StagedContext
+from recycle_pipeline.exporters.ticket.loops import Loops, loops
 from recycle_pipeline.models.subnetwork import places_of
 
 Floats = NDArray[np.float64]
@@ -47,17 +48,20 @@ class ByCode:
     """Bits by class and neighbours' code."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros((2, STAGED_CLASSES, CODES))
+        self._counts = np.zeros((2, STAGED_CLASSES, CODES), np.uint32)
 
     def add(self, run: Run, bits: NDArray[np.bool_]) -> None:
+        if (compiled := loops()) is not None:
+            compiled.count(run.classes, run.codes, ALONE, np.ascontiguousarray(bits), self._counts)
+            return
         both = run.classes.astype(np.intp) * CODES + (ALONE if run.codes is None else run.codes)
         for counts, which in zip(self._counts, (both, both[bits]), strict=True):
-            counts += np.bincount(which, minlength=counts.size).reshape(counts.shape)
+            counts += np.bincount(which, minlength=counts.size).reshape(counts.shape).astype(np.uint32)
 
     def neighbours(self) -> ByNeighbours | None:
         """Levels for what came before; None where they gain nothing."""
         some = self._counts[0].sum(1) > 0
-        total, set_ = self._counts[:, some]
+        total, set_ = self._counts[:, some].astype(np.float64)
         base = ODDS[some, None]
         sums, nears = np.divmod(np.arange(CODES), NEARS)
         terms = [(np.zeros(NEARS), nears), (np.zeros(SUMS), sums)]
@@ -131,6 +135,11 @@ class Residuals:
             position: which.
             kernels: which ones they are; None if they are those from `run.kernels` on.
         """
+        compiled = loops()
+        if compiled is not None and kernels is None:
+            self._add_rows(compiled, run, bits, position)
+            self._add_cells(run, bits)
+            return
         for name, rest in (("foretold", CHANCES.take(run.classes)), ("curve", CURVES.take(run.classes))):
             filters, channels, positions, _ = (getattr(left, name) for left in self._left)
             positions[position] += rest.sum()
@@ -146,19 +155,37 @@ class Residuals:
         self._left[2].set_[position] += len(own)
         self._add_cells(run, bits)
 
+    def _add_rows(self, compiled: Loops, run: Run, bits: NDArray[np.bool_], position: int) -> None:
+        row, skipped = divmod(run.kernels.start, self._channels)
+        columns = min(self._channels, len(bits))
+        shape = len(bits) // columns, columns
+        found = compiled.foretell(run.classes, np.ascontiguousarray(bits), (CHANCES, CURVES), shape)
+        places = slice(row, row + shape[0]), slice(skipped, skipped + columns)
+        for left, place, (foretold, curve, set_) in zip(self._left, places, found, strict=False):
+            left.foretold[place] += foretold
+            left.curve[place] += curve
+            left.set_[place] += set_
+        left = self._left[2]
+        for sums, of_filters in zip((left.foretold, left.curve, left.set_), found[0], strict=True):
+            sums[position] += of_filters.sum()
+
     def _add_cells(self, run: Run, bits: NDArray[np.bool_]) -> None:
         """Of a part of the run, if the table's entries are few."""
         enough = max(ENOUGH_BITS, ENOUGH_OF_A_CELL * self._left[3].set_.size)
         step = max(1, len(bits) // enough) | 1  # odd, so that no channel is left out
-        cells, classes = np.broadcast_to(run.cells, len(bits))[::step], run.classes[::step]
-        both = np.bincount(
-            cells * STAGED_CLASSES + classes, minlength=self._left[3].set_.size * STAGED_CLASSES
-        )
-        by_class = both.reshape(-1, STAGED_CLASSES)
+        number = self._left[3].set_.size
+        if (compiled := loops()) is not None:
+            entries = None if isinstance(run.cells, int) else run.cells.astype(np.uint16, copy=False)
+            own = np.ascontiguousarray(bits)
+            by_class, set_ = compiled.by_cell(run.classes, entries, own, step, (number, STAGED_CLASSES))
+        else:
+            cells, classes = np.broadcast_to(run.cells, len(bits))[::step], run.classes[::step]
+            both = np.bincount(cells * STAGED_CLASSES + classes, minlength=number * STAGED_CLASSES)
+            by_class = both.reshape(-1, STAGED_CLASSES)
+            set_ = np.bincount(cells.compress(bits[::step]), minlength=number)
         self._left[3].foretold += step * (by_class @ CHANCE)
         self._left[3].curve += step * (by_class @ (CHANCE * (1 - CHANCE)))
-        set_ = cells.compress(bits[::step])
-        self._left[3].set_ += step * np.bincount(set_, minlength=self._left[3].set_.size)
+        self._left[3].set_ += step * set_
 
     def refitted(self, levels: bool) -> StagedContext:
         """The context with other levels, as near to what is best as they are worth.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.ticket.contexts.context import RUN, Axis, Context, Symbols, Words
+from recycle_pipeline.exporters.ticket.contexts.context import RUN, Context, Symbols
+from recycle_pipeline.exporters.ticket.contexts.drawn import Cells, Drawn
 from recycle_pipeline.exporters.ticket.contexts.grouped import Runs
 from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     ALONE,
@@ -22,19 +23,17 @@ from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     Signs,
     extents_in_stages,
 )
-from recycle_pipeline.models.draws import high_bits, high_bits_at, signs_at, stream_key
+from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.models.draws import signs_at, stream_key
 
 Places = NDArray[np.intp]
 Bits = NDArray[np.bool_]
 Sums = NDArray[np.int16]
-Cells = NDArray[np.int64] | NDArray[np.uint16] | int
 Seen = tuple[Symbols | None, Bits | None, list[Cells]]
 STAGED_CLASSES, EVEN = 128, 64  # the class of even odds
 STEPS = 4  # sums that make a class
 ZERO = 128  # what stands for 0 in a table
 OFFSET = STEPS * EVEN - ZERO  # from a table's entry to a sum from which classes count upwards
-NO_WORDS = np.zeros(0, np.uint64)
-SIGN = Axis(0, 1)
 
 
 @dataclass(frozen=True)
@@ -176,14 +175,10 @@ class Stages:
         terms = self._terms[0]
         assert terms is not None
         for run, cells, codes in self._seen(position):
-            sums = terms.sums(cells, codes, run.stop - run.start, position)
-            row, skipped = divmod(run.start, self.channels)
-            rows = sums.reshape(-1, min(self.channels, len(sums)))
-            if terms.filters is not None:
-                rows += terms.filters[row : row + len(rows), None]
-            if terms.channels is not None:
-                rows += terms.channels[skipped : skipped + rows.shape[1]]
-            yield Run(run, cells, codes, classes_of(sums))
+            count, (row, skipped) = run.stop - run.start, divmod(run.start, self.channels)
+            columns = min(self.channels, count)
+            rows = slice(row, row + count // columns), slice(skipped, skipped + columns)
+            yield Run(run, cells, codes, terms.of_rows(cells, codes, rows, position))
 
     def _seen(self, position: int) -> Iterator[tuple[slice, Cells, Symbols | None]]:
         """Runs of a position, with what the seed and the weights before say of them."""
@@ -204,38 +199,23 @@ class Stages:
         context, known = self._of_mask.plain, self._known if position else None
         if known is not None:
             self._codes, self._negative = np.empty(self.kernels, np.uint8), np.empty(self.kernels, np.bool_)
-        words = np.empty((3, min(RUN, self.kernels)), np.uint64)
+        drawn = Drawn(context, (self._weights, self._scores), self.positions)
         for run in self._blocks():
-            weight, score, scratch = words[:, : run.stop - run.start]
-            first, codes = run.start * self.positions + position, None
-            if known is not None or context.weight.count:
-                high_bits(self._weights, first, weight, scratch, self.positions)
-            if context.score.count:
-                high_bits(self._scores, first, score, scratch, self.positions)
-            if known is not None and self._negative is not None and self._codes is not None:
-                negative = np.less(weight.view(np.int64), 0, out=self._negative[run])
+            negative = None if self._negative is None else self._negative[run]
+            cells, codes = drawn.run(run.start, position, run.stop - run.start, negative), None
+            if known is not None and negative is not None and self._codes is not None:
                 codes = known.codes(position, run, negative, out=self._codes[run])
-            yield run, _cells(context, weight, score), codes
+            yield run, cells, codes
 
     def _moved_runs(self, position: int, kept: Places) -> Iterator[Run]:
         assert self._of_moved is not None
         context, terms = self._of_moved.plain, self._terms[1]
         assert terms is not None
-        by_sign = context.weight == SIGN and self._negative is not None
-        axes = (Axis() if by_sign else context.weight, self._weights), (context.score, self._scores)
+        drawn = Drawn(context, (self._weights, self._scores), self.positions)
         for start in range(0, len(kept), RUN):
             part = kept[start : start + RUN]
-            own = part * self.positions + position if self.positions > 1 else part
-            weight, score = (
-                high_bits_at(key, own)
-                if axis.count and not (by_sign and axis is context.weight)
-                else NO_WORDS
-                for axis, key in axes
-            )
-            if by_sign and self._negative is not None:
-                weight = self._negative.take(part).astype(np.uint64)
-                weight <<= np.uint64(63)
-            cells = _cells(context, weight, score)
+            negative = None if self._negative is None else self._negative.take(part)
+            cells = drawn.at(part, position, negative)
             codes = None if self._codes is None else self._codes.take(part)
             sums = terms.sums(cells, codes, len(part), position)
             if terms.filters is not None or terms.channels is not None:
@@ -267,6 +247,27 @@ class _Terms:
         levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
         return _Terms(context.plain.table.reshape(-1).astype(np.int16) + np.int16(OFFSET), codes, *levels)
 
+    def of_rows(
+        self, cells: Cells, codes: Symbols | None, rows: tuple[slice, slice], position: int
+    ) -> Symbols:
+        """The classes of these filters and channels at a position."""
+        filters = None if self.filters is None else self.filters[rows[0]]
+        channels = None if self.channels is None else self.channels[rows[1]]
+        shape = rows[0].stop - rows[0].start, rows[1].stop - rows[1].start
+        if (compiled := loops()) is not None:
+            own = None if isinstance(cells, int) else cells.astype(np.uint16, copy=False)
+            beside = None if self.codes is None or codes is None else (codes, self.codes)
+            common = 0 if self.positions is None else int(self.positions[position])
+            common += 0 if self.codes is None or codes is not None else int(self.codes[ALONE])
+            return compiled.classes(own, self.table, beside, common, filters, channels, shape)
+        sums = self.sums(cells, codes, shape[0] * shape[1], position)
+        found = sums.reshape(shape)
+        if filters is not None:
+            found += filters[:, None]
+        if channels is not None:
+            found += channels
+        return classes_of(sums)
+
     def sums(self, cells: Cells, codes: Symbols | None, count: int, position: int) -> Sums:
         """All but levels of filters and channels; (count,)."""
         found = np.full(count, self.table[cells]) if isinstance(cells, int) else self.table.take(cells)
@@ -275,19 +276,3 @@ class _Terms:
         if self.positions is not None:
             found += self.positions[position]
         return found
-
-
-def _cells(context: Context, weight: Words, score: Words) -> Cells:
-    """Where in the table each weight is; what the words hold is lost."""
-    index: Words | None = None
-    for axis, words in ((context.weight, weight), (context.score, score)):
-        if not axis.count:
-            continue
-        if axis.first:
-            words <<= np.uint64(axis.first)
-        words >>= np.uint64(64 - axis.count)
-        if index is not None:
-            index <<= np.uint64(axis.count)
-            words |= index
-        index = words
-    return 0 if index is None else index.view(np.int64)
