@@ -21,7 +21,6 @@ class LookedUp:
     """
 
     def __init__(self, vectors: Iterable[Vector | None], total: int, compiled: Loops) -> None:
-        self._compiled = compiled
         # A run is looked up before it is known that its bits are there.
         self._bits = np.zeros((total + PADDING) // EACH + 2, np.uint8)
         self._first, self._steps = np.zeros(CLASSES, np.int64), np.ones(CLASSES, np.int64)
@@ -36,6 +35,7 @@ class LookedUp:
             self._ends[number] = base
         self._first[self._steps == 0] = self._ends[self._steps == 0] = total + PADDING  # where no bit is set
         self._next = self._first.copy()
+        self._spread = compiled.spread(self._bits, self._next, self._steps)
 
     def places(self, layers: Iterable[Of]) -> list[Places]:
         """Where the bits of each of these are set, ascending. Raises ValueError if a class has no more."""
@@ -57,7 +57,7 @@ class LookedUp:
             raise ValueError(f"{taken} bits of class {number}, not {size}")
 
     def _taken(self, start: int, classes: Symbols) -> Places:
-        near = self._compiled.spread(classes, self._bits, self._next, self._steps)
+        near = self._spread(classes)
         if (beyond := self._next > self._ends).any():
             number = int(beyond.nonzero()[0][0])
             raise ValueError(f"more than {self._ends[number] - self._first[number]} bits of class {number}")

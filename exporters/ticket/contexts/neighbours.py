@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import Levels, Symbols, extents
+from recycle_pipeline.exporters.ticket.loops import loops
 
 Signs = NDArray[np.int8]
 BESIDE, ASKEW = 3, 1
@@ -79,6 +80,16 @@ class Kernels:
             out: where to; (n,).
         """
         x, width = position % self._width, self._width
+        if (compiled := loops()) is not None:
+            above = position >= width
+            beside = (
+                self._at(position - 1)[run] if x else None,
+                self._at(position - width)[run] if above else None,
+                self._at(position - width - 1)[run] if above and x else None,
+                self._at(position - width + 1)[run] if above and x + 1 < width else None,
+            )
+            compiled.codes(beside, self._sums[run], negative, out)
+            return out
         near = np.zeros(len(negative), np.int8)
         if x:
             near += self._at(position - 1)[run]

@@ -77,6 +77,37 @@ EXPORT CLONES void recycle_ticket_cells(const Where *where, size_t n, const Axis
     else OF_AXES(0);
 }
 
+HELPER void codes(const int8_t *left, const int8_t *above, const int8_t *before, const int8_t *after, const int8_t *sums,
+                  const uint8_t *negative, size_t n, uint8_t *code, const int has_left, const int has_above,
+                  const int has_before, const int has_after) {
+    for (size_t i = 0; i < n; i++) {
+        int8_t near = 0, sum = sums[i];
+        if (has_left) near = (int8_t)(near + 3 * left[i]);
+        if (has_above) near = (int8_t)(near + 3 * above[i]);
+        if (has_before) near = (int8_t)(near + before[i]);
+        if (has_after) near = (int8_t)(near + after[i]);
+        sum = sum < -7 ? -7 : sum > 7 ? 7 : sum;
+        const int8_t own = (int8_t)(sum * 17 + near);
+        code[i] = (uint8_t)((negative[i] ? -own : own) + CODES / 2);
+    }
+}
+
+/* The codes of weights by their neighbours' signs, NULL where there is no such neighbour, and by the sums of all that came
+ * before. */
+EXPORT CLONES void recycle_ticket_codes(const int8_t *left, const int8_t *above, const int8_t *before,
+                                        const int8_t *after, const int8_t *sums, const uint8_t *negative, size_t n,
+                                        uint8_t *code) {
+#define CASE(which)                                                                                           \
+    case which:                                                                                               \
+        codes(left, above, before, after, sums, negative, n, code, which & 1, which & 2, which & 4, which & 8); \
+        break
+    switch ((left ? 1 : 0) + (above ? 2 : 0) + (before ? 4 : 0) + (after ? 8 : 0)) {
+        CASE(0); CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7);
+        CASE(8); CASE(9); CASE(10); CASE(11); CASE(12); CASE(13); CASE(14); CASE(15);
+    }
+#undef CASE
+}
+
 /* The classes of whole rows of kernels, or of a part of one: sums of the table's entries, of what `codes` stand for (of
  * all the same, `alone`, if that is NULL), and of levels; a sum has 512 steps, of which four are a class. */
 EXPORT CLONES void recycle_ticket_classes(const uint16_t *cell, const int16_t *table, const uint8_t *codes,
