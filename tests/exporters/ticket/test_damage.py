@@ -23,6 +23,8 @@ from recycle_pipeline.exporters.ticket.reader import load_ticket, parse_ticket, 
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes, write_ticket
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 
+pytestmark = pytest.mark.usefixtures("either_loops")
+
 
 def refused(content, kind=TicketFault):
     """The fault; fails if the content is accepted or another exception comes."""

@@ -17,6 +17,8 @@ from recycle_pipeline.exporters.ticket.reader import load_ticket, stored_digests
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.subnetwork import array_digest
 
+pytestmark = pytest.mark.usefixtures("either_loops")
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 # The files themselves, so that nobody replaces them unseen.
 FILES = {

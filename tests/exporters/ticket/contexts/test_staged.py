@@ -13,6 +13,8 @@ from recycle_pipeline.exporters.ticket.fitting import LEAST_KERNELS, contexts_fo
 from recycle_pipeline.models.draws import bits_at, signs_at, stream_key
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
+pytestmark = pytest.mark.usefixtures("either_loops")
+
 SEED, NAME = 5, "layer"
 SHAPES = [(3, 2, 3, 3), (2, 5, 2, 4), (4, 3, 5), (1, 2, 2, 3, 2), (6, 7)]
 
