@@ -4,6 +4,8 @@ import platform
 from dataclasses import dataclass
 from typing import Literal
 
+from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.models.kernel_library import find_library
 from recycle_pipeline.pipeline.environment import PACKAGES, installed_version
 from recycle_pipeline.pipeline.version import VERSION
 
@@ -38,7 +40,7 @@ def diagnose() -> list[Finding]:
                 "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu",
             )
         )
-    return [*findings, _vision(), _gpu(), *_providers(), _data()]
+    return [*findings, *_compiled(), _vision(), _gpu(), *_providers(), _data()]
 
 
 def _package(name: str) -> Finding:
@@ -55,6 +57,21 @@ def _package(name: str) -> Finding:
     if version is None:
         return Finding(name, "missing", "not installed", f"pip install {name}")
     return Finding(name, "ok", version)
+
+
+def _compiled() -> list[Finding]:
+    """The libraries that are built at installation where there is a compiler."""
+    kernels, found = find_library(), loops()
+    build = "install a C compiler, then python -m recycle_pipeline.exporters.kernel.build"
+    again = "install a C compiler, then install recycle-pipeline again"
+    return [
+        Finding("kernels", "ok", f"compiled: {kernels}")
+        if kernels
+        else Finding("kernels", "note", "not compiled: no onnx-kernel", build),
+        Finding("ticket loops", "ok", "compiled")
+        if found
+        else Finding("ticket loops", "note", "numpy's: tickets take half as long again", again),
+    ]
 
 
 def _vision() -> Finding:

@@ -102,3 +102,14 @@ def test_the_environment_of_a_manifest_is_plain_json():
 
 def test_a_package_that_is_not_there_has_no_version():
     assert environment.installed_version("no-such-distribution-0") is None
+
+
+def test_what_is_compiled_is_said(tmp_path, monkeypatch):
+    said = {found.what: found for found in diagnose()}
+    assert {said[name].status for name in ("kernels", "ticket loops")} <= {"ok", "note"}
+    monkeypatch.setenv("RECYCLE_PIPELINE_KERNELS", str(tmp_path / "none.so"))
+    monkeypatch.setenv("RECYCLE_PIPELINE_LOOPS", "numpy")
+    said = {found.what: found for found in diagnose()}
+    assert (said["kernels"].status, said["kernels"].text) == ("note", "not compiled: no onnx-kernel")
+    assert said["kernels"].advice.endswith("python -m recycle_pipeline.exporters.kernel.build")
+    assert said["ticket loops"].status == "note" and "numpy's" in said["ticket loops"].text
