@@ -15,8 +15,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     [
         (("ticket_fuzz.py",), 400),
         (("reader_fuzz.py", "config"), 100),
-        (("reader_fuzz.py", "run"), 6),
-        (("reader_fuzz.py", "model"), 16),
+        (("reader_fuzz.py", "run"), 3),
+        (("reader_fuzz.py", "model"), 8),
         (("reader_fuzz.py", "state"), 100),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else str(value),

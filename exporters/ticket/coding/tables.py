@@ -10,6 +10,7 @@ Every symbol has a frequency of at least 1, so that whatever the bits are, they 
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ TOTAL = 1 << TOTAL_BITS
 SYMBOLS = 256
 ESCAPE = SYMBOLS - 1  # a gap of at least as many
 KEPT_TABLES = 512  # of a kind, a kilobyte each: a file that lies may ask for any number of others
+SMALL = 1 << 46  # a sum of counts that times 65,280 fits 63 bits
 Frequencies = NDArray[np.uint32]
 
 
@@ -43,7 +45,13 @@ def of_counts(counts: Sequence[int]) -> Frequencies:
     Args:
         counts: up to 256, not all 0; of symbols beyond them none came up.
     """
-    return _shared([*counts, *[0] * (SYMBOLS - len(counts))])
+    if sum(counts) >= SMALL:
+        return _shared([*counts, *[0] * (SYMBOLS - len(counts))])
+    weights = np.zeros(SYMBOLS, np.int64)
+    weights[: len(counts)] = counts
+    found = 1 + weights * (TOTAL - SYMBOLS) // weights.sum()
+    found[weights.argmax()] += TOTAL - found.sum()
+    return _kept(found)
 
 
 def probability(kept: int, size: int) -> int:
@@ -73,6 +81,10 @@ def _shared(weights: Sequence[int]) -> Frequencies:
     whole = sum(weights)
     found = [1 + weight * (TOTAL - SYMBOLS) // whole for weight in weights]
     found[weights.index(max(weights))] += TOTAL - sum(found)
+    return _kept(found)
+
+
+def _kept(found: Any) -> Frequencies:
     table = np.array(found, np.uint32)
     table.flags.writeable = False  # it is cached
     return table

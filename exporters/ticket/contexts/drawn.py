@@ -25,7 +25,7 @@ class Drawn:
 
     def __init__(self, context: Context, keys: tuple[int, int], positions: int) -> None:
         self._context, self._keys, self._positions = context, keys, positions
-        self._buffers = np.empty((3, 0), np.uint64)
+        self._buffers, self._compiled = np.empty((3, 0), np.uint64), loops()
 
     def run(self, first: int, position: int, count: int, negative: Bits | None) -> Cells:
         """Of so many kernels, at most `RUN`, from the first on.
@@ -35,7 +35,7 @@ class Drawn:
             negative: takes whether the seed gives them that sign; (count,), None if nobody asks.
         """
         weight, score = self._context.weight, self._context.score
-        if (compiled := loops()) is not None:
+        if (compiled := self._compiled) is not None:
             if not (weight.count or score.count) and negative is None:
                 return 0
             where = first * self._positions + position, self._positions, None
@@ -64,7 +64,7 @@ class Drawn:
         weight, score = self._context.weight, self._context.score
         if not (weight.count or score.count):
             return 0
-        if (compiled := loops()) is not None:
+        if (compiled := self._compiled) is not None:
             where = position, self._positions, np.ascontiguousarray(kernels)
             return compiled.cells(*self._streams(), where, len(kernels), None)
         own = kernels * self._positions + position if self._positions > 1 else kernels

@@ -163,7 +163,7 @@ def _axes(
 def _summed(pairs: tuple[Floats, Floats], axis: Axis) -> tuple[Floats, Floats]:
     """Rows added up where the axis has one value."""
     sides = 1 << axis.first, 1 << axis.count, CLASSES >> axis.first + axis.count
-    total, set_ = (each.reshape(*sides, each.shape[1]).sum((0, 2)) for each in pairs)
+    total, set_ = (each.reshape(*sides, each.shape[1]).sum(2).sum(0) for each in pairs)
     return total, set_
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Classes, Symbols
-from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.exporters.ticket.loops import Loops, loops
 from recycle_pipeline.models.subnetwork import places_of
 
 BLOCK = 1 << 19  # weights whose kept ones are looked for at a time
@@ -71,14 +71,15 @@ class Gathered:
 
     def vectors(self) -> list[Bits]:
         """The bits of each class; 256 vectors."""
-        counts = sum((_counts(*piece) for piece in self._found), np.zeros(CLASSES, np.intp))
+        compiled = loops()
+        counts = sum((_counts(*piece, compiled) for piece in self._found), np.zeros(CLASSES, np.intp))
         found, ends = np.empty(counts.sum(), np.bool_), counts.cumsum()
         next_ = ends - counts
         for of, bits in self._found:
             if isinstance(of, int):
                 found[next_[of] : next_[of] + len(bits)] = bits
                 next_[of] += len(bits)
-            elif (compiled := loops()) is not None:
+            elif compiled is not None:
                 compiled.gather(of, bits, next_, found)
             else:
                 order, here, own = _sorted(of)
@@ -98,12 +99,11 @@ def pieces(of: Of, bits: Bits) -> Iterator[Piece]:
         yield classes, np.ascontiguousarray(bits[run])
 
 
-def _counts(of: int | Symbols, bits: Bits) -> Places:
+def _counts(of: int | Symbols, bits: Bits, compiled: Loops | None) -> Places:
     if isinstance(of, int):
         found = np.zeros(CLASSES, np.intp)
         found[of] = len(bits)
         return found
-    compiled = loops()
     return np.bincount(of, minlength=CLASSES) if compiled is None else compiled.count_classes(of)
 
 

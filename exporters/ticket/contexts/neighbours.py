@@ -63,7 +63,7 @@ class Kernels:
         if room is None:
             room = np.zeros(rows * kernels, np.int8)
         *self._signs, self._sums = room.reshape(rows, kernels)
-        self._width = width
+        self._width, self._compiled = width, loops()
 
     @staticmethod
     def rows(positions: int, width: int) -> int:
@@ -80,7 +80,7 @@ class Kernels:
             out: where to; (n,).
         """
         x, width = position % self._width, self._width
-        if (compiled := loops()) is not None:
+        if (compiled := self._compiled) is not None:
             above = position >= width
             beside = (
                 self._at(position - 1)[run] if x else None,

@@ -49,10 +49,11 @@ class ByCode:
 
     def __init__(self) -> None:
         self._counts = np.zeros((2, STAGED_CLASSES, CODES), np.uint32)
+        self._compiled = loops()
 
     def add(self, run: Run, bits: NDArray[np.bool_]) -> None:
-        if (compiled := loops()) is not None:
-            compiled.count(run.classes, run.codes, ALONE, np.ascontiguousarray(bits), self._counts)
+        if self._compiled is not None:
+            self._compiled.count(run.classes, run.codes, ALONE, np.ascontiguousarray(bits), self._counts)
             return
         both = run.classes.astype(np.intp) * CODES + (ALONE if run.codes is None else run.codes)
         for counts, which in zip(self._counts, (both, both[bits]), strict=True):
@@ -60,10 +61,10 @@ class ByCode:
 
     def neighbours(self) -> ByNeighbours | None:
         """Levels for what came before; None where they gain nothing."""
-        some = self._counts[0].sum(1) > 0
-        total, set_ = self._counts[:, some].astype(np.float64)
+        some, met = (self._counts[0].any(axis) for axis in (1, 0))
+        total, set_ = self._counts[:, some][:, :, met].astype(np.float64)
         base = ODDS[some, None]
-        sums, nears = np.divmod(np.arange(CODES), NEARS)
+        sums, nears = np.divmod(np.flatnonzero(met), NEARS)
         terms = [(np.zeros(NEARS), nears), (np.zeros(SUMS), sums)]
         for _ in range(ROUNDS):
             longest = 0.0
@@ -122,7 +123,7 @@ class Residuals:
     """
 
     def __init__(self, context: StagedContext, filters: int, channels: int, positions: int) -> None:
-        self._context, self._channels = context, channels
+        self._context, self._channels, self._compiled = context, channels, loops()
         sides = filters, channels, positions, context.plain.table.size
         self._left = [_Left(*np.zeros((3, side))) for side in sides]
 
@@ -135,9 +136,8 @@ class Residuals:
             position: which.
             kernels: which ones they are; None if they are those from `run.kernels` on.
         """
-        compiled = loops()
-        if compiled is not None and kernels is None:
-            self._add_rows(compiled, run, bits, position)
+        if self._compiled is not None and kernels is None:
+            self._add_rows(self._compiled, run, bits, position)
             self._add_cells(run, bits)
             return
         for name, rest in (("foretold", CHANCES.take(run.classes)), ("curve", CURVES.take(run.classes))):
@@ -174,7 +174,7 @@ class Residuals:
         enough = max(ENOUGH_BITS, ENOUGH_OF_A_CELL * self._left[3].set_.size)
         step = max(1, len(bits) // enough) | 1  # odd, so that no channel is left out
         number = self._left[3].set_.size
-        if (compiled := loops()) is not None:
+        if (compiled := self._compiled) is not None:
             entries = None if isinstance(run.cells, int) else run.cells.astype(np.uint16, copy=False)
             own = np.ascontiguousarray(bits)
             by_class, set_ = compiled.by_cell(run.classes, entries, own, step, (number, STAGED_CLASSES))

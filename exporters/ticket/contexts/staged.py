@@ -23,7 +23,7 @@ from recycle_pipeline.exporters.ticket.contexts.neighbours import (
     Signs,
     extents_in_stages,
 )
-from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.exporters.ticket.loops import Loops, loops
 from recycle_pipeline.models.draws import signs_at, stream_key
 
 Places = NDArray[np.intp]
@@ -233,19 +233,23 @@ class Stages:
 
 @dataclass(frozen=True)
 class _Terms:
-    """Those of a sum, None where all are 0; `codes` is of neighbours."""
+    """Those of a sum, None where all are 0; `codes` is of neighbours; and what adds them up."""
 
     table: Sums
     codes: Sums | None
     filters: Sums | None
     channels: Sums | None
     positions: Sums | None
+    compiled: Loops | None
 
     @staticmethod
     def of(context: StagedContext) -> "_Terms":
         codes = None if context.neighbours is None else context.neighbours.table()
-        levels = (None if each is None else each.astype(np.int16) for each in context.plain.levels)
-        return _Terms(context.plain.table.reshape(-1).astype(np.int16) + np.int16(OFFSET), codes, *levels)
+        filters, channels, positions = (
+            None if each is None else each.astype(np.int16) for each in context.plain.levels
+        )
+        table = context.plain.table.reshape(-1).astype(np.int16) + np.int16(OFFSET)
+        return _Terms(table, codes, filters, channels, positions, loops())
 
     def of_rows(
         self, cells: Cells, codes: Symbols | None, rows: tuple[slice, slice], position: int
@@ -254,7 +258,7 @@ class _Terms:
         filters = None if self.filters is None else self.filters[rows[0]]
         channels = None if self.channels is None else self.channels[rows[1]]
         shape = rows[0].stop - rows[0].start, rows[1].stop - rows[1].start
-        if (compiled := loops()) is not None:
+        if (compiled := self.compiled) is not None:
             own = None if isinstance(cells, int) else cells.astype(np.uint16, copy=False)
             beside = None if self.codes is None or codes is None else (codes, self.codes)
             common = 0 if self.positions is None else int(self.positions[position])

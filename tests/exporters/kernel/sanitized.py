@@ -68,7 +68,7 @@ def damaged(content, rng):
     return bytes(found)
 
 
-def main(seed: int = 0, count: int = 60) -> None:
+def main(seed: int = 0, count: int = 30) -> None:
     rng, refused, run = np.random.default_rng(seed), 0, 0
     for images, steps in networks(rng):
         content = packed(images, steps, 0, len(images) - 1)

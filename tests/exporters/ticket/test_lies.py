@@ -26,8 +26,6 @@ from recycle_pipeline.exporters.ticket.writer import ticket_bytes
 from recycle_pipeline.models.assemble import assemble
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 
-pytestmark = pytest.mark.usefixtures("either_loops")
-
 HUGE = 10**400  # an integer that no float holds
 LIVES = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
