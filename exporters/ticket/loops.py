@@ -30,6 +30,8 @@ ARGUMENTS = {
     "classes": (*[_ADDRESS] * 4, ctypes.c_int32, _ADDRESS, _ADDRESS, _SIZE, _SIZE, _ADDRESS),
     "codes": (*[_ADDRESS] * 6, _SIZE, _ADDRESS),
     "spread": (_ADDRESS, _SIZE, *[_ADDRESS] * 4),
+    "mark": (_ADDRESS, _SIZE, _SIZE, _SIZE, ctypes.c_uint8, _ADDRESS),
+    "settle": (_ADDRESS, _SIZE, _ADDRESS, _ADDRESS, ctypes.c_uint32, _ADDRESS, _ADDRESS),
     "set": (_ADDRESS, _SIZE, _LONG, _ADDRESS),
     "count": (_ADDRESS, _SIZE, _ADDRESS),
     "gather": (_ADDRESS, _ADDRESS, _SIZE, _ADDRESS, _ADDRESS),
@@ -148,6 +150,25 @@ class Loops:
             return found[:count]
 
         return spread
+
+    def mark(self, kernels: Places, positions: int, position: int, mark: int, marks: Symbols) -> None:
+        """Marks the weights at a position of these kernels, of so many positions each."""
+        run = _address(kernels), len(kernels), positions, position
+        self._functions["mark"](*run, mark, _address(marks))
+
+    def settle(
+        self, kernels: Places, negative: Bits, moved: tuple[Bits | None, bool], signs: Signs, sums: Signs
+    ) -> None:
+        """Writes the signs of kept weights of a position, and adds them to their kernels' sums.
+
+        Args:
+            kernels: whose weight is kept.
+            negative: whether the seed gives a kernel's weight that sign.
+            moved: which of the kept ones did, None if none; and whether that tells their sign.
+            signs, sums: of all kernels.
+        """
+        run = _address(kernels), len(kernels), _address(negative), _address(moved[0])
+        self._functions["settle"](*run, moved[1], _address(signs), _address(sums))
 
     def set_bits(self, places: NDArray[np.uint32] | None, count: int, base: int, bits: Symbols) -> None:
         """Sets bits from `base` on: those at the places, or the first `count`."""

@@ -19,6 +19,7 @@ from recycle_pipeline.exporters.ticket.contexts.stored import Numbers, contexts_
 from recycle_pipeline.exporters.ticket.faults import DigestFault, HeaderFault
 from recycle_pipeline.exporters.ticket.fields import subnetwork_of
 from recycle_pipeline.exporters.ticket.header import Layer, header_in
+from recycle_pipeline.exporters.ticket.loops import loops
 from recycle_pipeline.exporters.ticket.marks import (
     KEPT,
     MOVED,
@@ -254,7 +255,10 @@ class _Weights:
         self._kept += len(places)
         if self._kept > self.layer.kept:
             self.check()
-        self._marks[places * step + position if step > 1 else places] = KEPT
+        if (compiled := loops()) is not None:
+            compiled.mark(places, step, position, KEPT, self._marks)
+        else:
+            self._marks[places * step + position if step > 1 else places] = KEPT
 
     def move(self, position: int, ranks: Places) -> None:
         """Takes which of the kept weights of the position moved."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.ticket.contexts.context import Levels, Symbols, extents
-from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.exporters.ticket.loops import Loops, loops
 
 Signs = NDArray[np.int8]
 BESIDE, ASKEW = 3, 1
@@ -63,7 +63,7 @@ class Kernels:
         if room is None:
             room = np.zeros(rows * kernels, np.int8)
         *self._signs, self._sums = room.reshape(rows, kernels)
-        self._width, self._compiled = width, loops()
+        self._width, self.compiled = width, loops()
 
     @staticmethod
     def rows(positions: int, width: int) -> int:
@@ -80,7 +80,7 @@ class Kernels:
             out: where to; (n,).
         """
         x, width = position % self._width, self._width
-        if (compiled := self._compiled) is not None:
+        if (compiled := self.compiled) is not None:
             above = position >= width
             beside = (
                 self._at(position - 1)[run] if x else None,
@@ -107,6 +107,19 @@ class Kernels:
         own += np.int8(1)
         code *= own
         return np.add(code.view(np.uint8), np.uint8(ALONE), out=out)
+
+    def settle_by_seed(
+        self,
+        compiled: Loops,
+        position: int,
+        kept: NDArray[np.intp],
+        negative: NDArray[np.bool_],
+        moved: tuple[NDArray[np.bool_] | None, bool],
+    ) -> None:
+        """The same, of the signs that the seed gives and of which kept weights moved; see `Loops.settle`."""
+        own = self._at(position)
+        own[:] = 0
+        compiled.settle(np.ascontiguousarray(kept), negative, moved, own, self._sums)
 
     def settle(self, position: int, kept: NDArray[np.intp], signs: Signs) -> None:
         """Takes the signs of the kept weights of a position."""

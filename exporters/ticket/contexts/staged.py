@@ -151,6 +151,11 @@ class Stages:
         if self._known is None or position == self.positions - 1:
             self._codes = self._negative = None
             return
+        if self._negative is not None and (compiled := self._known.compiled) is not None:
+            bits = None if moved is None else np.ascontiguousarray(moved)
+            self._known.settle_by_seed(compiled, position, kept, self._negative, (bits, self._signs))
+            self._codes = self._negative = None
+            return
         if self._negative is None:
             negative = signs_at(self._weights, kept * self.positions + position)
         else:

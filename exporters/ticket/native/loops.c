@@ -139,6 +139,25 @@ EXPORT size_t recycle_ticket_spread(const uint8_t *classes, size_t n, const uint
     return count;
 }
 
+/* Marks the weights at a position of these kernels. */
+EXPORT void recycle_ticket_mark(const int64_t *kernels, size_t n, size_t positions, size_t position, uint8_t mark,
+                                uint8_t *marks) {
+    for (size_t i = 0; i < n; i++) marks[(size_t)kernels[i] * positions + position] = mark;
+}
+
+/* Writes the signs of the weights that these kernels keep at a position, and adds them to their sums. A weight that moved
+ * (`moved` NULL: none did) has the other sign, or, if `known` is 0, no sign that is known. */
+EXPORT void recycle_ticket_settle(const int64_t *kernels, size_t n, const uint8_t *negative, const uint8_t *moved,
+                                  uint32_t known, int8_t *signs, int8_t *sums) {
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = (size_t)kernels[i];
+        const int turned = moved ? moved[i] : 0;
+        const int sign = turned && !known ? 0 : 1 - 2 * (negative[at] ^ (turned && known));
+        signs[at] = (int8_t)sign;
+        sums[at] = (int8_t)(sums[at] + sign);
+    }
+}
+
 /* Sets bits of a vector that begins at `base`: those at the places, or, if that is NULL, the first `count`. */
 EXPORT void recycle_ticket_set(const uint32_t *places, size_t count, int64_t base, uint8_t *bits) {
     for (size_t i = 0; i < count; i++) {
