@@ -140,6 +140,21 @@ def test_a_form_that_breaks_its_promise_is_moved_away_with_the_reason_and_exit_3
     assert command("verify", "mine").code == 0
 
 
+def test_a_form_that_is_less_accurate_than_it_promises_is_moved_away_with_exit_4(command, run_copy):
+    assert command("export", "mine", "--export", "onnx-int8").code == 0
+    path = RunFolder(run_copy).model("onnx-int8")
+    model = onnx.load(path)
+    last = model.graph.node[-1].output[0]
+    model.graph.node[-1].output[0] = "before"
+    model.graph.node.append(onnx.helper.make_node("Neg", ["before"], [last]))  # the least likely class wins
+    onnx.save(model, path)
+    outcome = command("verify", "mine")
+    assert outcome.code == 4
+    assert "max_accuracy_drop failed: onnx-int8: top-1 changed by -" in outcome.err
+    assert not path.exists() and (run_copy / "rejected/model-int8.onnx").is_file()
+    assert "a drop of 0.500% is allowed" in (run_copy / "rejected/model-int8.txt").read_text()
+
+
 def test_a_form_that_the_network_has_not_is_refused_alone_and_left_out_of_all(command, here):
     options = ("--arch", "conv2", "--epochs", "1", "--subnetwork", "continuous", "--init", "kaiming_normal")
     assert command("search", *options, "--output-dir", "mine").code == 0
