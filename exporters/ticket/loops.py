@@ -235,7 +235,7 @@ class Loops:
 def loops() -> Loops | None:
     """The library; None where it is not, or not wanted."""
     named = os.environ.get(VARIABLE, "")
-    return None if named == NUMPY else _opened(named)
+    return None if named == NUMPY or np.intp != np.int64 else _opened(named)
 
 
 @cache
@@ -254,5 +254,7 @@ def _address(array: NDArray[Any] | None) -> int | None:
         # A third of the time of what follows.
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):  # empty, or not to be written
+        if not array.flags.c_contiguous:
+            raise ValueError("an array for compiled loops is not in one piece") from None
         found: int = array.__array_interface__["data"][0]
         return found
