@@ -103,15 +103,15 @@ def fixed_batch(model: OnnxModel) -> int | None:
     return model.input_shape[0] if model.input_shape else None
 
 
-def require_alike(model: OnnxModel, baseline: OnnxModel, batch: int) -> None:
-    """Raises UsageFault unless both run alike and the baseline takes that batch."""
+def require_alike(model: OnnxModel, baseline: OnnxModel, batch: int | None) -> None:
+    """Raises UsageFault unless both run alike and the baseline takes that batch, if there is one."""
     if (baseline.provider, baseline.threads) != (model.provider, model.threads):
         raise UsageFault(
             f"{model.path} runs on {model.provider} with {model.threads} threads, the baseline "
             f"{baseline.path} on {baseline.provider} with {baseline.threads}; expected the same for both. "
             "Open both with the same provider and threads."
         )
-    if fixed_batch(baseline) not in (None, batch):
+    if batch is not None and fixed_batch(baseline) not in (None, batch):
         raise UsageFault(
             f"the baseline {baseline.path} takes exactly {fixed_batch(baseline)} images a call, the model "
             f"is timed with {batch}. Export the baseline with a dynamic batch."

@@ -126,4 +126,4 @@ def _require_consistent(
     if latency:
         timed_batch(timed, latency)
     if baseline:
-        require_alike(timed, baseline, timed_batch(timed, latency or LatencySettings()))
+        require_alike(timed, baseline, timed_batch(timed, latency) if latency else None)

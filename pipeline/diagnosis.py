@@ -1,10 +1,12 @@
 """What `doctor` looks at: packages, data, GPU, ONNX Runtime providers."""
 
+import os
 import platform
 from dataclasses import dataclass
 from typing import Literal
 
-from recycle_pipeline.exporters.ticket.loops import loops
+from recycle_pipeline.exporters.ticket.loops import NUMPY, VARIABLE, loops
+from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.kernel_library import find_library
 from recycle_pipeline.pipeline.environment import PACKAGES, installed_version
 from recycle_pipeline.pipeline.version import VERSION
@@ -61,17 +63,26 @@ def _package(name: str) -> Finding:
 
 def _compiled() -> list[Finding]:
     """The libraries that are built at installation where there is a compiler."""
-    kernels, found = find_library(), loops()
+    kernels = find_library()
     build = "install a C compiler, then python -m recycle_pipeline.exporters.kernel.build"
-    again = "install a C compiler, then install recycle-pipeline again"
     return [
         Finding("kernels", "ok", f"compiled: {kernels}")
         if kernels
         else Finding("kernels", "note", "not compiled: no onnx-kernel", build),
-        Finding("ticket loops", "ok", "compiled")
-        if found
-        else Finding("ticket loops", "note", "numpy's: tickets take half as long again", again),
+        _loops(build),
     ]
+
+
+def _loops(build: str) -> Finding:
+    try:
+        found = loops()
+    except UsageFault as error:
+        return Finding("ticket loops", "missing", str(error), f"unset {VARIABLE}")
+    if found:
+        return Finding("ticket loops", "ok", "compiled")
+    if os.environ.get(VARIABLE) == NUMPY:
+        return Finding("ticket loops", "note", f"numpy's, as {VARIABLE} asks for")
+    return Finding("ticket loops", "note", "not compiled: numpy's, which take half as long again", build)
 
 
 def _vision() -> Finding:

@@ -1,4 +1,4 @@
-"""Compiles the kernels with the system's C compiler: `python -m recycle_pipeline.exporters.kernel.build`.
+"""Compiles the kernels and the loops of tickets: `python -m recycle_pipeline.exporters.kernel.build`.
 
 Installing the package does it by setuptools, with the same sources and options (pyproject.toml); this is for
 who installs a compiler later, and for builds with other options.
@@ -17,6 +17,7 @@ from recycle_pipeline.models.kernel_library import FOLDER
 
 SOURCES = FOLDER / "native"
 NAME = "_library.abi3.so"
+LOOPS, LOOPS_NAME = FOLDER.parent / "ticket" / "native", "_loops.abi3.so"
 OPTIONS = ("-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden")
 
 
@@ -52,6 +53,7 @@ def build(target: Path = FOLDER / NAME, options: Sequence[str] = OPTIONS, source
 def main() -> int:
     try:
         print(build())
+        print(build(LOOPS.parent / LOOPS_NAME, OPTIONS, LOOPS))
     except (RecycleError, OSError) as error:
         print(error, file=sys.stderr)
         return getattr(error, "exit_code", 1)

@@ -82,10 +82,14 @@ def _beginning(model: onnx.ModelProto, nodes: int) -> onnx.ModelProto:
         inferred = found
     known = {info.name: info for info in inferred.graph.value_info}
     for name in filter(None, found.graph.node[-1].output):
-        found.graph.output.append(known.get(name, onnx.ValueInfoProto(name=name)))
+        # Of a type that nobody can infer any will do.
+        unknown = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        found.graph.output.append(known.get(name, unknown))
     kept = [info for info in found.graph.value_info if info.name not in {o.name for o in found.graph.output}]
     del found.graph.value_info[:]
     found.graph.value_info.extend(kept)
+    if any(attribute.HasField("g") for node in found.graph.node for attribute in node.attribute):
+        return found  # what the bodies of branches and loops read is not looked for
     read = {name for node in found.graph.node for name in node.input}
     constants = [item for item in found.graph.initializer if item.name in read]
     del found.graph.initializer[:]

@@ -1,7 +1,8 @@
 """Inner loops of tickets that are compiled, where a C compiler was at hand when the package was installed.
 
-numpy has them all, with the same numbers: without the library tickets take longer, and nothing else changes.
-The environment's RECYCLE_PIPELINE_LOOPS names another build of it, or is `numpy` to leave it alone.
+numpy has them all: without the library tickets are read to the same bits and written as well, in more time.
+What is written may differ in a few bytes, for sums by which a writer chooses are rounded otherwise. The
+environment's RECYCLE_PIPELINE_LOOPS names another build of the library, or is `numpy` to leave it alone.
 """
 
 import ctypes
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recycle_pipeline.models.errors import UsageFault
+
 Symbols = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -21,9 +24,9 @@ Signs = NDArray[np.int8]
 Places = NDArray[np.intp]
 VARIABLE, NUMPY = "RECYCLE_PIPELINE_LOOPS", "numpy"
 PATTERN = "_loops*.so"
-VERSION = 1  # of what the functions take: a library of another one is left alone
+VERSION = 1  # of what the functions take, to be raised with it: a library of another one is left alone
 CLASSES, CODES = 256, 255
-EACH, PADDING = 8, 1 << 16  # bits of a byte; bits that a run may reach beyond the last
+BYTE, PADDING = 8, 1 << 16  # bits; of a byte, and that a run may reach beyond the last
 _ADDRESS, _SIZE, _LONG = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64
 ARGUMENTS = {
     "cells": (_ADDRESS, _SIZE, *[_ADDRESS] * 4),
@@ -142,9 +145,12 @@ class Loops:
             next_: by class, the number of the bit that is next; it moves on.
             steps: by class, how far.
         """
-        function, where = self._functions["spread"], (_address(bits), _address(next_), _address(steps))
+        function, arrays = self._functions["spread"], (bits, next_, steps)  # held for as long as it is called
+        where = tuple(_address(array) for array in arrays)
 
         def spread(classes: Symbols) -> NDArray[np.uint16]:
+            if len(classes) > PADDING or len(arrays[1]) < CLASSES:
+                raise ValueError(f"a run of {len(classes)} weights is too long for 16 bits")
             found = np.empty(len(classes) + 1, np.uint16)
             count: int = function(_address(classes), len(classes), *where, _address(found))
             return found[:count]
@@ -185,7 +191,7 @@ class Loops:
         run = _address(classes), _address(bits), len(bits)
         self._functions["gather"](*run, _address(next_), _address(found))
 
-    def count(
+    def count_codes(
         self, classes: Symbols, codes: Symbols | None, alone: int, bits: Bits, counts: NDArray[np.uint32]
     ) -> None:
         """Adds to counts, (2, classes, 255): of all bits, and of those set, by class and code."""
@@ -240,11 +246,21 @@ def loops() -> Loops | None:
 
 @cache
 def _opened(named: str) -> Loops | None:
-    path = Path(named) if named else next(iter(sorted(Path(__file__).parent.glob(PATTERN))), None)
-    try:
-        return None if path is None else Loops(path)
-    except (OSError, AttributeError, ValueError):  # of another machine or version: numpy has the same
-        return None
+    """The library of this path, or the first here that fits; of another machine or version it does not.
+
+    Raises:
+        UsageFault: the one that is named cannot be used.
+    """
+    for path in [Path(named)] if named else sorted(Path(__file__).parent.glob(PATTERN)):
+        try:
+            return Loops(path)
+        except (OSError, AttributeError, ValueError) as error:
+            if named:
+                raise UsageFault(
+                    f"{VARIABLE} names {named}, which cannot be used: {error}; expected a build of the loops "
+                    f"of this version, or {NUMPY}"
+                ) from error
+    return None
 
 
 def _address(array: NDArray[Any] | None) -> int | None:

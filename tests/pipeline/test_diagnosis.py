@@ -112,4 +112,8 @@ def test_what_is_compiled_is_said(tmp_path, monkeypatch):
     said = {found.what: found for found in diagnose()}
     assert (said["kernels"].status, said["kernels"].text) == ("note", "not compiled: no onnx-kernel")
     assert said["kernels"].advice.endswith("python -m recycle_pipeline.exporters.kernel.build")
-    assert said["ticket loops"].status == "note" and "numpy's" in said["ticket loops"].text
+    assert (said["ticket loops"].status, said["ticket loops"].advice) == ("note", "")
+    assert said["ticket loops"].text == "numpy's, as RECYCLE_PIPELINE_LOOPS asks for"
+    monkeypatch.setenv("RECYCLE_PIPELINE_LOOPS", str(tmp_path / "none.so"))
+    unusable = finding("ticket loops")
+    assert unusable.status == "missing" and "cannot be used" in unusable.text

@@ -26,7 +26,7 @@ def with_spare_time_used(
         _filled(ways, costs, sizes, there),
         *(_filled(ways, costs, sizes, there | {way}) for way in sorted(others)),
     ]
-    return min(tried, key=lambda found: _bytes(found, costs, sizes))
+    return min(tried, key=lambda found: _bytes(found, costs))
 
 
 def _filled(
@@ -52,6 +52,6 @@ def _taken_apart(way: Packing | None, costs: Costs) -> int:
     return 8 * costs[way] // (way.width + 1) if way is not None and way.kind == "gaps" else 0
 
 
-def _bytes(ways: Sequence[Packing | None], costs: Sequence[Costs], sizes: Sequence[int]) -> int:
+def _bytes(ways: Sequence[Packing | None], costs: Sequence[Costs]) -> int:
     weights = sum(each[way] for way, each in zip(ways, costs, strict=True) if way is not None)
     return weights + sum(way.decoder_bytes for way in {way for way in ways if way is not None})

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from recycle_pipeline.exporters.ticket.coding.streams import Vector
 from recycle_pipeline.exporters.ticket.contexts.context import CLASSES, RUN, Symbols
 from recycle_pipeline.exporters.ticket.contexts.grouped import Of, Places
-from recycle_pipeline.exporters.ticket.loops import EACH, PADDING, Loops
+from recycle_pipeline.exporters.ticket.loops import BYTE, PADDING, Loops
 
 
 class LookedUp:
     """Gives the places of set bits, in the order in which bits were added. See `grouped.Spread`.
+
+    Of classes that have too few bits the first run's is told; `Spread` takes runs together.
 
     Args:
         vectors: the bits of each class; None where none is set, however many there are.
@@ -22,7 +24,7 @@ class LookedUp:
 
     def __init__(self, vectors: Iterable[Vector | None], total: int, compiled: Loops) -> None:
         # A run is looked up before it is known that its bits are there.
-        self._bits = np.zeros((total + PADDING) // EACH + 2, np.uint8)
+        self._bits = np.zeros((total + PADDING) // BYTE + 2, np.uint8)
         self._first, self._steps = np.zeros(CLASSES, np.int64), np.ones(CLASSES, np.int64)
         self._ends, base = np.zeros(CLASSES, np.int64), 0
         for number, each in enumerate(vectors):
@@ -63,3 +65,6 @@ class LookedUp:
             raise ValueError(f"more than {self._ends[number] - self._first[number]} bits of class {number}")
         moved: NDArray[np.intp] = np.add(near, start, dtype=np.intp)
         return moved
+
+
+assert RUN <= PADDING

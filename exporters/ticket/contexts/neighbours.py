@@ -116,7 +116,7 @@ class Kernels:
         negative: NDArray[np.bool_],
         moved: tuple[NDArray[np.bool_] | None, bool],
     ) -> None:
-        """The same, of the signs that the seed gives and of which kept weights moved; see `Loops.settle`."""
+        """`settle`, by the signs that the seed gives and by which kept weights moved; see `Loops.settle`."""
         own = self._at(position)
         own[:] = 0
         compiled.settle(np.ascontiguousarray(kept), negative, moved, own, self._sums)

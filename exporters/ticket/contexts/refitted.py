@@ -53,7 +53,9 @@ class ByCode:
 
     def add(self, run: Run, bits: NDArray[np.bool_]) -> None:
         if self._compiled is not None:
-            self._compiled.count(run.classes, run.codes, ALONE, np.ascontiguousarray(bits), self._counts)
+            self._compiled.count_codes(
+                run.classes, run.codes, ALONE, np.ascontiguousarray(bits), self._counts
+            )
             return
         both = run.classes.astype(np.intp) * CODES + (ALONE if run.codes is None else run.codes)
         for counts, which in zip(self._counts, (both, both[bits]), strict=True):

@@ -1,5 +1,4 @@
-/* The inner loops of tickets, which numpy has as well: the same numbers, sooner. See ../loops.py, and FORMAT.md for
- * what they compute. Nothing here is trusted with a file: sizes and indices are checked before. */
+/* The inner loops of tickets, which numpy has as well. See ../loops.py, and FORMAT.md for what they compute. Nothing here is trusted with a file: sizes and indices are checked before. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,5 +1,7 @@
 """Compiled loops give what numpy gives: of each by itself, and of whole tickets."""
 
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +25,7 @@ from recycle_pipeline.exporters.ticket.contexts.staged import Run, StagedContext
 from recycle_pipeline.exporters.ticket.loops import NUMPY, VARIABLE, loops
 from recycle_pipeline.exporters.ticket.reader import load_ticket, parse_ticket
 from recycle_pipeline.exporters.ticket.writer import ticket_bytes
+from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.subnetwork import MaskedTensor
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -245,24 +248,51 @@ def test_a_large_layer_is_written_and_read_alike(both):
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF", None])
-def test_without_a_library_that_fits_numpy_does_it(content, tmp_path, monkeypatch):
+def test_a_library_that_is_named_and_cannot_be_used_is_refused(content, tmp_path, monkeypatch):
     path = tmp_path / "loops.so"
     if content is not None:
         path.write_bytes(content)
     monkeypatch.setenv(VARIABLE, str(path))
-    assert loops() is None
-    assert load_ticket(GOLDEN / "ticket-v4-plain.safetensors").tensors
+    with pytest.raises(UsageFault, match=r"^RECYCLE_PIPELINE_LOOPS names .*loops.so, which cannot be used: "):
+        load_ticket(GOLDEN / "ticket-v4-plain.safetensors")
 
 
-def test_a_library_of_another_version_is_left_alone(tmp_path, build_kernels, monkeypatch):
+def test_one_of_another_version_is_refused_too(tmp_path, build_kernels, monkeypatch):
     folder = tmp_path / "ticket" / "native"
     folder.mkdir(parents=True)
-    source = (SOURCES / "loops.c").read_text()
-    (folder / "loops.c").write_text(
-        source.replace("recycle_ticket_version = 1;", "recycle_ticket_version = 99;")
-    )
+    own, other = "recycle_ticket_version = 1;", "recycle_ticket_version = 99;"
+    (folder / "loops.c").write_text((SOURCES / "loops.c").read_text().replace(own, other))
     monkeypatch.setenv(VARIABLE, str(build_kernels(OPTIONS, folder)))
+    with pytest.raises(
+        UsageFault, match="has loops of version 99, not 1; expected a build"
+    ):
+        loops()
+
+
+def test_of_those_that_are_installed_the_first_that_fits_is_taken(tmp_path, monkeypatch):
+    installed, cached = os.environ[VARIABLE], module._opened
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "loops.py"))
+    cached.cache_clear()
     assert loops() is None
+    (tmp_path / "_loops.abi2.so").write_bytes(b"of another machine")
+    cached.cache_clear()
+    assert loops() is None and load_ticket(GOLDEN / "ticket-v4-plain.safetensors").tensors
+    shutil.copy(installed, tmp_path / "_loops.abi3.so")
+    cached.cache_clear()
+    assert loops() is not None
+    cached.cache_clear()
+
+
+def test_arrays_in_pieces_and_runs_that_are_too_long_are_not_passed_on():
+    compiled = loops()
+    pieces = np.zeros((2, 8), np.uint8)[:, ::2]
+    pieces.flags.writeable = False
+    with pytest.raises((ValueError, BufferError, TypeError)):
+        compiled.count_classes(pieces)
+    spread = compiled.spread(np.zeros(9, np.uint8), *np.zeros((2, 256), np.int64))
+    with pytest.raises(ValueError, match="a run of 65537 weights is too long"):
+        spread(np.zeros(RUN + 1, np.uint8))
 
 
 SANITIZED = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O1")
