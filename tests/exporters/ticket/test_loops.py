@@ -263,9 +263,7 @@ def test_one_of_another_version_is_refused_too(tmp_path, build_kernels, monkeypa
     own, other = "recycle_ticket_version = 1;", "recycle_ticket_version = 99;"
     (folder / "loops.c").write_text((SOURCES / "loops.c").read_text().replace(own, other))
     monkeypatch.setenv(VARIABLE, str(build_kernels(OPTIONS, folder)))
-    with pytest.raises(
-        UsageFault, match="has loops of version 99, not 1; expected a build"
-    ):
+    with pytest.raises(UsageFault, match="has loops of version 99, not 1; expected a build"):
         loops()
 
 
