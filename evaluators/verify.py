@@ -69,9 +69,8 @@ def verify(
     tolerance = ANY_DIFFERENCE if limits.max_difference is None else limits.max_difference
     parity = compare(expected, logits, tolerance, agreement)
     scores, changed = (accuracy(expected, labels), accuracy(logits, labels)), change(expected, logits, labels)
-    timing = (
-        time_beside(timed, images, latency, baseline=baseline, same_shapes=same_shapes) if latency else None
-    )
+    beside = {"baseline": baseline, "same_shapes": same_shapes}
+    timing = time_beside(timed, images, latency, **beside) if latency else None
     return VerifyReport(
         model=str(model.path),
         provider=model.provider,
