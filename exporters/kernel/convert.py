@@ -50,10 +50,15 @@ def with_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
 def _replace(graph: onnx.GraphProto, part: Part, content: bytes) -> None:
     """Puts the operator where the part's last node was, and takes away what nothing needs any more."""
     source, target, image = part.names[0], part.names[-1], part.images[-1]
-    ours = helper.make_node(
-        OPERATOR, [source], [target], name="ternary network", domain=DOMAIN, network=content
-    )
-    nodes = [ours if node.output[0] == target else node for node in graph.node]
+    flat = any(node.op_type == "Gemm" for node in part.nodes[-1])  # ours makes images
+    images = f"{target} as images" if flat else target
+    ours = [
+        helper.make_node(
+            OPERATOR, [source], [images], name="ternary network", domain=DOMAIN, network=content
+        ),
+        *([helper.make_node("Flatten", [images], [target], name="one row an image")] if flat else []),
+    ]
+    nodes = [each for node in graph.node for each in (ours if node.output[0] == target else [node])]
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in _needed(nodes, graph)]
     del graph.node[:]
     graph.node.extend(copies)
@@ -63,7 +68,7 @@ def _replace(graph: onnx.GraphProto, part: Part, content: bytes) -> None:
     graph.initializer.extend(constants)
     shape: list[str | int | None] = ["batch", image.channels, image.height, image.width]
     del graph.value_info[:]
-    graph.value_info.append(helper.make_tensor_value_info(target, TensorProto.UINT8, shape))
+    graph.value_info.append(helper.make_tensor_value_info(images, TensorProto.UINT8, shape))
 
 
 def _needed(nodes: list[onnx.NodeProto], graph: onnx.GraphProto) -> list[onnx.NodeProto]:

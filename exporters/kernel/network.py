@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.kernel.graph import Graph, Node, attributes, window_of
+from recycle_pipeline.exporters.kernel.graph import LARGEST_WINDOW, Graph, Node, attributes, window_of
 from recycle_pipeline.exporters.kernel.packed import (
     Addition,
     Constant,
@@ -19,6 +18,7 @@ from recycle_pipeline.exporters.kernel.packed import (
     Sum,
     Window,
 )
+from recycle_pipeline.exporters.kernel.weighted import Weighted, flattened, is_plain_gemm, weighted
 
 Found = tuple[Step, str, list[Node]]  # a step, the tensor that it makes, the nodes that it stands for
 
@@ -84,27 +84,38 @@ def _sides(source: Image, window: Window) -> tuple[int, int]:
 
 
 def _conv(graph: Graph, part: Part, node: Node) -> Found | None:
-    source, kernel = graph.source(node.input[0]), graph.stored(node.input[1])
-    after, bias = graph.requantized(node), _bias(graph, node)
-    if source is None or source not in part.names or kernel is None or after is None or bias is None:
+    source, layer = graph.source(node.input[0]), weighted(graph, node)
+    if source is None or source not in part.names or layer is None or layer.weights.ndim != 4:
         return None
-    (weights, steps), number = kernel, part.names.index(source)
-    window, ternary = window_of(node, weights.shape[2:]), _ternary(weights)
-    if window is None or ternary is None or weights.shape[1] != part.images[number].channels:
+    number, window = part.names.index(source), window_of(node, layer.weights.shape[2:])
+    if window is None or layer.weights.shape[1] != part.images[number].channels:
         return None
-    name, way = after
+    return _convolution(graph, part, number, window, layer.weights, layer), layer.name, [node, *layer.way]
+
+
+def _gemm(graph: Graph, part: Part, node: Node) -> Found | None:
+    """A linear layer: a convolution whose window is the whole image, laid flat before or of one pixel."""
+    found = flattened(graph, part.names, node) if is_plain_gemm(node) else None
+    layer = weighted(graph, node) if found else None
+    if found is None or layer is None:
+        return None
+    number, image = part.names.index(found[0]), part.images[part.names.index(found[0])]
+    sides = image.height, image.width
+    if max(sides) > LARGEST_WINDOW or layer.weights.shape[1] != image.channels * image.height * image.width:
+        return None
+    weights = layer.weights.reshape(-1, image.channels, *sides)
+    window = Window(sides, (1, 1), (0, 0, 0, 0))
+    step = _convolution(graph, part, number, window, weights, layer)
+    return step, layer.name, [*found[1], node, *layer.way]
+
+
+def _convolution(
+    graph: Graph, part: Part, number: int, window: Window, weights: NDArray[np.int8], layer: Weighted
+) -> Conv:
     # In float32, in this order, as onnxruntime computes it.
-    scale = graph.scale(source) * np.broadcast_to(steps, len(weights)).astype(np.float32) / graph.scale(name)
-    bias = np.broadcast_to(bias, len(weights))
-    return Conv(number, len(part.names), window, *ternary, bias, scale), name, [node, *way]
-
-
-def _bias(graph: Graph, node: Node) -> NDArray[np.int32] | None:
-    """Zero where it has none; None where it is no int32."""
-    if len(node.input) < 3 or not node.input[2]:
-        return np.zeros(1, np.int32)
-    stored = graph.stored(node.input[2])
-    return stored[0] if stored is not None and stored[0].dtype == np.int32 else None
+    scale = graph.scale(part.names[number]) * layer.steps / graph.scale(layer.name)
+    signs = np.sign(weights).astype(np.int8)
+    return Conv(number, len(part.names), window, signs, layer.magnitude, layer.bias, scale)
 
 
 def _max_pool(graph: Graph, part: Part, node: Node) -> Found | None:
@@ -188,18 +199,7 @@ def _addition(graph: Graph, part: Part, operands: list[str], own: int, name: str
     return Addition(other, zeros[own], own == 0, ratios[own], ratios[1 - own], fixed)
 
 
-KNOWN = {"Conv": _conv, "MaxPool": _max_pool, "Add": _add}
-
-
-def _ternary(weights: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.int32]] | None:
-    """Signs, and the one magnitude of each output channel (1 where all are 0); None where one has several."""
-    if weights.dtype != np.int8 or weights.ndim != 4:
-        return None
-    flat = np.abs(weights.reshape(len(weights), -1).astype(np.int32))
-    magnitude = np.maximum(flat.max(1), 1)
-    if not ((flat == 0) | (flat == magnitude[:, None])).all():
-        return None
-    return np.sign(weights).astype(np.int8), magnitude
+KNOWN = {"Conv": _conv, "Gemm": _gemm, "MaxPool": _max_pool, "Add": _add}
 
 
 def _closed(graph: Graph, part: Part) -> Part | None:

@@ -144,6 +144,17 @@ def test_blocks_of_many_channels_that_shrink_from_grids_to_tables(reference, dra
     assert_exact(reference, images, steps, any_images(rng, images[0]))
 
 
+@pytest.mark.parametrize("side", (1, 2, 4, 7, 16))
+def test_linear_layers_are_windows_as_large_as_the_image_and_then_of_one_pixel(reference, draw_conv, side):
+    rng, images, steps = np.random.default_rng(side), [Image(37, side, side, 9)], []
+    for size, channels in ((side, 70), (1, 130), (1, 10)):
+        window = Window((size, size), (1, 1), (0, 0, 0, 0))
+        conv, image = draw_conv(rng, images[-1], channels, window, 0.2, (len(steps), len(images)))
+        steps.append(conv)
+        images.append(image)
+    assert_exact(reference, images, steps, any_images(rng, images[0], 3))
+
+
 def test_small_images_made_before_large_ones_are_read_after_them(reference, draw_conv):
     """8 x 8, 10 x 10, then 8 x 8 again, which adds the first and reads the input of two layouts."""
     rng, images, steps = np.random.default_rng(5), [Image(20, 8, 8, 9)], []

@@ -78,6 +78,75 @@ def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(i
     assert len(convs) == 21 and channels == 16 * 7 + 32 * 7 + 64 * 7
 
 
+@pytest.fixture(scope="module")
+def linear_int8(images):
+    """A convolution, what it makes laid flat, and two linear layers with bias; weights are 0 and +-1."""
+    rng = np.random.default_rng(2)
+
+    def constant(name, *shape):
+        drawn = rng.integers(-1, 2, shape) if name[0] == "w" else rng.standard_normal(shape)
+        return onnx.numpy_helper.from_array(drawn.astype(np.float32), name)
+
+    make = onnx.helper.make_node
+    nodes = [
+        make("Conv", ["images", "w1", "b1"], ["made"], pads=(1, 1, 1, 1), strides=(4, 4)),
+        make("Relu", ["made"], ["positive"]),
+        make("Flatten", ["positive"], ["flat"]),
+        make("Gemm", ["flat", "w2", "b2"], ["hidden"], transB=1),
+        make("Relu", ["hidden"], ["hidden positive"]),
+        make("Gemm", ["hidden positive", "w3", "b3"], ["logits"], transB=1),
+    ]
+    shapes = {"w1": (8, 3, 3, 3), "w2": (40, 8 * 16), "w3": (10, 40), "b1": (8,), "b2": (40,), "b3": (10,)}
+    values = onnx.helper.make_tensor_value_info
+    given = values("images", 1, ["batch", 3, 16, 16])
+    constants = [constant(name, *shape) for name, shape in shapes.items()]
+    graph = onnx.helper.make_graph(nodes, "net", [given], [values("logits", 1, ["batch", 10])], constants)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    return quantized(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), [images])
+
+
+def types(model):
+    return [node.op_type for node in model.graph.node]
+
+
+def test_linear_layers_are_in_the_operator(linear_int8, images):
+    kernel = with_kernels(linear_int8)
+    assert types(kernel) == ["QuantizeLinear", "TernaryNetwork", "Flatten", "DequantizeLinear"]
+    onnx.checker.check_model(kernel, full_check=True)
+    assert np.array_equal(logits(opened(kernel), images), logits(opened(linear_int8), images))
+
+
+@pytest.mark.parametrize(("name", "value"), [("transB", 0), ("alpha", 0.5), ("beta", 2.0)])
+def test_linear_layers_of_another_form_stay_with_onnxruntime(linear_int8, images, name, value):
+    model = copy_of(linear_int8)
+    last = [node for node in model.graph.node if node.op_type == "Gemm"][-1]
+    for attribute in [each for each in last.attribute if each.name == name]:
+        last.attribute.remove(attribute)
+    last.attribute.append(onnx.helper.make_attribute(name, value))
+    if name == "transB":
+        weights = next(item for item in model.graph.initializer if item.name == "w3_quantized")
+        turned = onnx.numpy_helper.to_array(weights).T
+        weights.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(turned), "w3_quantized"))
+        for node in model.graph.node:
+            for attribute in node.attribute if "w3_quantized" in node.input else ():
+                attribute.i = 1
+    kernel = with_kernels(model)
+    assert types(kernel).count("Gemm") == 1
+    assert np.array_equal(logits(opened(kernel), images), logits(opened(model), images))
+
+
+def test_what_others_read_after_it_was_laid_flat_stays(linear_int8, images):
+    """The first linear layer's input leaves the graph besides: then the operator ends before it."""
+    model = copy_of(linear_int8)
+    [flat] = [node for node in model.graph.node if node.op_type == "Flatten"]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(flat.output[0], 1, ["batch", 128]))
+    kernel = with_kernels(model)
+    assert types(kernel).count("Gemm") == 2
+    for name in ("logits", flat.output[0]):
+        got, expected = (opened(each).run([name], {"images": images})[0] for each in (kernel, model))
+        assert np.array_equal(got, expected)
+
+
 def with_maps(model):
     """Behind each convolution before an addition, a constant image is added, as where filters are dead."""
     model, rng = copy_of(model), np.random.default_rng(1)
