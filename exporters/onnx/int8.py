@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.onnx.dense import INPUT
 from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
+from recycle_pipeline.exporters.onnx.relu_first import relu_first
 from recycle_pipeline.models.errors import RecycleError
 
 Batch = NDArray[np.float32] | NDArray[np.uint8]
@@ -60,7 +61,7 @@ def _quantized(model: onnx.ModelProto, batches: Iterable[Batch], folder: Path) -
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     source, path = folder / "float.onnx", folder / "int8.onnx"
-    onnx.save(model, str(source))  # a model given itself would be changed
+    onnx.save(relu_first(model), str(source))  # a model given itself would be changed
     with _quiet():
         quantize_static(
             source,

@@ -1,0 +1,31 @@
+"""ReLU before max pooling, which is the same to the bit: so it is fused into the convolution before it, and pooling
+is of 8 bits that need no new scale."""
+
+from collections import Counter
+
+import onnx
+
+
+def relu_first(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model in which no ReLU follows max pooling that nothing else takes."""
+    found = onnx.ModelProto.FromString(model.SerializeToString())
+    graph = found.graph
+    taken = Counter(name for node in graph.node for name in node.input)
+    taken.update(value.name for value in graph.output)
+    pools = {n.output[0]: n for n in graph.node if n.op_type == "MaxPool" and len(n.output) == 1}
+    for relu in [node for node in graph.node if node.op_type == "Relu"]:
+        pool = pools.get(relu.input[0])
+        if pool is None or taken[relu.input[0]] > 1:
+            continue
+        before, result = pool.input[0], relu.output[0]
+        pool.input[0] = relu.output[0] = f"{before}_positive"
+        relu.input[0], pool.output[0] = before, result
+        others = [node for node in graph.node if node.output[0] != relu.output[0]]
+        at = [node.output[0] for node in others].index(result)
+        copies = [
+            onnx.NodeProto.FromString(n.SerializeToString()) for n in (*others[:at], relu, *others[at:])
+        ]
+        del graph.node[:]
+        graph.node.extend(copies)
+        return relu_first(found)
+    return found

@@ -1,0 +1,68 @@
+"""ReLU goes before max pooling, where nothing else takes what was pooled; the logits stay to the bit."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from recycle_pipeline.exporters.onnx.relu_first import relu_first
+
+
+def model_of(*nodes, outputs=("logits",)):
+    value = onnx.helper.make_tensor_value_info
+    given = value("images", 1, ["batch", 2, 8, 8])
+    results = [value(name, 1, None) for name in outputs]
+    graph = onnx.helper.make_graph(list(nodes), "net", [given], results)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+
+def pool(source, result):
+    return onnx.helper.make_node("MaxPool", [source], [result], kernel_shape=(2, 2), strides=(2, 2))
+
+
+def relu(source, result):
+    return onnx.helper.make_node("Relu", [source], [result])
+
+
+def run(model, images):
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"images": images})
+
+
+def types(model):
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).standard_normal((3, 2, 8, 8)).astype(np.float32)
+
+
+def test_every_relu_that_follows_pooling_goes_before_it(images):
+    model = model_of(pool("images", "a"), relu("a", "b"), pool("b", "c"), relu("c", "logits"))
+    before = model.SerializeToString()
+    found = relu_first(model)
+    onnx.checker.check_model(found, full_check=True)
+    assert types(found) == ["Relu", "MaxPool", "Relu", "MaxPool"]
+    assert [value.name for value in found.graph.output] == ["logits"]
+    assert all(map(np.array_equal, run(model, images), run(found, images)))
+    assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs"),
+    [
+        (
+            (pool("images", "a"), relu("a", "b"), onnx.helper.make_node("Add", ["a", "b"], ["logits"])),
+            ("logits",),
+        ),
+        ((pool("images", "a"), relu("a", "logits")), ("logits", "a")),
+        ((relu("images", "a"), pool("a", "logits")), ("logits",)),
+    ],
+    ids=["added", "leaves the graph", "is first already"],
+)
+def test_what_others_take_stays(images, nodes, outputs):
+    model = model_of(*nodes, outputs=outputs)
+    found = relu_first(model)
+    assert types(found) == types(model)
+    assert all(map(np.array_equal, run(model, images), run(found, images)))
