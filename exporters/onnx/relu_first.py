@@ -1,5 +1,7 @@
-"""ReLU before max pooling, which is the same to the bit: so it is fused into the convolution before it, and pooling
-is of 8 bits that need no new scale."""
+"""ReLU before max pooling, which is the same to the bit.
+
+Then the convolution before it has it fused, and 8-bit images that are pooled keep their scale.
+"""
 
 from collections import Counter
 
@@ -8,7 +10,8 @@ import onnx
 
 def relu_first(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model in which no ReLU follows max pooling that nothing else takes."""
-    found = onnx.ModelProto.FromString(model.SerializeToString())
+    found = onnx.ModelProto()
+    found.CopyFrom(model)
     graph = found.graph
     taken = Counter(name for node in graph.node for name in node.input)
     taken.update(value.name for value in graph.output)

@@ -11,7 +11,7 @@ from recycle_pipeline.exporters.onnx.relu_first import relu_first
 def model_of(*nodes, outputs=("logits",)):
     value = onnx.helper.make_tensor_value_info
     given = value("images", 1, ["batch", 2, 8, 8])
-    results = [value(name, 1, None) for name in outputs]
+    results = [value(name, 1, [None] * 4) for name in outputs]
     graph = onnx.helper.make_graph(list(nodes), "net", [given], results)
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
 
