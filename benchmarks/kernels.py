@@ -42,10 +42,10 @@ from recycle_pipeline.evaluators.accuracy import accuracy, predict_all
 from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.evaluators.setting import Setting
 from recycle_pipeline.evaluators.workers import Worker
-from recycle_pipeline.exporters.kernel.convert import OPERATOR
 from recycle_pipeline.exporters.kernel.library import Kernels
 from recycle_pipeline.exporters.kernel.network import first_part
 from recycle_pipeline.exporters.kernel.packed import Conv
+from recycle_pipeline.exporters.kernel.place import TERNARY
 from recycle_pipeline.exporters.onnx.forms import Dense, write_form
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.prepared import normalised
@@ -179,7 +179,7 @@ def layers(paths: dict[str, Path], args: argparse.Namespace) -> list[dict[str, A
     ]
     part = first_part(onnx.load(paths["onnx-int8"]), (shape[1], shape[2], shape[3]))
     assert part is not None
-    [node] = [each for each in onnx.load(paths["onnx-kernel"]).graph.node if each.op_type == OPERATOR]
+    [node] = [each for each in onnx.load(paths["onnx-kernel"]).graph.node if each.op_type == TERNARY]
     rows = []
     with Kernels(node.attribute[0].s) as kernels:
         image = np.random.default_rng(0).integers(0, 256, (1, *kernels.source), np.uint8)

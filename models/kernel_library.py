@@ -13,7 +13,8 @@ DOMAIN = "recycle"  # of the operator
 MISSING = (
     "the kernels of onnx-kernel are not compiled here: expected a C compiler (cc, gcc or clang) when "
     "recycle-pipeline was installed; install one and run "
-    "`python -m recycle_pipeline.exporters.kernel.build`, or use onnx-int8, which has the same numbers"
+    "`python -m recycle_pipeline.exporters.kernel.build`, or use onnx-int8 (for onnx-kernel) or onnx, which "
+    "have the same numbers"
 )
 
 

@@ -68,7 +68,7 @@ def _compiled() -> list[Finding]:
     return [
         Finding("kernels", "ok", f"compiled: {kernels}")
         if kernels
-        else Finding("kernels", "note", "not compiled: no onnx-kernel", build),
+        else Finding("kernels", "note", "not compiled: no onnx-kernel and onnx-kernel-fp32", build),
         _loops(build),
     ]
 

@@ -45,6 +45,13 @@ FORMS = {
             needs="the library of recycle_pipeline.exporters.kernel",
             cpu_only=True,
         ),
+        Form(
+            "onnx-kernel-fp32",
+            "model-kernel-fp32.onnx",
+            "the numbers of onnx, by compiled kernels",
+            needs="the library of recycle_pipeline.exporters.kernel",
+            cpu_only=True,
+        ),
         Form("onnx-compact-int8", "model-compact-int8.onnx", "both", accuracy_drop=0.005),
         Form(
             "onnx-fp16",

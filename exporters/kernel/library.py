@@ -66,6 +66,8 @@ class Kernels:
         shape = (ctypes.c_uint32 * 6)()
         self._library.recycle_shape(self._runner, shape)
         self.source, self.target = tuple(shape[:3]), tuple(shape[3:])
+        single = self._library.recycle_number(self._runner) == 1
+        self.dtype = np.dtype(np.uint8 if single else np.float32)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +83,7 @@ class Kernels:
         self._library.recycle_counts(self._runner, found)
         return Counts(*found)
 
-    def times(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
+    def times(self, image: NDArray[Any]) -> NDArray[np.float64]:
         """Seconds that each step takes of one image, (1, C, H, W), for measurements."""
         self._require(image)
         seconds = np.empty(self.counts.steps)
@@ -90,10 +92,13 @@ class Kernels:
             raise RecycleError(NO_MEMORY)
         return seconds
 
-    def run(self, images: NDArray[np.uint8], threads: int = 1) -> NDArray[np.uint8]:
-        """(N, C, H, W) to (N, K, P, Q), the same for any number of threads; any number of calls at a time."""
+    def run(self, images: NDArray[Any], threads: int = 1) -> NDArray[Any]:
+        """(N, C, H, W) to (N, K, P, Q), the same for any number of threads; any number of calls at a time.
+
+        Of `dtype`: uint8, or float32 where the network's numbers are.
+        """
         self._require(images)
-        images, found = np.ascontiguousarray(images), np.empty((len(images), *self.target), np.uint8)
+        images, found = np.ascontiguousarray(images), np.empty((len(images), *self.target), self.dtype)
         team = self._library.recycle_team(self._runner, images.ctypes.data, found.ctypes.data, len(images))
         if not team:
             raise RecycleError(NO_MEMORY)
@@ -112,9 +117,10 @@ class Kernels:
         """The most threads that have taken part in one call so far; 1 before the first."""
         return int(self._library.recycle_known(self._runner))
 
-    def _require(self, images: NDArray[np.uint8]) -> None:
-        if images.dtype != np.uint8 or images.shape[1:] != self.source:
-            raise RecycleError(f"{images.dtype} {images.shape} was given; expected uint8 (N, *{self.source})")
+    def _require(self, images: NDArray[Any]) -> None:
+        if images.dtype != self.dtype or images.shape[1:] != self.source:
+            expected = f"{self.dtype} (N, *{self.source})"
+            raise RecycleError(f"{images.dtype} {images.shape} was given; expected {expected}")
 
 
 @cache
@@ -127,6 +133,8 @@ def _opened(path: Path) -> Any:
     for name in ("recycle_shape", "recycle_counts"):
         getattr(library, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p]
         getattr(library, name).restype = None
+    library.recycle_number.restype = ctypes.c_uint32
+    library.recycle_number.argtypes = [ctypes.c_void_p]
     library.recycle_time.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p]
     library.recycle_team.restype = ctypes.c_void_p
     library.recycle_team.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]

@@ -126,12 +126,9 @@ def packed(images: Sequence[Image], steps: Sequence[Step], source: int, target: 
         source: number of the image that is given.
         target: of the one that is asked for.
     """
-    parts = [_words(MAGIC, VERSION, len(images), len(steps), source, target)]
-    parts += [_words(each.channels, each.height, each.width, each.zero) for each in images]
+    parts = [head(VERSION, images, len(steps), source, target)]
     for step in steps:
-        window = step.window
-        parts.append(_words(KINDS[type(step)], step.source, step.target))
-        parts.append(_words(*window.size, *window.strides, *window.pads))
+        parts.append(step_head(KINDS[type(step)], step.source, step.target, step.window))
         if isinstance(step, Conv):
             parts.append(_conv(step, images[step.target].zero))
         elif isinstance(step, Sum):
@@ -139,6 +136,18 @@ def packed(images: Sequence[Image], steps: Sequence[Step], source: int, target: 
         elif isinstance(step, Constant):
             parts += [step.values.tobytes(), bytes(-step.values.size % 4)]
     return b"".join(parts)
+
+
+def head(version: int, images: Sequence[Image], steps: int, source: int, target: int) -> bytes:
+    """What a network begins with."""
+    parts = [words(MAGIC, version, len(images), steps, source, target)]
+    parts += [words(each.channels, each.height, each.width, each.zero) for each in images]
+    return b"".join(parts)
+
+
+def step_head(kind: int, source: int, target: int, window: Window) -> bytes:
+    """What a step begins with."""
+    return words(kind, source, target, *window.size, *window.strides, *window.pads)
 
 
 def narrow_channels(step: Conv) -> int:
@@ -153,27 +162,28 @@ def narrow_channels(step: Conv) -> int:
 
 def _conv(step: Conv, zero: int) -> bytes:
     addition = step.addition or Addition(NONE, zero, True, *np.zeros(3, np.float32))
-    taps = _taps(step.signs)
     return b"".join(
         (
             _addition(addition),
             step.bias.astype("<i4").tobytes(),
             step.scale.astype("<f4").tobytes(),
             step.magnitude.astype("<i4").tobytes(),
-            _words(len(taps)),
-            taps,
-            bytes(-len(taps) % 4),
+            packed_taps(step.signs),
         )
     )
 
 
 def _addition(addition: Addition) -> bytes:
     numbers = struct.pack("<3f", addition.own_ratio, addition.other_ratio, addition.fixed)
-    return _words(addition.other, addition.zero, int(addition.first)) + numbers
+    return words(addition.other, addition.zero, int(addition.first)) + numbers
 
 
-def _taps(signs: NDArray[np.int8]) -> bytes:
-    """Each channel's number of taps, then their gaps and signs, in groups of seven bits."""
+def packed_taps(signs: NDArray[np.int8]) -> bytes:
+    """How many bytes follow; each channel's number of taps, their gaps and signs, in groups of seven bits.
+
+    Args:
+        signs: (K, ...) of -1, 0, 1.
+    """
     flat = signs.reshape(len(signs), -1)
     rows, places = np.nonzero(flat)
     counts = np.bincount(rows, minlength=len(flat))
@@ -181,7 +191,8 @@ def _taps(signs: NDArray[np.int8]) -> bytes:
     gaps = np.where(first, places, np.diff(places, prepend=0) - 1)
     codes = 2 * gaps + (flat[rows, places] < 0)
     starts = np.r_[0, np.cumsum(counts)[:-1]]
-    return _groups(np.insert(codes, starts, counts))
+    taps = _groups(np.insert(codes, starts, counts))
+    return words(len(taps)) + taps + bytes(-len(taps) % 4)
 
 
 def _groups(numbers: NDArray[np.int64]) -> bytes:
@@ -197,5 +208,6 @@ def _groups(numbers: NDArray[np.int64]) -> bytes:
     return bytes((groups | more << 7)[np.arange(4) < lengths[:, None]].astype(np.uint8))
 
 
-def _words(*values: int) -> bytes:
+def words(*values: int) -> bytes:
+    """Unsigned, of 32 bits, little-endian."""
     return struct.pack(f"<{len(values)}I", *values)

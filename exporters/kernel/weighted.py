@@ -56,7 +56,7 @@ def flattened(graph: Graph, names: list[str], node: Node) -> tuple[str, list[Nod
         return (source, []) if source else None
     quantize = graph.maker[source]
     shape = graph.maker.get(quantize.input[0])
-    before = graph.source(shape.input[0]) if shape is not None and _lays_flat(graph, shape) else None
+    before = graph.source(shape.input[0]) if shape is not None and lays_flat(graph, shape) else None
     if shape is None or before not in names:
         return None
     same = graph.scale(before) == graph.scale(source) and graph.zero(before) == graph.zero(source)
@@ -71,7 +71,7 @@ def is_plain_gemm(node: Node) -> bool:
     return said == {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 1}
 
 
-def _lays_flat(graph: Graph, node: Node) -> bool:
+def lays_flat(graph: Graph, node: Node) -> bool:
     """Whether a node makes one row of each image."""
     if node.op_type == "Flatten":
         return bool(attributes(node).get("axis", 1) == 1)

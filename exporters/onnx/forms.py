@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 
 from recycle_pipeline.exporters.atomic import replacing
-from recycle_pipeline.exporters.kernel.convert import with_kernels
+from recycle_pipeline.exporters.kernel.convert import with_float_kernels, with_kernels
 from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.packings import ENTRY_PRICE
@@ -114,6 +114,10 @@ def _kernel(dense: Dense) -> onnx.ModelProto:
     return with_kernels(dense.int8)
 
 
+def _kernel_fp32(dense: Dense) -> onnx.ModelProto:
+    return with_float_kernels(dense.model)
+
+
 def _compact_int8(dense: Dense) -> onnx.ModelProto:
     compact(found := _copy(dense.int8))
     return found
@@ -139,6 +143,7 @@ BUILDERS: Mapping[str, Callable[[Dense], onnx.ModelProto]] = {
     "onnx-seed": _seed,
     "onnx-int8": _int8,
     "onnx-kernel": _kernel,
+    "onnx-kernel-fp32": _kernel_fp32,
     "onnx-compact-int8": _compact_int8,
     "onnx-fp16": _fp16,
     "onnx-sparse": _sparse,

@@ -33,7 +33,7 @@ USUAL = Versions(20, 10, "1.18")
 EARLIER = Versions(18, 8, "1.15")
 
 # Forms that need more: arithmetic on uint64, 2-bit integers, and custom operators that can say what is wrong.
-NEWER = {"onnx-seed": "1.21", "onnx-int2": "1.26", "onnx-kernel": "1.16"}
+NEWER = {"onnx-seed": "1.21", "onnx-int2": "1.26", "onnx-kernel": "1.16", "onnx-kernel-fp32": "1.16"}
 
 
 def versions_for(target: str | None) -> Versions:

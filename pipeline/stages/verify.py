@@ -64,7 +64,8 @@ def _work(context: Context) -> dict[str, Any]:
     subject = opened_subject(context)
     report = _report(context, subject)
     forms, verdicts = _judged_forms(context, subject)
-    kept = [form for form in _forms(context) if folder.model(form).is_file()]
+    providers = {DENSE: subject.provider} | {name: found["provider"] for name, found in forms.items()}
+    kept = {name: by for name, by in providers.items() if folder.model(name).is_file()}
     further = further_latencies(context, subject, kept)
     content = report.to_json() | {
         "model": folder.relative(subject.model.path),

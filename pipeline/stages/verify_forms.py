@@ -88,18 +88,30 @@ def verify_forms(
     found, verdicts = {}, list["Verdict"]()
     for name in others:
         begins(name)
-        model = open_(folder.model(name), None, FORMS[name].cpu_only)
-        exact = FORMS[name].exact and not model.unpacks_in_every_call
-        report = _report(FORMS[name], model, against, dense_logits, open_, batch_size, exact=exact)
+        form, model, refused = _opened(FORMS[name], folder.model(name), open_)
+        exact = form.exact and not model.unpacks_in_every_call
+        report = _report(form, model, against, dense_logits, open_, batch_size, exact=exact)
         judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
-        found[name] = _entry(FORMS[name], folder, report, exact=exact)
-        if model.unpacks_in_every_call:
-            found[name]["note"] = UNFOLDED
-            warn(f"{name}: {UNFOLDED}")
+        found[name] = _entry(form, folder, report, exact=exact) | {"provider": model.provider}
+        if notes := [refused] * bool(refused) + [UNFOLDED] * model.unpacks_in_every_call:
+            found[name]["note"] = "; ".join(notes)
+            warn(f"{name}: {found[name]['note']}")
         verdicts += judged
         if not report.passed:
             found[name]["rejected"] = _reject(folder, name, judged)
     return found, verdicts
+
+
+def _opened(form: Form, path: Path, open_: Open) -> tuple[Form, "OnnxModel", str]:
+    """The form, of the CPU alone where the provider cannot run all of it; it opened; and why not there."""
+    from recycle_pipeline.models.errors import ProviderUnavailable
+
+    try:
+        return form, open_(path, None, form.cpu_only), ""
+    except ProviderUnavailable as error:
+        on_cpu = dataclasses.replace(form, cpu_only=True)
+        reason, _, _ = str(error).partition(". Usable here")
+        return on_cpu, open_(path, None, cpu_only=True), f"verified on the CPU: {reason}"
 
 
 def _report(

@@ -1,10 +1,11 @@
 """Latency at further batch sizes and thread counts than the one that gates judge."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from recycle_pipeline.pipeline.forms import DENSE, FORMS
+from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.stages.stage import Context
 from recycle_pipeline.pipeline.stages.verify_subject import Subject, threads_of
 from recycle_pipeline.pipeline.stages.verify_twins import twins
@@ -17,13 +18,13 @@ TWIN = "dense twin"
 SECONDS, MIN_ROUNDS = 3.0, 12
 
 
-def further_latencies(context: Context, subject: Subject, forms: list[str]) -> list[dict[str, Any]]:
+def further_latencies(context: Context, subject: Subject, forms: Mapping[str, str]) -> list[dict[str, Any]]:
     """Times each form at every batch and thread count that was asked for after the first.
 
     Args:
         context: with the settings, and told what is timed.
         subject: as it was verified.
-        forms: names of those whose file is there.
+        forms: those whose file is there, and the provider of each.
 
     Returns:
         A dict for each form and setting: `onnx` beside the dense twin, the others beside `onnx`.
@@ -37,9 +38,8 @@ def further_latencies(context: Context, subject: Subject, forms: list[str]) -> l
         for threads, batch in settings:
             words = f"batch {batch}, {threads} thread{'s' * (threads != 1)}"
             context.reporter.stage("verify", f"latency at {words}: {', '.join(forms)}")
-            for form in forms:
+            for form, provider in forms.items():
                 against = twin if form == DENSE else subject.model.path
-                provider = "cpu" if FORMS[form].cpu_only else subject.provider
                 paths = context.folder.model(form), against
                 latency = _timed(subject, paths, provider, threads, batch)
                 found.append(_row(form, TWIN if form == DENSE else DENSE, provider, latency))

@@ -110,7 +110,10 @@ def test_what_is_compiled_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("RECYCLE_PIPELINE_KERNELS", str(tmp_path / "none.so"))
     monkeypatch.setenv("RECYCLE_PIPELINE_LOOPS", "numpy")
     said = {found.what: found for found in diagnose()}
-    assert (said["kernels"].status, said["kernels"].text) == ("note", "not compiled: no onnx-kernel")
+    assert (said["kernels"].status, said["kernels"].text) == (
+        "note",
+        "not compiled: no onnx-kernel and onnx-kernel-fp32",
+    )
     assert said["kernels"].advice.endswith("python -m recycle_pipeline.exporters.kernel.build")
     assert (said["ticket loops"].status, said["ticket loops"].advice) == ("note", "")
     assert said["ticket loops"].text == "numpy's, as RECYCLE_PIPELINE_LOOPS asks for"

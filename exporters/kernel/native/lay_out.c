@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "floats.h"
 #include "lay_close.h"
 #include "tables.h"
 
@@ -93,12 +94,12 @@ static int place_grids(Network *n, char why[MESSAGE]) {
         g->size = (g->channel * (g->channels + 1) + SLACK + 63) / 64 * 64;
         g->place = n->workspace;
         n->workspace += g->size;
-        if (n->workspace > MOST_MEMORY) return snprintf(why, MESSAGE, "its images do not fit memory"), 0;
+        if (n->workspace > MOST_MEMORY / bytes_each(n)) return snprintf(why, MESSAGE, "its images do not fit memory"), 0;
     }
     return 1;
 }
 
-static size_t distance(const Grid *g, const Window *w, uint32_t tap) {
+size_t tap_distance(const Grid *g, const Window *w, uint32_t tap) {
     uint32_t column = tap % w->width + g->left - w->left, row = tap / w->width % w->height + g->top - w->top;
     uint32_t channel = tap / w->width / w->height, phase = row % g->down * g->right + column % g->right;
     return channel * g->channel + (phase * (size_t)g->rows + row / g->down) * g->row + column / g->right;
@@ -117,7 +118,7 @@ static uint32_t put_sign(Step *s, const Grid *g, const uint32_t *taps, uint32_t 
     uint64_t low = (uint64_t)total * part / parts, high = (uint64_t)total * (part + 1) / parts;
     for (uint32_t i = 1; i <= count; i++)
         if ((taps[i] & 1) == minus && seen++ >= low && seen <= high)
-            put_distance(s, place + written++, distance(g, &s->window, taps[i] >> 1));
+            put_distance(s, place + written++, tap_distance(g, &s->window, taps[i] >> 1));
     while (written % 4) put_distance(s, place + written++, g->channels * g->channel);
     return written;
 }
@@ -198,7 +199,9 @@ int network_lay_out(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
     if (n->layout != ROWS && !choose_close(n)) return snprintf(why, MESSAGE, "no memory"), 0;
     if (!place_grids(n, why)) return 0;
     for (uint32_t i = 0; i < n->planar; i++)
-        if (n->step[i].kind == CONV && (!mark_pixels(n, &n->step[i]) || !lay_out_taps(n, &n->step[i], taps[i])))
+        if (n->step[i].kind == CONV &&
+            (!mark_pixels(n, &n->step[i]) ||
+             !(n->floats ? lay_floats : lay_out_taps)(n, &n->step[i], taps[i])))
             return snprintf(why, MESSAGE, "no memory"), 0;
 #if defined(__x86_64__)
     return n->planar == n->steps || lay_tables(n, taps, why);

@@ -1,4 +1,5 @@
-/* A network of ternary convolutions on 8-bit activations, as it lies in memory. Sizes in bytes unless said. */
+/* A network of ternary convolutions on 8-bit activations, or of sparse ones on float32, as it lies in memory. Sizes in
+ * bytes unless said. */
 #ifndef RECYCLE_NETWORK_H
 #define RECYCLE_NETWORK_H
 
@@ -92,7 +93,7 @@ typedef struct {
     Window window;
     uint32_t grid;          /* what it reads */
     uint32_t spread;        /* whether that has to be filled first */
-    uint8_t *values;        /* of a constant: channels, rows, columns */
+    void *values;           /* of a constant: channels, rows, columns */
     /* of a convolution; the first six of a sum, too */
     uint32_t other;         /* tensor that is added, or NONE */
     uint32_t zero;          /* zero point of its own result, before anything is added */
@@ -112,6 +113,10 @@ typedef struct {
     uint32_t *lines;        /* of each step: bytes from a pixel's window to its line, */
     uint8_t *slots;         /* and what is looked up in it */
     uint8_t *order;         /* of each GROUP of output channels: which of it they are */
+    /* of float32 numbers, where scale is the magnitude of each output channel's weights, if it has but one: */
+    uint32_t *begin;        /* in distances, of 32 bits: of each channel its added taps, then those that are subtracted */
+    float *offset, *value;  /* bias of each output channel; weight of each tap, or NULL */
+    uint32_t relu;          /* whether negative results become 0; of a sum, too */
 } Step;
 
 typedef struct {
@@ -121,6 +126,7 @@ typedef struct {
     Grid *grid;
     enum layout layout;
     uint32_t planar;           /* steps from this one on are by tables */
+    uint32_t floats;           /* its numbers are float32; sizes of grids are then in numbers, as everywhere pixels are */
     size_t workspace;
     uint64_t weights, narrow, chunked; /* weights; output channels of one chunk, of several */
 } Network;
@@ -128,6 +134,9 @@ typedef struct {
 /* Reads and checks a packed network, and lays it out; NULL, with the reason in `why`, where anything is wrong with it. */
 Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, char why[MESSAGE]);
 void network_free(Network *network);
+
+/* Bytes of a number. */
+static inline size_t bytes_each(const Network *n) { return n->floats ? sizeof(float) : 1; }
 
 /* Whether a tensor is made as a plane. */
 static inline int is_planar(const Network *n, uint32_t tensor) {

@@ -14,7 +14,7 @@
 #define PARALLEL_VERSION 17 /* the first that lets operators use the session's threads */
 
 enum { FAILED = 1, INVALID_ARGUMENT = 2 }; /* codes of a status */
-enum { UINT8_ELEMENTS = 2 };               /* type of a tensor */
+enum { FLOAT_ELEMENTS = 1, UINT8_ELEMENTS = 2 }; /* types of a tensor */
 
 typedef struct Status Status;   /* NULL: all is well */
 typedef struct Options Options; /* of a session */

@@ -12,16 +12,18 @@
  * Taps of an output channel: their number, then for each the distance from the last (from -1) less one, times
  * two, plus one where it is subtracted; each in groups of seven bits, the lowest first (LEB128). A tap is
  * (input channel * height + row) * width + column of the window.
+ * Version 2 is of float32 numbers: read_floats.c.
  */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "network.h"
+#include "reader.h"
 
 #define MAGIC 0x4b594352u /* RCYK */
 #define VERSION 1
+#define FLOATS 2 /* a version, too */
 #define MOST_ITEMS 4096
 #define MOST_CHANNELS 16384
 #define LARGEST_SIDE 4096
@@ -29,29 +31,22 @@
 #define LARGEST_STRIDE 8
 #define LARGEST_IMAGE (1u << 28)
 
-typedef struct {
-    const uint8_t *at, *end;
-    char *why;
-} Reader;
-
-#define REFUSE(reader, ...) (snprintf((reader)->why, MESSAGE, __VA_ARGS__), 0)
-
-static int word(Reader *r, uint32_t *value) {
+int read_word(Reader *r, uint32_t *value) {
     if (r->end - r->at < 4) return REFUSE(r, "it ends too early");
     *value = r->at[0] | (uint32_t)r->at[1] << 8 | (uint32_t)r->at[2] << 16 | (uint32_t)r->at[3] << 24;
     r->at += 4;
     return 1;
 }
 
-static int within(Reader *r, const char *name, uint32_t low, uint32_t high, uint32_t *value) {
-    if (!word(r, value)) return 0;
+int read_within(Reader *r, const char *name, uint32_t low, uint32_t high, uint32_t *value) {
+    if (!read_word(r, value)) return 0;
     if (*value < low || *value > high) return REFUSE(r, "%s is %u, expected %u to %u", name, *value, low, high);
     return 1;
 }
 
-static int real_number(Reader *r, const char *name, float *value) {
+int read_real(Reader *r, const char *name, float *value) {
     uint32_t bits;
-    if (!word(r, &bits)) return 0;
+    if (!read_word(r, &bits)) return 0;
     memcpy(value, &bits, 4);
     return isfinite(*value) ? 1 : REFUSE(r, "%s is no finite number", name);
 }
@@ -67,18 +62,18 @@ static int group(Reader *r, uint32_t *value) {
     return REFUSE(r, "a tap takes too many bytes");
 }
 
-static void *room(Reader *r, size_t count, size_t each) {
+void *read_room(Reader *r, size_t count, size_t each) {
     void *found = calloc(count ? count : 1, each);
     if (!found) snprintf(r->why, MESSAGE, "no memory for %zu items", count);
     return found;
 }
 
-static int read_tensor(Reader *r, Tensor *tensor) {
+static int read_tensor(Reader *r, Tensor *tensor, uint32_t largest_zero) {
     tensor->made_by = tensor->home = tensor->turned_by = NONE;
-    if (!within(r, "a number of channels", 1, MOST_CHANNELS, &tensor->channels) ||
-        !within(r, "a height", 1, LARGEST_SIDE, &tensor->height) ||
-        !within(r, "a width", 1, LARGEST_SIDE, &tensor->width) ||
-        !within(r, "a zero point", 0, LEVELS, &tensor->zero))
+    if (!read_within(r, "a number of channels", 1, MOST_CHANNELS, &tensor->channels) ||
+        !read_within(r, "a height", 1, LARGEST_SIDE, &tensor->height) ||
+        !read_within(r, "a width", 1, LARGEST_SIDE, &tensor->width) ||
+        !read_within(r, "a zero point", 0, largest_zero, &tensor->zero))
         return 0;
     if ((uint64_t)tensor->channels * tensor->height * tensor->width > LARGEST_IMAGE)
         return REFUSE(r, "a tensor of %u x %u x %u is too large", tensor->channels, tensor->height, tensor->width);
@@ -86,12 +81,12 @@ static int read_tensor(Reader *r, Tensor *tensor) {
 }
 
 static int read_window(Reader *r, Window *w) {
-    return within(r, "a window's height", 1, LARGEST_WINDOW, &w->height) &&
-           within(r, "a window's width", 1, LARGEST_WINDOW, &w->width) &&
-           within(r, "a stride", 1, LARGEST_STRIDE, &w->down) &&
-           within(r, "a stride", 1, LARGEST_STRIDE, &w->right) &&
-           within(r, "padding", 0, w->height - 1, &w->top) && within(r, "padding", 0, w->width - 1, &w->left) &&
-           within(r, "padding", 0, w->height - 1, &w->bottom) && within(r, "padding", 0, w->width - 1, &w->rest);
+    return read_within(r, "a window's height", 1, LARGEST_WINDOW, &w->height) &&
+           read_within(r, "a window's width", 1, LARGEST_WINDOW, &w->width) &&
+           read_within(r, "a stride", 1, LARGEST_STRIDE, &w->down) &&
+           read_within(r, "a stride", 1, LARGEST_STRIDE, &w->right) &&
+           read_within(r, "padding", 0, w->height - 1, &w->top) && read_within(r, "padding", 0, w->width - 1, &w->left) &&
+           read_within(r, "padding", 0, w->height - 1, &w->bottom) && read_within(r, "padding", 0, w->width - 1, &w->rest);
 }
 
 /* Both tensors exist, the input is made already, the output is not, and sizes fit. */
@@ -114,11 +109,15 @@ static int check_tensors(Reader *r, Network *n, Step *s, uint32_t number) {
 }
 
 static int read_addition(Reader *r, Network *n, Step *s) {
-    if (!word(r, &s->other) || !within(r, "a zero point", 0, LEVELS, &s->zero) ||
-        !within(r, "the operand", 0, 1, &s->first) || !real_number(r, "a ratio", &s->own_ratio) ||
-        !real_number(r, "a ratio", &s->other_ratio) || !real_number(r, "a sum", &s->fixed))
+    if (!read_word(r, &s->other) || !read_within(r, "a zero point", 0, LEVELS, &s->zero) ||
+        !read_within(r, "the operand", 0, 1, &s->first) || !read_real(r, "a ratio", &s->own_ratio) ||
+        !read_real(r, "a ratio", &s->other_ratio) || !read_real(r, "a sum", &s->fixed))
         return 0;
     if (fabs(s->own_ratio) + fabs(s->other_ratio) + fabs(s->fixed) > 1 << 20) return REFUSE(r, "ratios are too large");
+    return check_other(r, n, s);
+}
+
+int check_other(Reader *r, const Network *n, const Step *s) {
     if (s->other == NONE) return s->kind == CONV ? 1 : REFUSE(r, "a sum has nothing that is added");
     if (s->other >= n->tensors || s->other == s->output ||
         (s->other != n->input && n->tensor[s->other].made_by == NONE))
@@ -129,13 +128,12 @@ static int read_addition(Reader *r, Network *n, Step *s) {
     return 1;
 }
 
-/* The taps of all output channels, one list after the other: number, then 2 * tap + subtracted of each. */
-static int read_taps(Reader *r, uint32_t channels, uint32_t inputs, uint32_t **taps) {
+int read_taps(Reader *r, uint32_t channels, uint32_t inputs, uint32_t **taps) {
     uint32_t bytes;
-    if (!word(r, &bytes)) return 0;
+    if (!read_word(r, &bytes)) return 0;
     if (bytes > (size_t)(r->end - r->at)) return REFUSE(r, "the taps end too early");
     Reader inner = {r->at, r->at + bytes, r->why};
-    uint32_t *at = *taps = room(r, (size_t)bytes, sizeof **taps); /* a number takes a byte or more */
+    uint32_t *at = *taps = read_room(r, (size_t)bytes, sizeof **taps); /* a number takes a byte or more */
     if (!at) return 0;
     for (uint32_t channel = 0; channel < channels; channel++) {
         uint32_t count, tap = 0;
@@ -178,19 +176,19 @@ static int read_conv(Reader *r, Network *n, Step *s, uint32_t **taps) {
     uint64_t inputs = (uint64_t)n->tensor[s->input].channels * s->window.height * s->window.width;
     if (!read_addition(r, n, s)) return 0;
     const uint32_t groups = (channels + GROUP - 1) / GROUP; /* zeros, to the end of the last */
-    if (!(s->bias = room(r, groups, 4 * GROUP)) || !(s->scale = room(r, groups, 4 * GROUP)) ||
-        !(s->magnitude = room(r, groups, 4 * GROUP)))
+    if (!(s->bias = read_room(r, groups, 4 * GROUP)) || !(s->scale = read_room(r, groups, 4 * GROUP)) ||
+        !(s->magnitude = read_room(r, groups, 4 * GROUP)))
         return 0;
     for (uint32_t i = 0; i < channels; i++) {
         uint32_t bits;
-        if (!word(r, &bits)) return 0;
+        if (!read_word(r, &bits)) return 0;
         memcpy(&s->bias[i], &bits, 4);
     }
     for (uint32_t i = 0; i < channels; i++)
-        if (!real_number(r, "a scale", &s->scale[i])) return 0;
+        if (!read_real(r, "a scale", &s->scale[i])) return 0;
     for (uint32_t i = 0; i < channels; i++) {
         uint32_t magnitude;
-        if (!within(r, "a magnitude", 1, 128, &magnitude)) return 0;
+        if (!read_within(r, "a magnitude", 1, 128, &magnitude)) return 0;
         s->magnitude[i] = (int32_t)magnitude;
     }
     return read_taps(r, channels, (uint32_t)inputs, taps) && check_sums(r, n, s, *taps);
@@ -199,7 +197,7 @@ static int read_conv(Reader *r, Network *n, Step *s, uint32_t **taps) {
 static int read_values(Reader *r, const Tensor *t, Step *s) {
     const size_t count = (size_t)t->channels * t->height * t->width, filled = (count + 3) / 4 * 4;
     if (filled > (size_t)(r->end - r->at)) return REFUSE(r, "it ends too early");
-    if (!(s->values = room(r, count, 1))) return 0;
+    if (!(s->values = read_room(r, count, 1))) return 0;
     memcpy(s->values, r->at, count);
     r->at += filled;
     return 1;
@@ -212,32 +210,36 @@ static int is_point(const Window *w) {
 static int read_step(Reader *r, Network *n, uint32_t number, uint32_t **taps) {
     Step *s = &n->step[number];
     s->other = NONE;
-    if (!within(r, "a kind of step", CONV, CONSTANT, &s->kind) ||
-        !within(r, "a tensor", 0, n->tensors - 1, &s->input) ||
-        !within(r, "a tensor", 0, n->tensors - 1, &s->output) || !read_window(r, &s->window))
+    if (!read_within(r, "a kind of step", CONV, CONSTANT, &s->kind) ||
+        !read_within(r, "a tensor", 0, n->tensors - 1, &s->input) ||
+        !read_within(r, "a tensor", 0, n->tensors - 1, &s->output) || !read_window(r, &s->window))
         return 0;
     if (s->input == s->output) return REFUSE(r, "step %u reads what it makes", number);
     if (s->kind > MAXPOOL && !is_point(&s->window)) return REFUSE(r, "step %u: its window is not 1 x 1", number);
-    if (s->kind == CONV && !read_conv(r, n, s, taps)) return 0;
-    if (s->kind == ADD && !read_addition(r, n, s)) return 0;
-    if (s->kind == CONSTANT && !read_values(r, &n->tensor[s->output], s)) return 0;
+    if (n->floats && !read_floats(r, n, s, taps)) return 0;
+    if (!n->floats && s->kind == CONV && !read_conv(r, n, s, taps)) return 0;
+    if (!n->floats && s->kind == ADD && !read_addition(r, n, s)) return 0;
+    if (!n->floats && s->kind == CONSTANT && !read_values(r, &n->tensor[s->output], s)) return 0;
     return check_tensors(r, n, s, number);
 }
 
 static int read_all(Reader *r, Network *n, uint32_t **taps) {
     uint32_t magic, version;
-    if (!word(r, &magic) || magic != MAGIC) return REFUSE(r, "it is no packed network");
-    if (!word(r, &version) || version != VERSION) return REFUSE(r, "its version is not %u", VERSION);
-    if (!within(r, "the number of tensors", 2, MOST_ITEMS, &n->tensors) ||
-        !within(r, "the number of steps", 1, MOST_ITEMS - 1, &n->steps) ||
-        !within(r, "the input", 0, n->tensors - 1, &n->input) ||
-        !within(r, "the output", 0, n->tensors - 1, &n->output))
+    if (!read_word(r, &magic) || magic != MAGIC) return REFUSE(r, "it is no packed network");
+    if (!read_word(r, &version) || (version != VERSION && version != FLOATS))
+        return REFUSE(r, "its version is neither %u nor %u", VERSION, FLOATS);
+    n->floats = version == FLOATS;
+    if (n->floats) n->layout = ROWS;
+    if (!read_within(r, "the number of tensors", 2, MOST_ITEMS, &n->tensors) ||
+        !read_within(r, "the number of steps", 1, MOST_ITEMS - 1, &n->steps) ||
+        !read_within(r, "the input", 0, n->tensors - 1, &n->input) ||
+        !read_within(r, "the output", 0, n->tensors - 1, &n->output))
         return 0;
     if (n->steps != n->tensors - 1) return REFUSE(r, "each step makes one tensor: %u of %u", n->steps, n->tensors);
-    if (!(n->tensor = room(r, n->tensors, sizeof *n->tensor)) || !(n->step = room(r, n->steps, sizeof *n->step)))
+    if (!(n->tensor = read_room(r, n->tensors, sizeof *n->tensor)) || !(n->step = read_room(r, n->steps, sizeof *n->step)))
         return 0;
     for (uint32_t i = 0; i < n->tensors; i++)
-        if (!read_tensor(r, &n->tensor[i])) return 0;
+        if (!read_tensor(r, &n->tensor[i], n->floats ? 0 : LEVELS)) return 0;
     for (uint32_t i = 0; i < n->steps; i++)
         if (!read_step(r, n, i, &taps[i])) return 0;
     if (n->output == n->input) return REFUSE(r, "its output is its input");
@@ -264,7 +266,8 @@ void network_free(Network *network) {
         Step *s = &network->step[i];
         void *owned[] = {s->bias,      s->magnitude, s->scale,  s->first_chunk, s->chunks,
                          s->distances, s->real,      s->blocks, s->lines,       s->slots,
-                         s->order,     s->values};
+                         s->order,     s->values,    s->offset, s->value,
+                         s->begin};
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++) free(owned[j]);
     }
     free(network->tensor);

@@ -1,5 +1,6 @@
 /* Runs a network, a step after the other, in a workspace that holds every image. */
 #include "add.h"
+#include "floats.h"
 #include "job.h"
 #include "lay_close.h"
 #include "pool.h"
@@ -44,7 +45,7 @@ void recycle_shape(const Runner *runner, uint32_t shape[6]) {
 
 void recycle_counts(const Runner *runner, uint64_t counts[5]) {
     const Network *n = runner->network;
-    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace, n->steps};
+    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace * bytes_each(n), n->steps};
     memcpy(counts, found, sizeof found);
 }
 
@@ -72,6 +73,10 @@ static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t
 }
 
 static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
+    if (n->floats) {
+        put_float_constant(n, s, workspace);
+        return;
+    }
     const Tensor *t = &n->tensor[s->output];
     const Channels all = {0, t->channels};
 #if defined(__x86_64__)
@@ -85,13 +90,15 @@ static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
 
 /* Padding is the zero point, and nothing ever writes another value there; nor where constants are. */
 static uint8_t *new_workspace(const Network *n) {
-    uint8_t *found = aligned_alloc(64, n->workspace);
-    for (uint32_t i = 0; found && i < n->grids; i++) {
+    const size_t bytes = n->workspace * bytes_each(n);
+    uint8_t *found = aligned_alloc(64, bytes);
+    if (found && n->floats) memset(found, 0, bytes);
+    for (uint32_t i = 0; found && !n->floats && i < n->grids; i++) {
         const Grid *g = &n->grid[i];
         memset(found + g->place, (int)g->zero, g->size);
         memset(found + g->place + g->channel * g->channels, 0, g->size - g->channel * g->channels);
     }
-    for (uint32_t i = 0; found && i < n->tensors; i++) /* those that are no planes have no size */
+    for (uint32_t i = 0; found && !n->floats && i < n->tensors; i++) /* those that are no planes have no size */
         memset(found + n->tensor[i].plane.place, (int)n->tensor[i].zero, n->tensor[i].plane.size);
     for (uint32_t i = 0; found && i < n->steps; i++)
         if (n->step[i].kind == CONSTANT) put_constant(n, &n->step[i], found);
@@ -219,6 +226,10 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
              uint8_t *workspace) {
     const Network *n = r->network;
     const Channels some = {from, to};
+    if (n->floats) {
+        run_float_job(r, job, some, (const void *)in, (void *)out, workspace);
+        return;
+    }
 #if defined(__x86_64__)
     if (job->planar) {
         const Tensor *t = &n->tensor[job->tensor];
@@ -240,10 +251,12 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
                        first_pixel(n, job->step->output, workspace));
 }
 
-static size_t bytes_of(const Tensor *t) { return (size_t)t->channels * t->height * t->width; }
+static size_t numbers_of(const Tensor *t) { return (size_t)t->channels * t->height * t->width; }
 
-size_t bytes_given(const Network *n) { return bytes_of(&n->tensor[n->input]); }
-size_t bytes_made(const Network *n) { return bytes_of(&n->tensor[n->output]); }
+size_t bytes_given(const Network *n) { return numbers_of(&n->tensor[n->input]) * bytes_each(n); }
+size_t bytes_made(const Network *n) { return numbers_of(&n->tensor[n->output]) * bytes_each(n); }
+
+uint32_t recycle_number(const Runner *runner) { return (uint32_t)bytes_each(runner->network); }
 
 static double now(void) {
     struct timespec t;
@@ -251,7 +264,7 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-int recycle_time(Runner *r, const uint8_t *in, double *seconds) {
+int recycle_time(Runner *r, const void *in, double *seconds) {
     const Network *n = r->network;
     uint8_t *workspace = take_workspace(r);
     if (!workspace) return 0;

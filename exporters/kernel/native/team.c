@@ -145,7 +145,7 @@ static size_t count_together(size_t images, size_t known) {
     return images == 1 ? 1 : known <= WELL || 2 * left <= most ? left : 0;
 }
 
-Team *recycle_team(Runner *r, const uint8_t *in, uint8_t *out, size_t images) {
+Team *recycle_team(Runner *r, const void *in, void *out, size_t images) {
     Team *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
     if (!t) return NULL;
     const size_t together = count_together(images, recycle_known(r));

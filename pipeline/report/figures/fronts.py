@@ -31,6 +31,7 @@ MARKERS = {
     "onnx-seed": "D",
     "onnx-int8": "^",
     "onnx-kernel": "d",
+    "onnx-kernel-fp32": "p",
     "onnx-compact-int8": "v",
     "onnx-fp16": "P",
     "onnx-sparse": "X",

@@ -13,9 +13,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import block, drawn_conv
+from test_floats import block as float_block
+from test_floats import drawn as drawn_float_conv
 
 from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
 from recycle_pipeline.exporters.kernel.packed import Image, Window, packed
+from recycle_pipeline.exporters.kernel.packed_floats import packed_floats
 from recycle_pipeline.models.errors import CorruptArtefact, RecycleError
 
 LARGEST = 1 << 22  # bytes of a workspace; a damaged network may ask for gigabytes
@@ -30,12 +33,31 @@ def tried(content, rng):
                 refused = False
                 if kernels.counts.workspace < LARGEST:
                     count, threads = int(rng.integers(1, 3)), int(rng.integers(1, 3))
-                    kernels.run(rng.integers(0, 256, (count, *kernels.source), np.uint8), threads)
+                    kernels.run(any_images(kernels, rng, count), threads)
         except CorruptArtefact:
             return True
         except RecycleError:
             continue  # not on this processor
     return refused
+
+
+def any_images(kernels, rng, count):
+    return rng.integers(0, 256, (count, *kernels.source)).astype(kernels.dtype)
+
+
+def contents(rng):
+    """Of 8 bits, and of float32."""
+    for images, steps in networks(rng):
+        yield packed(images, steps, 0, len(images) - 1)
+    for side, channels in ((5, 3), (12, 6), (17, 2), (16, 4), (32, 3), (60, 2), (16, 66)):
+        yield packed_floats(*float_block(rng, side, channels))
+    for side in (1, 2, 4, 7, 15, 16, 17, 31, 33):
+        image, size = Image(int(rng.integers(1, 40)), side, side, 0), int(rng.integers(1, min(side, 7) + 1))
+        pads = tuple(int(each) for each in rng.integers(0, size, 4))
+        window = Window((size, size), (int(rng.integers(1, 4)), int(rng.integers(1, 4))), pads)
+        drawn = bool(rng.integers(2))
+        conv, made = drawn_float_conv(rng, "in", image, "out", int(rng.integers(1, 6)), window, 0.5, drawn)
+        yield packed_floats({"in": image, "out": made}, [conv])
 
 
 def networks(rng):
@@ -70,8 +92,7 @@ def damaged(content, rng):
 
 def main(seed: int = 0, count: int = 30) -> None:
     rng, refused, run = np.random.default_rng(seed), 0, 0
-    for images, steps in networks(rng):
-        content = packed(images, steps, 0, len(images) - 1)
+    for content in contents(rng):
         assert not tried(content, rng)
         for _ in range(count):
             if tried(damaged(content, rng), rng):
@@ -79,7 +100,7 @@ def main(seed: int = 0, count: int = 30) -> None:
             else:
                 run += 1
     with Kernels(content) as kernels:
-        x = rng.integers(0, 256, (2, *kernels.source), np.uint8)
+        x = any_images(kernels, rng, 2)
         threads = [threading.Thread(target=kernels.run, args=(x,)) for _ in range(12)]
         for thread in threads:
             thread.start()

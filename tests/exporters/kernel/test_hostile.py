@@ -12,6 +12,12 @@ import pytest
 from recycle_pipeline.exporters.kernel.build import OPTIONS, compiler
 from recycle_pipeline.exporters.kernel.library import Kernels
 from recycle_pipeline.exporters.kernel.packed import Addition, Constant, Conv, Image, Sum, Window, packed
+from recycle_pipeline.exporters.kernel.packed_floats import (
+    FloatConstant,
+    FloatConv,
+    FloatSum,
+    packed_floats,
+)
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.models.kernel_library import VARIABLE
 
@@ -41,6 +47,21 @@ def sum_and_constant():
     return packed(images, steps, 0, 2)
 
 
+def float_step(ternary):
+    """One convolution of float32 numbers: of one magnitude, or of weights of their own."""
+    weights = np.array([[[[1, 0, -1]] * 3]], np.float32) * (1 if ternary else np.float32([1, 2, 3]))
+    window = Window((3, 3), (1, 1), (1, 1, 1, 1))
+    image = Image(1, 4, 4, 0)
+    conv = FloatConv("in", "out", window, weights, np.ones(1, np.float32), relu=True)
+    return packed_floats({"in": image, "out": image}, [conv])
+
+
+def float_sum_and_constant():
+    image = Image(2, 3, 2, 0)
+    steps = [FloatConstant("in", "map", np.ones((2, 3, 2), np.float32)), FloatSum("in", "out", "map")]
+    return packed_floats({"in": image, "map": image, "out": image}, steps)
+
+
 def with_word(content, place, value):
     return content[: 4 * place] + struct.pack("<I", value) + content[4 * place + 4 :]
 
@@ -62,7 +83,8 @@ def test_what_is_sound_is_read():
     ("place", "value", "reason"),
     [
         (0, 1, "it is no packed network"),
-        (1, 2, "its version is not 1"),
+        (1, 3, "its version is neither 1 nor 2"),
+        (1, 2, "a zero point is 3, expected 0 to 0"),
         (2, 1, "the number of tensors is 1"),
         (2, 1 << 31, "the number of tensors is 2147483648"),
         (3, 0, "the number of steps is 0"),
@@ -128,6 +150,51 @@ def test_a_number_that_cannot_be_is_refused_with_its_reason(place, value, reason
 )
 def test_sums_and_constants_that_cannot_be_are_refused(place, value, reason):
     assert re.search(reason, why(with_word(sum_and_constant(), place, value)))
+
+
+@pytest.mark.parametrize(
+    ("ternary", "place", "value", "reason"),
+    [
+        (True, HEADER + 3, 1, "a zero point is 1, expected 0 to 0"),
+        (True, STEP + 11, 1, "what is added is not made before"),
+        (True, STEP + 12, 2, "the relu is 2"),
+        (True, STEP + 13, 0x7FC00000, "a bias is no finite number"),
+        (True, STEP + 14, 2, "whether taps have weights is 2"),
+        (True, STEP + 15, 0x7F800000, "a magnitude is no finite number"),
+        (True, STEP + 16, 0xFFFFFFFF, "the taps end too early"),
+        (True, STEP + 14, 1, "the taps end too early"),
+        (False, STEP + 14, 0, "bytes are left|the taps end too early"),
+        (False, STEP + 15, 6, "the taps end too early"),
+        (False, STEP + 18, 0xFFFFFFFF, "a weight is no finite number"),
+    ],
+)
+def test_float32_numbers_that_cannot_be_are_refused(ternary, place, value, reason):
+    assert re.search(reason, why(with_word(float_step(ternary), place, value)))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        (SECOND - 14 + 11, 0x7FC00000, "a number is no finite number"),
+        (SECOND + 9 + 11, 0xFFFFFFFF, "a sum has nothing that is added"),
+        (SECOND + 9 + 12, 2, "the relu is 2"),
+        (HEADER + TENSOR, 1 << 14, "it ends too early"),
+    ],
+)
+def test_float32_sums_and_constants_that_cannot_be_are_refused(place, value, reason):
+    assert reason in why(with_word(float_sum_and_constant(), place, value))
+
+
+@pytest.mark.parametrize(
+    "make", [float_sum_and_constant, lambda: float_step(True), lambda: float_step(False)]
+)
+def test_every_cut_of_float32_networks_is_refused(make):
+    content = make()
+    with Kernels(content) as kernels:
+        assert kernels.dtype == np.float32
+    for length in range(len(content)):
+        why(content[:length])
+    assert "bytes are left at its end" in why(content + bytes(4))
 
 
 def test_every_cut_is_refused_and_so_is_every_byte_too_many():

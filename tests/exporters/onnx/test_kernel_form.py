@@ -8,7 +8,8 @@ import onnxruntime
 import pytest
 
 from recycle_pipeline.exporters.kernel import library_path
-from recycle_pipeline.exporters.kernel.convert import OPERATOR, with_kernels
+from recycle_pipeline.exporters.kernel.convert import with_kernels
+from recycle_pipeline.exporters.kernel.place import TERNARY
 from recycle_pipeline.exporters.onnx.int8 import quantized
 from recycle_pipeline.models.errors import RecycleError
 
@@ -49,7 +50,7 @@ def copy_of(model):
 
 
 def operator(model):
-    [node] = [node for node in model.graph.node if node.op_type == OPERATOR]
+    [node] = [node for node in model.graph.node if node.op_type == TERNARY]
     return node
 
 

@@ -32,7 +32,7 @@ OLDEST = {(3, 11): "1.15.1", (3, 12): "1.17.3"}.get(sys.version_info[:2], "1.20.
 NUMPY = "numpy<2" if sys.version_info < (3, 13) else "numpy"
 # To the bit.
 SAME = {"onnx-compact": "onnx", "onnx-sparse": "onnx", "onnx-compact-int8": "onnx-int8"}
-NO_KERNELS = set() if find_library() else {"onnx-kernel"}  # where there is no compiler
+NO_KERNELS = set() if find_library() else {"onnx-kernel", "onnx-kernel-fp32"}  # where there is no compiler
 RUN = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])

@@ -9,6 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from onnx import numpy_helper
 
+from recycle_pipeline.evaluators.session import open_session
+from recycle_pipeline.models.errors import ProviderUnavailable
 from recycle_pipeline.models.kernel_library import find_library
 from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
 from recycle_pipeline.pipeline.manifest import read_manifest
@@ -20,7 +22,7 @@ from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.runner import execute, plan_stage
 from recycle_pipeline.pipeline.schemas import schema
 
-NO_KERNELS = set() if find_library() else {"onnx-kernel"}  # where there is no compiler
+NO_KERNELS = set() if find_library() else {"onnx-kernel", "onnx-kernel-fp32"}  # where there is no compiler
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,36 @@ def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
             assert entry["exact"]
             assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
     assert not folder.rejected.exists()
+
+
+def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
+    exported_once, run_copy, monkeypatch
+):
+    """As 8 bits under CUDA: the others' verdicts are not lost for it."""
+    shutil.rmtree(run_copy)
+    shutil.copytree(exported_once, run_copy)
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify.LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify_further.SECONDS", 0.0)
+    tried = []
+
+    def open_(provider, path, threads, cpu_only=False):
+        if path.name == "model-int2.onnx" and not cpu_only:
+            tried.append(path)
+            raise ProviderUnavailable(
+                "provider 'cuda' was asked for, but it cannot. Usable here: cpu. Ask it."
+            )
+        return open_session(path, "cpu", threads)
+
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify._opened", open_)
+    changes = {"timed_batch": [1, 2]}
+    result = execute(plan_stage(run_copy, "verify", changes, Silent(), arch=None, force=True))
+    found = json.loads(RunFolder(run_copy).verify.read_text())
+    assert len(tried) == 1 and result is not None
+    note = "verified on the CPU: provider 'cuda' was asked for, but it cannot"
+    assert found["forms"]["onnx-int2"]["note"] == note
+    assert [name for name, entry in found["forms"].items() if "note" in entry] == ["onnx-int2"]
+    assert {entry["provider"] for entry in found["forms"].values()} == {"cpu"}
+    assert {row["form"] for row in found["further_latencies"]} == {"onnx", *found["forms"]}
 
 
 def test_the_report_has_the_times_and_the_classes_of_every_form(all_forms, run_copy):
@@ -205,7 +237,7 @@ def test_forms_for_an_older_runtime_are_written_in_what_it_reads_and_others_left
     assert found.code == 0
     assert "note: no onnx-seed: " in found.err and "note: no onnx-int2: " in found.err
     folder = RunFolder(run_copy)
-    newer = {"onnx-seed", "onnx-int2", "onnx-kernel"}
+    newer = {"onnx-seed", "onnx-int2", "onnx-kernel", "onnx-kernel-fp32"}
     assert {name for name in FORMS if folder.model(name).exists()} == set(FORMS) - newer
     for name in ("onnx", "onnx-compact"):
         model = onnx.load(folder.model(name))
