@@ -8,6 +8,7 @@ typedef struct {
     const Step *step;
     uint32_t from, to;                  /* output channels */
     const float *in;                    /* first channel of the grid */
+    const Grid *grid;
     const float *other;                 /* first pixel of what is added, or NULL */
     float *out;                         /* first pixel of the result */
     size_t other_channel, out_channel;  /* from one channel to the next, numbers */

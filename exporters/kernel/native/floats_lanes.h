@@ -93,9 +93,23 @@ static TARGET void run_tile(const FloatCall *call, uint32_t q, uint32_t pixels, 
     }
 }
 
+#define FITS 32768 /* bytes of a tile's activations, of all channels, that should stay in the first cache */
+#define FEWEST 4   /* registers of a tile all the same */
+
+/* Registers of a tile: what an output channel's taps read is read again for the next. */
+static uint32_t most(const FloatCall *call) {
+    const Window *w = &call->step->window;
+    const Grid *g = call->grid;
+    const uint64_t beside = (w->height - 1) / w->down * (uint64_t)g->row + (w->width - 1) / w->right;
+    const uint64_t numbers = FITS / sizeof(float) / g->channels / ((uint64_t)w->down * w->right);
+    const uint64_t fit = numbers > beside ? (numbers - beside) / LANES : 0;
+    return fit > MOST ? MOST : fit < FEWEST ? FEWEST : (uint32_t)fit;
+}
+
 /* Tiles as equal as can be. */
 static TARGET void convolve(const FloatCall *call) {
-    const uint32_t length = call->step->length, vectors = (length + LANES - 1) / LANES, tiles = (vectors + MOST - 1) / MOST;
+    const uint32_t length = call->step->length, vectors = (length + LANES - 1) / LANES, fit = most(call);
+    const uint32_t tiles = (vectors + fit - 1) / fit;
     for (uint32_t i = 0, from = 0; i < tiles; i++) {
         const uint32_t to = (uint32_t)((uint64_t)vectors * (i + 1) / tiles), q = from * LANES;
         run_tile(call, q, (to * LANES < length ? to * LANES : length) - q, to - from);

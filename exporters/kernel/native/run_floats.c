@@ -96,6 +96,7 @@ static void conv(const Runner *r, const Step *s, Channels some, uint8_t *workspa
         .from = some.from,
         .to = some.to,
         .in = grid_begin(&n->grid[s->grid], workspace),
+        .grid = &n->grid[s->grid],
         .other = s->other == NONE ? NULL : first_pixel(n, s->other, workspace),
         .out = first_pixel(n, s->output, workspace),
         .other_channel = s->other == NONE ? 0 : home(n, s->other)->channel,
