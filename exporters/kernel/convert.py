@@ -63,9 +63,8 @@ def with_float_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
     part = float_part(found, shape) if shape else None
     if part is None:
         raise RecycleError(
-            "onnx-kernel-fp32: the network does not begin with convolutions without groups or dilations on "
-            "float32 images, and nothing but ReLU, additions, pooling and linear layers around them; choose "
-            "another --export"
+            "onnx-kernel-fp32: the network does not begin with convolutions on float32 images, and nothing "
+            "but ReLU, additions, pooling and linear layers around them; choose another --export"
         )
     content = packed_floats(part.images, part.steps)
     with Kernels(content) as kernels:  # refuses what it would refuse under onnxruntime

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.kernel.graph import LARGEST_WINDOW, Graph, Node, attributes, window_of
+from recycle_pipeline.exporters.kernel.graph import LARGEST_WINDOW, Graph, Node, pool_of, spread, window_of
 from recycle_pipeline.exporters.kernel.packed import Image, Window
 from recycle_pipeline.exporters.kernel.packed_floats import (
     FloatConstant,
@@ -82,10 +82,10 @@ def _conv(graph: Graph, part: FloatPart, node: Node) -> None:
     window = window_of(node, weights.shape[2:]) if weights is not None and weights.ndim == 4 else None
     if weights is None or bias is None or image is None or window is None:
         return
-    made = _made(image, window, len(weights))
-    if weights.shape[1] == image.channels and made is not None:
+    made, whole = _made(image, window, len(weights)), spread(node, weights)
+    if whole.shape[1] == image.channels and made is not None:
         name, relu, way = _after(graph, node)
-        step = FloatConv(node.input[0], name, window, weights, bias, relu=relu)
+        step = FloatConv(node.input[0], name, window, whole, bias, relu=relu)
         part.add(step, made, [node, *way])
 
 
@@ -111,10 +111,9 @@ def _gemm(graph: Graph, part: FloatPart, node: Node) -> None:
 
 
 def _max_pool(graph: Graph, part: FloatPart, node: Node) -> None:
-    said, image = attributes(node), part.images.get(node.input[0])
-    if image is None or said.get("ceil_mode") or len(node.output) > 1:
+    image, window = part.images.get(node.input[0]), pool_of(node)
+    if image is None or len(node.output) > 1:
         return
-    window = window_of(node, said["kernel_shape"])
     made = _made(image, window, image.channels) if window else None
     if window is not None and made is not None:
         part.add(FloatPool(node.input[0], node.output[0], window), made, [node])

@@ -95,15 +95,39 @@ class Graph:
 
 
 def window_of(node: Node, size: Any) -> Window | None:
-    """What a convolution or pooling slides, where the kernels have it: no groups, no dilations."""
+    """What a convolution or pooling slides, its holes included, where the kernels have it."""
     said = attributes(node)
     strides, pads = tuple(said.get("strides", (1, 1))), tuple(said.get("pads", (0, 0, 0, 0)))
-    plain = said.get("group", 1) == 1 and set(said.get("dilations", (1, 1))) == {1}
-    if not plain or said.get("auto_pad", b"NOTSET") != b"NOTSET" or len(strides) != 2 or len(size) != 2:
+    if said.get("auto_pad", b"NOTSET") != b"NOTSET" or len(strides) != 2 or len(size) != 2:
         return None
-    small = max(size) <= LARGEST_WINDOW and max(strides) <= LARGEST_STRIDE
-    fits = all(pad < side for pad, side in zip(pads, (*size, *size), strict=True))
-    return Window(tuple(size), strides, pads) if small and fits else None
+    sides = tuple((side - 1) * apart + 1 for side, apart in zip(size, _dilations(node), strict=True))
+    small = max(sides) <= LARGEST_WINDOW and max(strides) <= LARGEST_STRIDE
+    fits = all(pad < side for pad, side in zip(pads, sides * 2, strict=True))
+    return Window((sides[0], sides[1]), strides, pads) if small and fits else None
+
+
+def pool_of(node: Node) -> Window | None:
+    """What max pooling slides: without holes, and not beyond the image."""
+    said = attributes(node)
+    return (
+        None if said.get("ceil_mode") or _dilations(node) != (1, 1) else window_of(node, said["kernel_shape"])
+    )
+
+
+def spread(node: Node, weights: NDArray[Any]) -> NDArray[Any]:
+    """A convolution's weights (K, C / groups, rows, columns) with zeros in place of groups and dilations."""
+    groups, (down, right) = attributes(node).get("group", 1), _dilations(node)
+    count, inputs, rows, columns = weights.shape
+    shape = (count, inputs * groups, (rows - 1) * down + 1, (columns - 1) * right + 1)
+    found, outputs = np.zeros(shape, weights.dtype), count // groups
+    for group in range(groups):
+        mine = slice(group * outputs, (group + 1) * outputs), slice(group * inputs, (group + 1) * inputs)
+        found[*mine, ::down, ::right] = weights[mine[0]]
+    return found
+
+
+def _dilations(node: Node) -> tuple[int, ...]:
+    return tuple(attributes(node).get("dilations", (1, 1)))
 
 
 def attributes(node: Node) -> dict[str, Any]:

@@ -7,7 +7,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from recycle_pipeline.exporters.kernel.graph import LARGEST_WINDOW, Graph, Node, attributes, window_of
+from recycle_pipeline.exporters.kernel.graph import (
+    LARGEST_WINDOW,
+    Graph,
+    Node,
+    pool_of,
+    spread,
+    window_of,
+)
 from recycle_pipeline.exporters.kernel.packed import (
     Addition,
     Constant,
@@ -88,9 +95,10 @@ def _conv(graph: Graph, part: Part, node: Node) -> Found | None:
     if source is None or source not in part.names or layer is None or layer.weights.ndim != 4:
         return None
     number, window = part.names.index(source), window_of(node, layer.weights.shape[2:])
-    if window is None or layer.weights.shape[1] != part.images[number].channels:
+    weights = spread(node, layer.weights)
+    if window is None or weights.shape[1] != part.images[number].channels:
         return None
-    return _convolution(graph, part, number, window, layer.weights, layer), layer.name, [node, *layer.way]
+    return _convolution(graph, part, number, window, weights, layer), layer.name, [node, *layer.way]
 
 
 def _gemm(graph: Graph, part: Part, node: Node) -> Found | None:
@@ -119,11 +127,11 @@ def _convolution(
 
 
 def _max_pool(graph: Graph, part: Part, node: Node) -> Found | None:
-    source, after, said = graph.source(node.input[0]), graph.requantized(node), attributes(node)
+    source, after = graph.source(node.input[0]), graph.requantized(node)
     if source is None or source not in part.names or after is None or len(node.output) > 1:
         return None
     name, way = after
-    window = window_of(node, said["kernel_shape"]) if not said.get("ceil_mode") else None
+    window = pool_of(node)
     same = graph.scale(source) == graph.scale(name) and graph.zero(source) == graph.zero(name)
     if window is None or not same:
         return None

@@ -81,7 +81,7 @@ def test_one_operator_stands_for_every_convolution_and_no_dense_weight_is_left(i
 
 @pytest.fixture(scope="module")
 def linear_int8(images):
-    """A convolution, what it makes laid flat, and two linear layers with bias; weights are 0 and +-1."""
+    """Convolutions, one with groups and dilations, and two linear layers with bias; weights are 0 and +-1."""
     rng = np.random.default_rng(2)
 
     def constant(name, *shape):
@@ -91,13 +91,22 @@ def linear_int8(images):
     make = onnx.helper.make_node
     nodes = [
         make("Conv", ["images", "w1", "b1"], ["made"], pads=(1, 1, 1, 1), strides=(4, 4)),
-        make("Relu", ["made"], ["positive"]),
+        make("Conv", ["made", "w4"], ["grouped"], pads=(2, 4, 2, 4), dilations=(2, 4), group=4),
+        make("Relu", ["grouped"], ["positive"]),
         make("Flatten", ["positive"], ["flat"]),
         make("Gemm", ["flat", "w2", "b2"], ["hidden"], transB=1),
         make("Relu", ["hidden"], ["hidden positive"]),
         make("Gemm", ["hidden positive", "w3", "b3"], ["logits"], transB=1),
     ]
-    shapes = {"w1": (8, 3, 3, 3), "w2": (40, 8 * 16), "w3": (10, 40), "b1": (8,), "b2": (40,), "b3": (10,)}
+    shapes = {
+        "w1": (8, 3, 3, 3),
+        "w2": (40, 8 * 16),
+        "w3": (10, 40),
+        "b1": (8,),
+        "b2": (40,),
+        "b3": (10,),
+        "w4": (8, 2, 3, 3),
+    }
     values = onnx.helper.make_tensor_value_info
     given = values("images", 1, ["batch", 3, 16, 16])
     constants = [constant(name, *shape) for name, shape in shapes.items()]

@@ -89,7 +89,7 @@ def net(nodes, weights, outputs=("logits",)):
 
 
 WEIGHTS = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (10, 8 * 64), "b1": (8,), "b3": (10,)}
-WEIGHTS |= {"map": (1, 8, 16, 16)}
+WEIGHTS |= {"map": (1, 8, 16, 16), "grouped": (8, 4, 3, 3), "depthwise": (8, 1, 3, 3)}
 
 
 def conv(source, weights, target, **more):
@@ -113,10 +113,13 @@ HEAD = [
          make("Relu", ["c"], ["last"])],
         [conv("images", "w1", "a"), make("Add", ["map", "a"], ["b"]), conv("b", "w2", "last")],
         [conv("images", "w1", "a"), make("Relu", ["a"], ["b"]), make("Add", ["b", "map"], ["last"])],
+        [conv("images", "w1", "a"), conv("a", "grouped", "last", group=2)],
+        [conv("images", "w1", "a"), conv("a", "depthwise", "last", group=8)],
+        [conv("images", "w1", "a"), make("Conv", ["a", "w2"], ["last"], dilations=(2, 3), pads=(2, 3, 2, 3))],
         [conv("images", "w1", "x"), make("Relu", ["x"], ["a"]), conv("a", "w2", "y"),
          make("Relu", ["y"], ["b"]), make("Add", ["a", "b"], ["last"])],
     ],
-    ids=["plain", "shortcut", "shortcut and relu", "map", "sum with a map", "sum"],
+    ids=["plain", "shortcut", "shortcut and relu", "map", "sum with a map", "groups", "deep", "holes", "sum"],
 )  # fmt: skip
 def test_everything_around_convolutions_is_in_the_operator(nodes, images):
     model = net([*nodes, *HEAD], WEIGHTS)
@@ -130,12 +133,17 @@ def test_everything_around_convolutions_is_in_the_operator(nodes, images):
     ("node", "more"),
     [
         (make("Sigmoid", ["a"], ["last"]), {}),
-        (conv("a", "grouped", "last", group=2), {"grouped": (8, 4, 3, 3)}),
-        (make("Conv", ["a", "w2"], ["last"], dilations=(2, 2), pads=(2, 2, 2, 2)), {}),
+        (make("MaxPool", ["a"], ["last"], kernel_shape=(2, 2), dilations=(2, 2), pads=(1, 1, 1, 1)), {}),
+        (make("MaxPool", ["a"], ["last"], kernel_shape=(1, 1), ceil_mode=1), {}),
+        (make("Conv", ["a", "w2"], ["last"], auto_pad="SAME_UPPER"), {}),
+        (
+            make("Conv", ["a", "long"], ["last"], dilations=(16, 16), pads=(16, 16, 16, 16)),
+            {"long": (8, 8, 3, 3)},
+        ),
         (make("Mul", ["a", "map"], ["last"]), {}),
         (make("AveragePool", ["a"], ["last"], kernel_shape=(1, 1)), {}),
     ],
-    ids=["sigmoid", "groups", "dilations", "product", "mean"],
+    ids=["sigmoid", "holes in pooling", "ceil", "auto_pad", "a large window", "product", "mean"],
 )
 def test_the_operator_ends_before_what_it_does_not_know(node, more, images):
     model = net([conv("images", "w1 b1", "a"), node, *HEAD], WEIGHTS | more)
