@@ -35,14 +35,14 @@ def with_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
     if part is None:
         raise RecycleError(
             "onnx-kernel: no convolution here has ternary weights, one magnitude for each output channel and "
-            "nothing but ReLU, additions and pooling around it; expected a network of --subnetwork binary; "
-            "choose another --export"
+            "nothing but ReLU, additions, pooling and linear layers around it; expected a network of "
+            "--subnetwork binary; choose another --export"
         )
     content = packed(part.images, part.steps, 0, len(part.images) - 1)
     with Kernels(content) as kernels:  # refuses what it would refuse under onnxruntime
         counts = kernels.counts
-    flat = any(node.op_type == "Gemm" for node in part.nodes[-1])
-    put_operator(found, TERNARY, Place(part.names[0], part.names[-1], part.images[-1], flat), content)
+    place = Place(part.names[0], part.names[-1], part.images[-1], part.names[-1] in part.flat)
+    put_operator(found, TERNARY, place, content)
     found.metadata_props.add(key="kernel_weights", value=str(counts.weights))
     found.metadata_props.add(key="kernel_channels_in_16_bits", value=str(counts.narrow))
     found.metadata_props.add(key="kernel_channels_in_parts", value=str(counts.chunked))
@@ -70,8 +70,7 @@ def with_float_kernels(model: onnx.ModelProto) -> onnx.ModelProto:
     with Kernels(content) as kernels:  # refuses what it would refuse under onnxruntime
         counts = kernels.counts
     source, target = next(iter(part.images)), part.steps[-1].target
-    flat = any(node.op_type == "Gemm" for node in part.nodes[-1])
-    put_operator(found, SPARSE, Place(source, target, part.images[target], flat), content)
+    put_operator(found, SPARSE, Place(source, target, part.images[target], target in part.flat), content)
     found.metadata_props.add(key="kernel_weights", value=str(counts.weights))
     return found
 

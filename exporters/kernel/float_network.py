@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from recycle_pipeline.exporters.kernel.graph import LARGEST_WINDOW, Graph, Node, pool_of, spread, window_of
-from recycle_pipeline.exporters.kernel.packed import Image, Window
+from recycle_pipeline.exporters.kernel.packed import Image, Window, holds
 from recycle_pipeline.exporters.kernel.packed_floats import (
     FloatConstant,
     FloatConv,
@@ -17,6 +17,8 @@ from recycle_pipeline.exporters.kernel.packed_floats import (
     FloatSum,
 )
 from recycle_pipeline.exporters.kernel.weighted import is_plain_gemm, lays_flat
+
+PIXELWISE = {"Cast", "Sub", "Add", "Div", "Mul"}
 
 
 @dataclass
@@ -27,13 +29,17 @@ class FloatPart:
         images: what tensors hold, by name, the input first.
         steps: that make them, in order, but for the input.
         nodes: of the graph, that each step stands for.
+        flat: tensors that are one row of each image in the graph: what linear layers make.
     """
 
     images: dict[str, Image]
     steps: list[FloatStep] = field(default_factory=list)
     nodes: list[list[Node]] = field(default_factory=list)
+    flat: set[str] = field(default_factory=set)
 
     def add(self, step: FloatStep, image: Image, nodes: list[Node]) -> None:
+        if not holds(image):
+            return
         self.images[step.target] = image
         self.steps.append(step)
         self.nodes.append(nodes)
@@ -41,11 +47,12 @@ class FloatPart:
     def beginning(self, count: int) -> "FloatPart":
         """The part of its first steps, without constants that none of them adds."""
         kept = self.steps[:count]
-        added = {step.other for step in kept if isinstance(step, FloatConv | FloatSum)}
-        chosen = [i for i, s in enumerate(kept) if not isinstance(s, FloatConstant) or s.target in added]
+        used = {step.source for step in kept if not isinstance(step, FloatConstant)}
+        used |= {str(step.other) for step in kept if isinstance(step, FloatConv | FloatSum)}
+        chosen = [i for i, s in enumerate(kept) if not isinstance(s, FloatConstant) or s.target in used]
         names = [next(iter(self.images)), *(kept[i].target for i in chosen)]
         images = {name: self.images[name] for name in names}
-        return FloatPart(images, [kept[i] for i in chosen], [self.nodes[i] for i in chosen])
+        return FloatPart(images, [kept[i] for i in chosen], [self.nodes[i] for i in chosen], self.flat)
 
 
 def float_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> FloatPart | None:
@@ -56,7 +63,10 @@ def float_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> FloatPart
         shape: of its input: channels, height, width.
     """
     graph = Graph(model.graph)
-    part = FloatPart({model.graph.input[0].name: Image(*shape, 0)})
+    entry = _entry(graph, model.graph.input[0].name)
+    if not holds(Image(*shape, 0)):
+        return None
+    part = FloatPart({entry: Image(*shape, 0)})
     for node in model.graph.node:
         if node.op_type in KNOWN:
             KNOWN[node.op_type](graph, part, node)
@@ -68,6 +78,23 @@ def float_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> FloatPart
             continue
         return begun if any(isinstance(step, FloatConv) for step in begun.steps) else None
     return None
+
+
+def _entry(graph: Graph, given: str) -> str:
+    """The float32 images that the first convolution takes, where they are the given ones, pixel by pixel.
+
+    A model that has its preprocessing inside (`--embed-preprocessing`) casts, scales and shifts them first.
+    """
+    conv = next((node for nodes in graph.takers.values() for node in nodes if node.op_type == "Conv"), None)
+    name = conv.input[0] if conv is not None else given
+    found = name
+    while name != given:
+        node = graph.maker.get(name)
+        computed = [] if node is None else [each for each in node.input if each not in graph.constants]
+        if node is None or node.op_type not in PIXELWISE or len(computed) != 1:
+            return given
+        name = computed[0]
+    return found
 
 
 def _leaves(graph: Graph, name: str, inside: set[str]) -> bool:
@@ -107,6 +134,7 @@ def _gemm(graph: Graph, part: FloatPart, node: Node) -> None:
     name, relu, way = _after(graph, node)
     window, shaped = Window(sides, (1, 1), (0, 0, 0, 0)), weights.reshape(-1, image.channels, *sides)
     step = FloatConv(source, name, window, shaped, bias, relu=relu)
+    part.flat.add(name)
     part.add(step, Image(len(weights), 1, 1, 0), [*nodes, *way])
 
 
@@ -120,10 +148,11 @@ def _max_pool(graph: Graph, part: FloatPart, node: Node) -> None:
 
 
 def _add(graph: Graph, part: FloatPart, node: Node) -> None:
-    """A convolution that adds, in place of the one that was made last; where that cannot be, a sum."""
+    """A convolution that adds, in place of the one that was made last, or else a sum; not of rows."""
     for name in node.input:
         _join(graph, part, name)
-    if len(set(node.input)) < 2 or not all(name in part.images for name in node.input):
+    known = all(name in part.images and name not in part.flat for name in node.input)
+    if len(set(node.input)) < 2 or not known:
         return
     first, second = (part.images[name] for name in node.input)
     if first != second:

@@ -1,4 +1,4 @@
-"""A quantized ONNX graph as the planner of the kernels asks about it."""
+"""An ONNX graph, quantized or not, as the planners of the kernels ask about it."""
 
 from collections import defaultdict
 from typing import Any
@@ -66,6 +66,10 @@ class Graph:
         if len(node.input) > 2 and self.array(node.input[2]).any():
             return None
         return self.array(node.input[0]), self.array(node.input[1]).reshape(-1)
+
+    def axis(self, name: str) -> int:
+        """Along which a dequantized constant has its scales."""
+        return int(attributes(self.maker[name]).get("axis", 1))
 
     def scale(self, name: str) -> np.float32:
         """Of an 8-bit tensor."""

@@ -24,6 +24,7 @@ from recycle_pipeline.exporters.kernel.packed import (
     Step,
     Sum,
     Window,
+    holds,
 )
 from recycle_pipeline.exporters.kernel.weighted import Weighted, flattened, is_plain_gemm, weighted
 
@@ -39,12 +40,14 @@ class Part:
         images: what they hold.
         steps: that make them, but for the first.
         nodes: of the graph, that each step stands for.
+        flat: tensors that are one row of each image in the graph: what linear layers make.
     """
 
     names: list[str] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     nodes: list[list[Node]] = field(default_factory=list)
+    flat: set[str] = field(default_factory=set)
 
 
 def first_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> Part | None:
@@ -56,7 +59,7 @@ def first_part(model: onnx.ModelProto, shape: tuple[int, int, int]) -> Part | No
     """
     graph = Graph(model.graph)
     entry = next((n.output[0] for n in model.graph.node if graph.quantized(n.output[0])), None)
-    if entry is None:
+    if entry is None or not holds(Image(*shape, 0)):
         return None
     part = Part([entry], [Image(*shape, graph.zero(entry))])
     for node in model.graph.node:
@@ -71,11 +74,11 @@ def _extend(graph: Graph, part: Part, node: Node) -> None:
         return
     step, name, nodes = found
     source = part.images[step.source]
-    height, width = _sides(source, step.window)
-    if min(height, width) < 1:
-        return
     channels = len(step.signs) if isinstance(step, Conv) else source.channels
-    part.images.append(Image(channels, height, width, graph.zero(name)))
+    image = Image(channels, *_sides(source, step.window), graph.zero(name))
+    if not holds(image):
+        return
+    part.images.append(image)
     part.names.append(name)
     part.steps.append(step)
     part.nodes.append(nodes)
@@ -95,7 +98,7 @@ def _conv(graph: Graph, part: Part, node: Node) -> Found | None:
     if source is None or source not in part.names or layer is None or layer.weights.ndim != 4:
         return None
     number, window = part.names.index(source), window_of(node, layer.weights.shape[2:])
-    weights = spread(node, layer.weights)
+    weights = spread(node, layer.weights) if window else layer.weights
     if window is None or weights.shape[1] != part.images[number].channels:
         return None
     return _convolution(graph, part, number, window, weights, layer), layer.name, [node, *layer.way]
@@ -114,6 +117,7 @@ def _gemm(graph: Graph, part: Part, node: Node) -> Found | None:
     weights = layer.weights.reshape(-1, image.channels, *sides)
     window = Window(sides, (1, 1), (0, 0, 0, 0))
     step = _convolution(graph, part, number, window, weights, layer)
+    part.flat.add(layer.name)
     return step, layer.name, [*found[1], node, *layer.way]
 
 
@@ -139,11 +143,15 @@ def _max_pool(graph: Graph, part: Part, node: Node) -> Found | None:
 
 
 def _add(graph: Graph, part: Part, node: Node) -> Found | None:
-    """A convolution that adds, in place of the one that made the last image; where that cannot be, a sum."""
+    """A convolution that adds, in place of the one that made the last image; where that cannot be, a sum.
+
+    Not of rows, to which images may be added in ways that are none of an image and another.
+    """
     after, constants = graph.requantized(node), [graph.image(name) for name in node.input]
     operands = [constant or graph.source(name) for constant, name in zip(constants, node.input, strict=True)]
     shapes = {_shape(graph, part, name) if name else None for name in operands}
-    if after is None or len(set(operands)) < 2 or len(shapes) > 1 or None in shapes:
+    rows = part.flat & set(operands)
+    if after is None or len(set(operands)) < 2 or len(shapes) > 1 or None in shapes or rows:
         return None
     names = [str(name) for name in operands]
     for constant, name in zip(constants, node.input, strict=True):
@@ -217,7 +225,8 @@ def _closed(graph: Graph, part: Part) -> Part | None:
         leaving = [name for name in part.names[1 : count + 1] if _leaves(graph, name, inside)]
         if leaving == [part.names[count]]:
             made = count + 1
-            return Part(part.names[:made], part.images[:made], part.steps[:count], part.nodes[:count])
+            begun = part.names[:made], part.images[:made], part.steps[:count], part.nodes[:count]
+            return Part(*begun, part.flat)
     return None
 
 

@@ -15,6 +15,7 @@ from recycle_pipeline.models.errors import RecycleError
 MAGIC, VERSION = 0x4B594352, 1
 NONE = 0xFFFFFFFF
 CONV, MAXPOOL, SUM, CONSTANT = 1, 2, 3, 4
+MOST_CHANNELS, LARGEST_SIDE, LARGEST_IMAGE = 16384, 4096, 1 << 28  # of an image, as native/read.c has them
 CHUNK = 128  # taps of one sign whose sum fits 16 bits: 128 * 255 = 32,640
 
 
@@ -26,6 +27,13 @@ class Image:
     height: int
     width: int
     zero: int
+
+
+def holds(image: Image) -> bool:
+    """Whether the kernels take images of this size."""
+    sides, size = (image.height, image.width), image.channels * image.height * image.width
+    small = image.channels <= MOST_CHANNELS and max(sides) <= LARGEST_SIDE and size <= LARGEST_IMAGE
+    return small and min(image.channels, *sides) > 0
 
 
 @dataclass(frozen=True)
@@ -199,7 +207,7 @@ def _groups(numbers: NDArray[np.int64]) -> bytes:
     """LEB128: seven bits to a byte, the lowest first, the top bit set where more follow."""
     if len(numbers) and not 0 <= numbers.min() <= numbers.max() < 1 << 28:
         raise RecycleError(
-            "onnx-kernel: a layer is too large; expected at most 2^27 weights for each channel"
+            "the kernels: a layer is too large; expected at most 2^27 weights for each channel"
         )
     shifts = np.arange(0, 28, 7)
     groups = numbers[:, None] >> shifts & 127  # (n, 4)

@@ -40,7 +40,7 @@ def weighted(graph: Graph, node: Node) -> Weighted | None:
     if magnitude is None:
         return None
     count = len(weights)
-    if not {steps.size, bias.size} <= {1, count}:
+    if not {steps.size, bias.size} <= {1, count} or (steps.size > 1 and graph.axis(node.input[1])):
         return None
     steps = np.broadcast_to(steps, count).astype(np.float32)
     return Weighted(weights, magnitude, steps, np.broadcast_to(bias, count), *after)

@@ -129,6 +129,8 @@ def _notes(
         notes.append(f"Batch norm stays unfolded: {exported.fold_note}")
     if verify and verify.get("provider_note"):
         notes.append(str(verify["provider_note"]))
+    forms = verify.get("forms", {}) if verify else {}
+    notes += [f"{form}: {printable(str(found['note']))}" for form, found in forms.items() if "note" in found]
     entry = manifest.stages.get("verify")
     if entry and entry.outputs.get(folder.relative(folder.verify)) != digest_if_there(folder.verify):
         notes.append("verify.json is not the file that `verify` wrote: verify again before you trust it.")

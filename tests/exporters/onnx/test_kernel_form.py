@@ -145,6 +145,24 @@ def test_linear_layers_of_another_form_stay_with_onnxruntime(linear_int8, images
     assert np.array_equal(logits(opened(kernel), images), logits(opened(model), images))
 
 
+def test_sums_of_rows_stay_with_onnxruntime(linear_int8, images):
+    """The last linear layer's row and itself again, in 8 bits: (N, 10), not (N, 10, 1, 1)."""
+    model = copy_of(linear_int8)
+    logits_of, graph = next(node for node in model.graph.node if node.output[0] == "logits"), model.graph
+    scale, zero = logits_of.input[1:]
+    made = [
+        onnx.helper.make_node("DequantizeLinear", [logits_of.input[0], scale, zero], ["again"]),
+        onnx.helper.make_node("Add", ["first", "again"], ["twice"]),
+        onnx.helper.make_node("QuantizeLinear", ["twice", scale, zero], ["twice 8"]),
+        onnx.helper.make_node("DequantizeLinear", ["twice 8", scale, zero], ["logits"]),
+    ]
+    logits_of.output[0] = "first"
+    graph.node.extend(made)
+    kernel = with_kernels(model)
+    assert types(kernel)[-3:] == ["Add", "QuantizeLinear", "DequantizeLinear"]
+    assert np.array_equal(logits(opened(kernel), images), logits(opened(model), images))
+
+
 def test_what_others_read_after_it_was_laid_flat_stays(linear_int8, images):
     """The first linear layer's input leaves the graph besides: then the operator ends before it."""
     model = copy_of(linear_int8)

@@ -113,13 +113,15 @@ HEAD = [
          make("Relu", ["c"], ["last"])],
         [conv("images", "w1", "a"), make("Add", ["map", "a"], ["b"]), conv("b", "w2", "last")],
         [conv("images", "w1", "a"), make("Relu", ["a"], ["b"]), make("Add", ["b", "map"], ["last"])],
+        [conv("images", "w1", "x"), make("Relu", ["x"], ["a"]), make("Add", ["map", "a"], ["b"]),
+         conv("b", "w2", "last")],
         [conv("images", "w1", "a"), conv("a", "grouped", "last", group=2)],
         [conv("images", "w1", "a"), conv("a", "depthwise", "last", group=8)],
         [conv("images", "w1", "a"), make("Conv", ["a", "w2"], ["last"], dilations=(2, 3), pads=(2, 3, 2, 3))],
         [conv("images", "w1", "x"), make("Relu", ["x"], ["a"]), conv("a", "w2", "y"),
          make("Relu", ["y"], ["b"]), make("Add", ["a", "b"], ["last"])],
     ],
-    ids=["plain", "shortcut", "shortcut and relu", "map", "sum with a map", "groups", "deep", "holes", "sum"],
+    ids=["plain", "shortcut", "and relu", "map", "map last", "map first", "groups", "deep", "holes", "sum"],
 )  # fmt: skip
 def test_everything_around_convolutions_is_in_the_operator(nodes, images):
     model = net([*nodes, *HEAD], WEIGHTS)
@@ -149,6 +151,55 @@ def test_the_operator_ends_before_what_it_does_not_know(node, more, images):
     model = net([conv("images", "w1 b1", "a"), node, *HEAD], WEIGHTS | more)
     kernel = with_float_kernels(model)
     assert types(kernel)[:2] == [SPARSE, node.op_type] and types(kernel)[-1] == "Gemm"
+    expected = run(model, images)
+    assert np.abs(run(kernel, images) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+ROWS = {"w3": (10, 8 * 256), "w5": (10, 10), "w6": (10, 10), "b3": (10,), "one": (1, 10, 1, 1)}
+TAIL = [
+    conv("images", "w1", "a"),
+    make("Flatten", ["a"], ["flat"]),
+    make("Gemm", ["flat", "w3", "b3"], ["g"], transB=1),
+    make("Gemm", ["g", "w5"], ["h"], transB=1),
+]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "left"),
+    [
+        ([make("Add", ["g", "h"], ["logits"])], ["Gemm", "Add"]),
+        ([make("Relu", ["h"], ["r"]), make("Add", ["r", "g"], ["logits"])], ["Gemm", "Relu", "Add"]),
+        ([make("Add", ["one", "h"], ["logits"])], ["Add"]),
+    ],
+    ids=["rows", "rows after relu", "a row and an image"],
+)
+def test_sums_of_rows_stay_with_onnxruntime(nodes, left, images):
+    model = net([*TAIL, *nodes], WEIGHTS | ROWS)
+    kernel = with_float_kernels(model)
+    assert [name for name in types(kernel) if name not in (SPARSE, "Flatten")] == left
+    expected = run(model, images)
+    assert run(kernel, images).shape == expected.shape
+    assert np.abs(run(kernel, images) - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_a_layer_that_is_too_large_for_the_kernels_stays_with_onnxruntime(images):
+    nodes = [*TAIL[:2], make("Gemm", ["flat", "wide"], ["logits"], transB=1)]
+    model = net(nodes, {"w1": (8, 3, 3, 3), "wide": (17_000, 8 * 256)})
+    kernel = with_float_kernels(model)
+    assert types(kernel) == [SPARSE, "Flatten", "Gemm"]
+    assert np.allclose(run(kernel, images[:2]), run(model, images[:2]), rtol=1e-4, atol=1e-3)
+
+
+def test_preprocessing_inside_the_model_stays_before_the_operator(images):
+    nodes = [
+        make("Sub", ["images", "b1"], ["s"]),
+        make("Div", ["s", "b1"], ["d"]),
+        conv("d", "w1", "last"),
+        *HEAD,
+    ]
+    model = net(nodes, WEIGHTS | {"b1": (1, 3, 1, 1)})
+    kernel = with_float_kernels(model)
+    assert types(kernel) == ["Sub", "Div", SPARSE, "Flatten"]
     expected = run(model, images)
     assert np.abs(run(kernel, images) - expected).max() < 1e-5 * np.abs(expected).max()
 

@@ -49,6 +49,24 @@ def test_every_relu_that_follows_pooling_goes_before_it(images):
     assert model.SerializeToString() == before
 
 
+@pytest.mark.parametrize("taken", ["images_positive", "other"])
+def test_two_poolings_of_one_tensor_share_a_relu_whose_name_is_free(images, taken):
+    """As in spatial pyramids; the name that would be given may be there already."""
+    nodes = [
+        relu("images", taken),
+        pool(taken, "c"),
+        pool("images", "a"),
+        relu("a", "p"),
+        pool("images", "b"),
+    ]
+    nodes += [relu("b", "q"), onnx.helper.make_node("Sum", ["c", "p", "q"], ["logits"])]
+    model = model_of(*nodes)
+    found = relu_first(model)
+    onnx.checker.check_model(found, full_check=True)
+    assert types(found).count("Relu") == (1 if taken == "images_positive" else 2)
+    assert all(map(np.array_equal, run(model, images), run(found, images)))
+
+
 @pytest.mark.parametrize(
     ("nodes", "outputs"),
     [
