@@ -4,7 +4,7 @@
  *   LANES, MOST               numbers in a register, and registers of sums of a tile
  *   Lanes                     a register
  *   all(x), load(at), store(at, a)
- *   madd(a, b, c)             a b + c, rounded once where the processor can
+ *   madd(a, b, c)             a b + c, rounded once but on the portable path
  *   plus(a, b), above(a, b)   the sum; the larger, b where either is no number
  *   kept(a, bits)             a where the bit of its lane is set, 0 elsewhere
  *

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #define SCALING 24 /* additions that bringing 64 sums back to 8 bits takes as long as */
-#define WHOLE_NUMBERS 4 /* taps that writing 64 sums of float32 takes as long as */
+#define FINISHING 4 /* taps that writing 64 sums of float32 takes as long as */
 #define LOOKED_UP 4 /* steps of tables that bringing 16 sums back takes as long as */
 #define TOGETHER 4 /* channels of a grid */
 #define COPYING 4  /* copying 64 pixels, row by row */
@@ -21,7 +21,7 @@ static uint64_t cost(const Network *n, const Job *job, uint32_t channel) {
     }
     if (job->kind == MAKE && s->kind == CONV && n->floats) {
         const uint64_t taps = s->begin[2 * channel + 2] - s->begin[2 * channel];
-        return (taps + WHOLE_NUMBERS) * lines(s->length) * 4;
+        return (taps + FINISHING) * lines(s->length) * 4;
     }
     if (job->kind == MAKE && s->kind == CONV) {
         uint64_t taps = SCALING;

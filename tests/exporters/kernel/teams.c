@@ -58,9 +58,11 @@ int main(int count, char **arguments) {
     if (!file || !(runner = recycle_open(bytes, fread(bytes, 1, sizeof bytes, file), NULL, why))) return 1;
     fclose(file);
     recycle_shape(runner, shape);
-    given = (size_t)shape[0] * shape[1] * shape[2], made = (size_t)shape[3] * shape[4] * shape[5];
+    const uint32_t number = recycle_number(runner);
+    given = (size_t)number * shape[0] * shape[1] * shape[2], made = (size_t)number * shape[3] * shape[4] * shape[5];
     if (!(images = malloc(given * IMAGES)) || !(expected = malloc(made * IMAGES))) return 2;
     for (size_t i = 0; i < given * IMAGES; i++) images[i] = (uint8_t)(i * 37 >> 3);
+    for (size_t i = 0; number > 1 && i < given / number * IMAGES; i++) ((float *)images)[i] = (float)(i % 17) - 8;
     make(IMAGES, 1, expected);
     pthread_t caller[CALLERS];
     for (int i = 0; i < CALLERS; i++)

@@ -17,7 +17,7 @@ from recycle_pipeline.exporters.kernel.packed_floats import (
 from recycle_pipeline.models.errors import RecycleError
 
 pytestmark = pytest.mark.usefixtures("kernels")
-PATHS = ("portable", "avx2", "avx512", "avx512mixed")
+PATHS = ("portable", "avx2", "avx512", "avx512vbmi", "avx512mixed")
 THREE = Window((3, 3), (1, 1), (1, 1, 1, 1))
 
 
