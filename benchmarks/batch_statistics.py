@@ -4,8 +4,9 @@
     python benchmarks/batch_statistics.py --data cifar10 --data-root DIR --record FILE TICKET ...
 
 A search keeps running averages, in which the last ten batches or so have most weight. Afresh means: the mean
-over `--images` images of the training split, in batches of `--batch-size`, as they are, by the network as it
-was found. In float32 with torch on the CPU.
+over `--images` images of the training split, in batches of `--batch-size`, by the network as it was found; as
+they are, or with `--augment` moved by up to four pixels and mirrored at random, as a search sees them. In
+float32 with torch on the CPU.
 """
 
 import argparse
@@ -44,6 +45,19 @@ def estimate(network: nn.Module, pixels: torch.Tensor, batch_size: int) -> None:
             network(part)
 
 
+def augmented(pixels: torch.Tensor) -> torch.Tensor:
+    """Each image moved by up to four pixels, zeros coming in, and mirrored or not."""
+    rng, side = np.random.default_rng(0), pixels.shape[-1]
+    padded = nn.functional.pad(pixels, (4, 4, 4, 4))
+    found = []
+    for image, (y, x), mirrored in zip(
+        padded, rng.integers(0, 9, (len(pixels), 2)), rng.random(len(pixels)) < 0.5, strict=True
+    ):
+        part = image[:, y : y + side, x : x + side]
+        found.append(part.flip(2) if mirrored else part)
+    return torch.stack(found)
+
+
 def measured(ticket: Path, images: Any, args: argparse.Namespace) -> dict[str, Any]:
     rebuilt = rebuild(ticket)
     mean, std = rebuilt.subnetwork.mean, rebuilt.subnetwork.std
@@ -54,7 +68,8 @@ def measured(ticket: Path, images: Any, args: argparse.Namespace) -> dict[str, A
     pixels, labels = prepared(images.test_images), torch.from_numpy(images.test_labels)
     kept = accuracy(rebuilt.network, pixels, labels)
     chosen = np.linspace(0, len(images.train_images) - 1, args.images).astype(int)
-    estimate(rebuilt.network, prepared(np.asarray(images.train_images)[chosen]), args.batch_size)
+    seen = prepared(np.asarray(images.train_images)[chosen])
+    estimate(rebuilt.network, augmented(seen) if args.augment else seen, args.batch_size)
     row = {"ticket": ticket.name, "test_images": len(labels), "kept": kept}
     return row | {"afresh": accuracy(rebuilt.network, pixels, labels)}
 
@@ -68,6 +83,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--images", type=int, default=2560)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--augment", action="store_true")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     images, rows = load(args.data, data_root=args.data_root), []
@@ -75,7 +91,12 @@ def main() -> None:
         rows.append(measured(ticket, images, args))
         print(rows[-1], flush=True)
         write_record(
-            args.record, __doc__.splitlines()[0], images=args.images, batch_size=args.batch_size, rows=rows
+            args.record,
+            __doc__.splitlines()[0],
+            images=args.images,
+            batch_size=args.batch_size,
+            augment=args.augment,
+            rows=rows,
         )
 
 

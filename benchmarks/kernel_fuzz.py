@@ -5,8 +5,9 @@ r"""Damaged packed networks, opened and run by a build of the kernels with sanit
 
 What the test does for one seed (tests/exporters/kernel/sanitized.py), for as many as it takes: 39 sound
 networks of every alignment each, 16 of them of float32, `--damaged` damaged ones of each, on every path that
-the processor has, by one thread or two. A process of its own has each seed; AddressSanitizer or UndefinedBehaviorSanitizer ends it
-at the first fault, which is then a finding, with its seed and what was said.
+the processor has, by one thread or two. A process of its own has each seed; AddressSanitizer or
+UndefinedBehaviorSanitizer ends it at the first fault, which is then a finding, with its seed and what was
+said.
 """
 
 import argparse
