@@ -7,15 +7,15 @@ from onnx import TensorProto, helper
 
 from recycle_pipeline.evaluators.custom_operators import needs_kernels
 from recycle_pipeline.evaluators.session import open_session
-from recycle_pipeline.exporters.kernel.convert import OPERATOR
 from recycle_pipeline.exporters.kernel.packed import Conv, Image, Window, packed
+from recycle_pipeline.exporters.kernel.place import TERNARY
 from recycle_pipeline.models.errors import CorruptArtefact, PackageMissing
 from recycle_pipeline.models.kernel_library import DOMAIN, VARIABLE
 
 
 def model(content=None, domain=DOMAIN):
     """Takes uint8 (N, 1, 4, 4) images and gives them by one operator."""
-    name = OPERATOR if content is not None else "Identity"
+    name = TERNARY if content is not None else "Identity"
     given = {"network": content} if content is not None else {}
     node = helper.make_node(name, ["images"], ["logits"], domain=domain if given else "", **given)
     value = [
