@@ -28,8 +28,8 @@ EXPORTED void recycle_counts(const Runner *runner, uint64_t counts[5]);
 
 /* Makes `images` images, channels first, of numbers as `recycle_number` says, by threads of the caller's: each of them
  * calls `recycle_take_part`, with a number of its own, the same in every call if may be; it comes back when nothing is
- * left to begin. One is enough, and any number does no harm. After all are back `recycle_disband` frees the team; it gives 0, as `recycle_team` gives
- * NULL, where memory ran out. */
+ * left to begin. One is enough, and any number does no harm. After all are back `recycle_disband` frees the team; it
+ * gives 0, as `recycle_team` gives NULL, where memory ran out. */
 typedef struct Team Team;
 EXPORTED Team *recycle_team(Runner *runner, const void *in, void *out, size_t images);
 EXPORTED void recycle_take_part(Team *team, uint32_t own);

@@ -2,7 +2,7 @@
 #include "floats.h"
 #include "lay_close.h"
 
-#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,13 +133,13 @@ static void pool_row(const Step *s, const Tensor *source, const Grid *g, const f
                      uint32_t width) {
     float rows[LONGEST + 2 * 32];
     const uint32_t wide = s->window.left + source->width + s->window.rest;
-    for (uint32_t i = 0; i < wide; i++) rows[i] = -FLT_MAX;
+    for (uint32_t i = 0; i < wide; i++) rows[i] = -INFINITY;
     for (uint32_t a = 0; a < s->window.height; a++) {
         const int64_t row = (int64_t)y * s->window.down + a - s->window.top;
         if (row >= 0 && row < source->height)
             largest(rows + s->window.left, in + row_at(g, (uint32_t)row), source->width, 1);
     }
-    for (uint32_t i = 0; i < width; i++) out[i] = -FLT_MAX;
+    for (uint32_t i = 0; i < width; i++) out[i] = -INFINITY;
     for (uint32_t b = 0; b < s->window.width; b++) largest(out, rows + b, width, s->window.right);
 }
 

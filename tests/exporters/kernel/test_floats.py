@@ -183,6 +183,15 @@ def test_numbers_that_are_not_finite_pass_through():
     assert np.isnan(got[:2, :2]).all() and not np.isnan(got[2:]).any()
 
 
+def test_infinity_below_everything_is_pooled_as_it_is():
+    images = {"in": Image(1, 4, 4, 0), "out": Image(1, 2, 2, 0)}
+    x = np.full((1, 1, 4, 4), -np.inf, np.float32)
+    x[0, 0, 3, 3] = -1
+    pool = FloatPool("in", "out", Window((2, 2), (2, 2), (0, 0, 0, 0)))
+    with Kernels(packed_floats(images, [pool])) as kernels:
+        assert np.array_equal(kernels.run(x)[0, 0], [[-np.inf, -np.inf], [-np.inf, -1]])
+
+
 def test_images_of_8_bits_are_refused_and_workspace_and_weights_are_counted():
     image = Image(2, 4, 4, 0)
     rng = np.random.default_rng(0)
