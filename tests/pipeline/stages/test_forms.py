@@ -22,6 +22,7 @@ from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.runner import execute, plan_stage
 from recycle_pipeline.pipeline.schemas import schema
+from recycle_pipeline.pipeline.stages.verify_subject import opened_subject
 
 NO_KERNELS = set() if find_library() else {"onnx-kernel", "onnx-kernel-fp32"}  # where there is no compiler
 
@@ -31,6 +32,10 @@ class Other(OnnxModel):
 
     def predict(self, images):
         return super().predict(images) * np.float32(1 + 1e-6)
+
+
+def other(model):
+    return Other(**{each.name: getattr(model, each.name) for each in dataclasses.fields(model)})
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +92,14 @@ def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
                 "provider 'cuda' was asked for, but it cannot. Usable here: cpu. Ask it."
             )
         found = open_session(path, "cpu", threads)
-        if cpu_only or threads is not None:
-            return found
-        parts = {each.name: getattr(found, each.name) for each in dataclasses.fields(found)}
-        return Other(**parts) if path.name == "model.onnx" else found
+        return found if cpu_only or threads is not None else other(found)
+
+    def subject_of(context):
+        subject = opened_subject(context)
+        return dataclasses.replace(subject, model=other(subject.model))
 
     monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify._opened", open_)
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify.opened_subject", subject_of)
     changes = {"timed_batch": [1, 2]}
     result = execute(plan_stage(run_copy, "verify", changes, Silent(), arch=None, force=True))
     found = json.loads(RunFolder(run_copy).verify.read_text())
