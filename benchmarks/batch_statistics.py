@@ -6,7 +6,7 @@
 A search keeps running averages, in which the last ten batches or so have most weight. Afresh means: the mean
 over `--images` images of the training split, in batches of `--batch-size`, by the network as it was found; as
 they are, or with `--augment` moved by up to four pixels and mirrored at random, as a search sees them. In
-float32 with torch on the CPU.
+float32 with torch, on the CPU or on `--device`.
 """
 
 import argparse
@@ -65,11 +65,14 @@ def measured(ticket: Path, images: Any, args: argparse.Namespace) -> dict[str, A
     def prepared(some: Any) -> torch.Tensor:
         return torch.from_numpy(normalised(np.asarray(some), mean, std))
 
+    rebuilt.network.to(args.device)
     pixels, labels = prepared(images.test_images), torch.from_numpy(images.test_labels)
+    pixels, labels = pixels.to(args.device), labels.to(args.device)
     kept = accuracy(rebuilt.network, pixels, labels)
     chosen = np.linspace(0, len(images.train_images) - 1, args.images).astype(int)
     seen = prepared(np.asarray(images.train_images)[chosen])
-    estimate(rebuilt.network, augmented(seen) if args.augment else seen, args.batch_size)
+    seen = (augmented(seen) if args.augment else seen).to(args.device)
+    estimate(rebuilt.network, seen, args.batch_size)
     row = {"ticket": ticket.name, "test_images": len(labels), "kept": kept}
     return row | {"afresh": accuracy(rebuilt.network, pixels, labels)}
 
@@ -84,6 +87,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2560)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--augment", action="store_true")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     images, rows = load(args.data, data_root=args.data_root), []
@@ -96,6 +100,7 @@ def main() -> None:
             images=args.images,
             batch_size=args.batch_size,
             augment=args.augment,
+            device=args.device,
             rows=rows,
         )
 

@@ -93,7 +93,9 @@ def run(args: argparse.Namespace) -> None:
     arms = [
         (key, options | ({"epochs": args.epochs} if args.epochs else {}))
         for key, options in GRIDS[args.grid]()
-        if (key, options["seed"]) not in there and any(part in key for part in args.only or [""])
+        if (key, options["seed"]) not in there
+        and any(part in key for part in args.only or [""])
+        and options["seed"] in (args.seeds or [options["seed"]])
     ]
     print(f"{len(there)} in the record, {len(arms)} to do")
     context = multiprocessing.get_context("spawn")
@@ -173,6 +175,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=9)
     parser.add_argument("--epochs", type=int, help="other than the grid's, for a trial")
     parser.add_argument("--only", nargs="+", help="arms whose name holds one of these")
+    parser.add_argument("--seeds", nargs="+", type=int, help="of the grid's [all]")
     args = parser.parse_args()
     if args.show:
         show(args.show)
