@@ -227,7 +227,7 @@ def test_run_prints_what_people_ask_first(command, run_copy, same_run):
         r"^ +the shrunk shapes with nothing pruned: 0\.\d+ ms; ratio \d\.\d\d \(\d\.\d\d to \d\.\d\d\)$",
         r"^ticket +mine/ticket\.safetensors  \d+\.\d kB, \d+x smaller than the dense weights",
         r"^onnx +mine/onnx/model\.onnx  1\.\d\d MB",
-        r"^shrunk +to \d+ of 128 filters, 3\d\d\.\dk of 367\.7k parameters, 1\.\d\dM of 2\.73M multiply-adds; "
+        r"^shrunk +to \d+ of 128 filters, 3\S+k of 367\.7k parameters, 1\.\d\dM of 2\.73M multiply-adds; "
         r"logits within \d\.\de-0\d on \d+ images$",
         r"^run folder +mine",
     ):
