@@ -1,7 +1,8 @@
 """Named presets: every knob of a search as its source set it, with the source's figure and what differs here.
 
 A preset is a base of settings: defaults < preset < file < options. Its name stays in config.toml and in the
-manifest, beside the names of the settings that were changed after all.
+manifest, beside the names of the settings that were changed after all. Its figure is that of a kind of
+subnetwork: where `FOUND` says that another kind is searched, no figure stands beside the result.
 """
 
 import difflib
@@ -14,6 +15,10 @@ from recycle_pipeline.pipeline.published_figures import conv_figures, resnet18_f
 
 Trust = Literal["high", "low"]
 Settings = dict[str, Any]
+# What is searched for: data, network, what a kept weight is, and how many of each layer are kept (`prune`, by
+# which figures are looked up, is the rest of that). A figure is not of another. All else is how it is searched
+# for: such a change is named beside the figure, for that is what a figure is compared with.
+FOUND = ("data", "arch", "width", "activations", "batch_norm", "subnetwork", "scope", "allocation")
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,10 @@ class Preset:
             settings: resolved, by name.
 
         Returns:
-            Plain values; no figure where the network or the data are others than the source's.
+            Plain values; no figure where something else is searched for (`FOUND`), or none was published.
         """
         changed = [name for name, value in self.settings.items() if settings.get(name) != value]
-        same = not {"arch", "data"} & set(changed)
+        same = not set(FOUND) & set(changed)
         figure = self.expected_at(settings["prune"]) if same else None
         return {
             "name": self.name,
@@ -105,6 +110,8 @@ NO_REUSE: Settings = {"reuse": "none"}
 # hidden-networks and its descendants: SGD, cosine per epoch, magnitude scores, layers ranked alone.
 _LINEAGE: Settings = {
     "data": "cifar10",
+    "width": 1.0,
+    "activations": "relu",
     "batch_norm": "fixed",
     "hold_out": 0,
     "cutout": 0,

@@ -21,7 +21,8 @@ def presets(as_json: bool) -> None:
       recycle-pipeline run --preset iwr-conv6-biprop --data-root ~/data
 
     Accuracies are top-1 on CIFAR-10. Most come from plot arrays and hold within about a point; those a
-    README states are marked with a star. With another --prune the figure for that sparsity is looked up.
+    README states are marked with a star. With another --prune the figure for that sparsity is looked up;
+    with another network, kind of subnetwork or share of the layers none is shown.
     """
     from recycle_pipeline.pipeline.cli.tables import console
     from recycle_pipeline.pipeline.presets import PRESETS

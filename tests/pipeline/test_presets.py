@@ -10,7 +10,7 @@ from recycle_pipeline.models.init_scale import init_scale
 from recycle_pipeline.pipeline.cli.tables import _published
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.given import config_from
-from recycle_pipeline.pipeline.presets import PRESETS, find_preset
+from recycle_pipeline.pipeline.presets import FOUND, PRESETS, find_preset
 from recycle_pipeline.pipeline.published_figures import conv_figures
 from recycle_pipeline.pipeline.search.settings import (
     reuse_event_after,
@@ -62,8 +62,7 @@ def test_a_preset_sets_every_knob(name):
         free |= {"reuse_rate"}
     else:
         assert len(given & periods) == 1
-    architecture = {"width", "activations", "batch_norm"}  # the published networks are their defaults
-    assert KNOBS - given <= free | architecture
+    assert KNOBS - given <= free
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,10 +153,34 @@ def test_the_account_names_what_was_changed_but_not_another_sparsity():
     assert json.loads(json.dumps(account)) == account
 
 
-@pytest.mark.parametrize("changes", [{"data": "cifar100"}, {"arch": "conv4"}], ids=str)
-def test_the_account_has_no_figure_for_other_data_or_another_network(changes):
-    account = find_preset("biprop-conv6").account(config_of("biprop-conv6", **changes).to_dict())
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": "cifar100"},
+        {"arch": "resnet34"},
+        {"width": 0.1},
+        {"activations": "binary"},
+        {"batch_norm": "learned"},
+        {"subnetwork": "continuous"},
+        {"scope": "global"},
+        {"allocation": "root"},
+    ],
+    ids=str,
+)
+def test_the_account_has_no_figure_where_something_else_is_searched_for(changes):
+    account = find_preset("biprop-resnet18").account(config_of("biprop-resnet18", **changes).to_dict())
     assert account["expected_top1"] is None and account["changed"] == list(changes)
+
+
+def test_what_is_searched_for_is_set_by_every_preset():
+    """A setting that a preset leaves out cannot count as changed."""
+    assert all(set(FOUND) <= set(preset.settings) for preset in PRESETS.values())
+
+
+@pytest.mark.parametrize("changes", [{"scale_fan": "keep"}, {"epochs": 3}, {"reuse": "recycle"}], ids=str)
+def test_the_account_keeps_the_figure_where_the_search_alone_is_another(changes):
+    account = find_preset("biprop-conv6").account(config_of("biprop-conv6", **changes).to_dict())
+    assert account["expected_top1"] == 0.8238 and account["changed"] == list(changes)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +221,19 @@ def test_the_run_that_a_preset_began_names_it(command, here):
     assert entry["config"]["preset"] == "iterand-conv2"
     assert sorted(entry["facts"]["preset"]["changed"]) == ["data", "epochs"]
     assert entry["facts"]["preset"]["expected_top1"] is None  # the figure is of other data
+
+
+@pytest.mark.parametrize(
+    ("option", "changed"),
+    [(("--width", "0.1"), "width"), (("--activations", "binary"), "activations")],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_the_result_of_another_network_stands_beside_no_figure(command, here, option, changed):
+    line = ("search", "--preset", "iwr-conv2-biprop", "--data", "digits", "--epochs", "1", *option)
+    outcome = command(*line, "--output-dir", "mine")
+    assert outcome.code == 0
+    row = next(line for line in outcome.out.splitlines() if line.startswith("published "))
+    assert "no figure for this (iwr-conv2-biprop" in row and changed in row.split("changed here: ")[1]
 
 
 def test_the_command_lists_every_preset_with_source_and_figure(command):
