@@ -5,9 +5,12 @@ A 2x2 max-pool after each pair; no biases. Weights at 3 x 32 x 32 and 10 classes
 weights:
 
     vgg_small       batch norm behind the max-pools alone; ReLU after the first convolution and the last
-                    batch norm alone, so that in between nothing but max-pools is not linear. The figure
-                    of 91.48 % (95 % removed) is of this one, hence it has the plain name.
+                    batch norm alone, so that in between nothing but max-pools is not linear. The source's
+                    config for real activations names this one, hence it has the plain name.
     vgg_small_bn    batch norm and ReLU behind every convolution, as a reader would expect.
+
+Which of them the published 91.48 % (95 % removed) is of is not settled: docs/results.md says what each
+reaches here.
 
 With binary activations both have batch norm and sign behind every convolution, but ReLU behind the last
 one: the linear layer sees real numbers. Of the published network with signs and sparse batch norm there

@@ -15,9 +15,9 @@ from recycle_pipeline.pipeline.published_figures import conv_figures, resnet18_f
 
 Trust = Literal["high", "low"]
 Settings = dict[str, Any]
-# What is searched for: data, network, what a kept weight is, and how many of each layer are kept (`prune`, by
-# which figures are looked up, is the rest of that). A figure is not of another. All else is how it is searched
-# for: such a change is named beside the figure, for that is what a figure is compared with.
+# What is searched for: data, network, what a kept weight is, and how many of each layer are kept (`prune`,
+# by which figures are looked up, is the rest of that). A figure is of no other. All else is how it is
+# searched for: such a change is named beside the figure, for that is what one compares.
 FOUND = ("data", "arch", "width", "activations", "batch_norm", "subnetwork", "scope", "allocation")
 
 
@@ -139,7 +139,11 @@ _GAIN = ("the gain divides by the mask's true count; the source by int(k * n), a
 _SCALED = (
     "whether the source's figure is of its scaled or its unscaled Kaiming normal is not said; scaled here"
 )
-_ITERAND_STREAM = ("events do not seed the augmentation anew; in the source they do",)
+_ITERAND = (
+    "events do not seed the augmentation anew; in the source they do",
+    "this is the source's own version (magnitudes of scores, an event after each epoch); whether its figures "
+    "are of that or of IteRand's code (signed scores, an event every 300 steps) is not certain",
+)
 
 
 def _recycle(rate: float, period: int) -> Settings:
@@ -182,7 +186,7 @@ def _conv_family(arch: str) -> tuple[Preset, ...]:
         ),
         _conv("biprop-{}", arch, "biprop", BIPROP_SCALED | NO_REUSE, *_GAIN),
         _conv("iwr-{}-biprop", arch, "biprop + recycle", BIPROP_UNSCALED | _recycle(0.2, 10), *_GAIN),
-        _conv("iterand-{}", arch, "iterand", EDGE_POPUP | redrawn, *_ITERAND_STREAM),
+        _conv("iterand-{}", arch, "iterand", EDGE_POPUP | redrawn, *_ITERAND),
     )
 
 
@@ -230,7 +234,7 @@ _RESNETS = (
         "iterand-resnet18",
         "iterand",
         EDGE_POPUP | {"reuse": "rerandomize", "reuse_rate": 0.1, "reuse_period": 1},
-        *_ITERAND_STREAM,
+        *_ITERAND,
     ),
 )
 
@@ -286,6 +290,8 @@ _BIPROP_VGG_SMALL = Preset(
     (
         *_GAIN,
         "the source's config has a weight decay of 1e-4, which its Adam never gets",
+        "the source's code has this VGG-Small and vgg_small_bn, with all batch norms; its config names this "
+        "one, and whether its figure is of this one or the other is not settled (docs/results.md)",
         _SCALED,
         *_ALWAYS,
     ),
