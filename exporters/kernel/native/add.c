@@ -36,6 +36,7 @@ __attribute__((target("avx2,fma"))) static void add_fma(const Ratios *r, const u
                                                         uint8_t *to, size_t count) {
     for (; count >= 8; count -= 8, u += 8, v += 8, to += 8)
         _mm_storel_epi64((void *)to, add_8(r, _mm_loadl_epi64((const void *)u), _mm_loadl_epi64((const void *)v)));
+    if (!count) return;
     uint8_t rest[2][8] = {{0}};
     memcpy(rest[0], u, count);
     memcpy(rest[1], v, count);

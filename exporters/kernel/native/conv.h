@@ -20,13 +20,14 @@ typedef void (*Convolve)(const ConvCall *call);
 
 void convolve_portable(const ConvCall *call);
 #if defined(__x86_64__)
-void convolve_avx2(const ConvCall *call);
-void convolve_avx512(const ConvCall *call); /* this one knows close grids */
+void convolve_avx2(const ConvCall *call);   /* this one knows close grids of rows, */
+void convolve_avx512(const ConvCall *call); /* this one those of lines, */
 void convolve_tables(const ConvCall *call); /* and this one planes: AVX-512 with VBMI and VNNI */
 void convolve_mixed(const ConvCall *call);  /* either: `source` says which */
 
 /* From a tensor's close home to its close grid of strides of 2, whose rows are half as long and slots a quarter. */
 void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
+void spread_avx2(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
 #endif
 
 /* "portable", "avx2", "avx512", "avx512vbmi" (tables alone), "avx512mixed", or NULL for the fastest that this processor

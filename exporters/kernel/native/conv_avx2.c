@@ -54,17 +54,19 @@ HELPER __m256 biased(const Scaling *c, __m256i sum) {
 }
 
 /* 8 results, still without the zero point where nothing is added. */
-HELPER __m256i quantized(const Scaling *c, __m256i sum, const uint8_t *other) {
+HELPER __m256i quantized(const Scaling *c, __m256i sum, __m256i other) {
     __m256 value = _mm256_mul_ps(biased(c, sum), c->scale);
     if (!c->adds && c->exact) return _mm256_cvtps_epi32(value); /* packing saturates */
     value = _mm256_min_ps(_mm256_max_ps(value, c->low), c->high);
     if (!c->adds) return _mm256_cvtps_epi32(value);
     __m256 own = _mm256_add_ps(_mm256_round_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC), c->zero);
-    __m256 more = _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)other)));
+    __m256 more = _mm256_cvtepi32_ps(other);
     value = c->first ? _mm256_fmadd_ps(own, c->own, _mm256_fmadd_ps(more, c->other, c->fixed))
                      : _mm256_fmadd_ps(more, c->other, _mm256_fmadd_ps(own, c->own, c->fixed));
     return _mm256_cvtps_epi32(value);
 }
+
+HELPER __m256i eight(const uint8_t *at) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)at)); }
 
 HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t pixels, const int16_t *sums,
                    const int32_t *whole) {
@@ -77,7 +79,7 @@ HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t 
         for (int i = 0; i < 2; i++) {
             __m256i sum = whole ? _mm256_loadu_si256((const void *)(whole + p + 8 * i))
                                 : _mm256_cvtepi16_epi32(_mm_loadu_si128((const void *)(sums + p + 8 * i)));
-            half[i] = quantized(&c, sum, other + p + 8 * i);
+            half[i] = quantized(&c, sum, eight(other + p + 8 * i));
         }
         __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(half[0], half[1]), 0xd8);
         words = _mm256_adds_epi16(words, c.zeros);
@@ -95,5 +97,10 @@ HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t 
 
 #include "conv_lanes.h"
 
-void convolve_avx2(const ConvCall *call) { convolve(call); }
+#include "conv_rows.h"
+
+void convolve_avx2(const ConvCall *call) {
+    if (call->grid->close) convolve_rows(call);
+    else convolve(call);
+}
 #endif

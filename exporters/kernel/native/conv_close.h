@@ -5,6 +5,7 @@
  * take two loads, or loads across lines, and four.
  */
 #define SLOTS 8 /* most slots of a tile: 16 registers of sums */
+#define FEW 2   /* slots of a grid whose taps lie in pairs */
 
 typedef struct {
     __mmask32 even, odd; /* which words' pixels, moved, are in their row */

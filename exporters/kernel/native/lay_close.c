@@ -1,5 +1,5 @@
-/* Close grids, in which a slot of 64 bytes has rows from all over an image, so that no tap is read across two
- * cache lines.
+/* Close grids, for AVX-512 of slots of 64 bytes, which have rows from all over an image, so that no tap is read across
+ * two cache lines. For AVX2, whose loads of 32 bytes seldom are, a slot is one row.
  *
  * Rows are filled up to 8, 16, 32 or 64 pixels, so a slot has room for 64 / close of them. Of the image's rows slot s
  * has s, s + slots, s + 2 slots, and so on: then the row below of each of its pixels is in slot s + 1, at the same
@@ -12,25 +12,58 @@
 
 #include <stdlib.h>
 
-#define NARROWEST 5 /* columns: of smaller images a slot would be mostly empty */
+/* Columns of images and of windows: of smaller images a slot of a line would be mostly empty; sums of a row are moved
+ * to the side by one pixel at most. */
+typedef struct {
+    uint32_t narrowest, widest, around;
+} Limits;
+
+static Limits limits_of(enum layout layout) {
+    return layout == CLOSE_ROWS ? (Limits){3, 32, 1} : (Limits){5, LINE, AROUND};
+}
 
 static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
+#define VECTOR 32    /* bytes; rows of four have half of one */
+
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than AROUND. */
+/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than it may. */
 static int fits(const Network *n, const Step *s) {
     const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
     const Window *w = &s->window;
-    return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= NARROWEST &&
-           out->width <= LINE && w->top <= AROUND * w->down && w->left <= AROUND * w->right &&
-           w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + AROUND * w->right;
+    const Limits most = limits_of(n->layout);
+    return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= most.narrowest &&
+           out->width <= most.widest && w->top <= AROUND * w->down && w->left <= most.around * w->right &&
+           w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + most.around * w->right;
 }
 
-static void size_close(const Network *n, Grid *g, uint32_t close) {
-    uint32_t rows_of_slot = LINE / close, rows = n->tensor[g->tensor].height / g->down;
-    g->close = close;
+/* Where slots are rows, whole vectors are written: of 16 bytes for four rows of four, else of 32. */
+static void size_close(const Network *n, Grid *g) {
+    const uint32_t by_row = n->layout == CLOSE_ROWS, width = n->tensor[g->tensor].width / g->right;
+    const uint32_t rows = n->tensor[g->tensor].height / g->down;
+    g->close = by_row && rows <= 4 ? 4 : 8; /* four rows of four fit half a vector */
+    while (g->close < width) g->close *= 2;
+    g->slot = by_row ? g->close : LINE;
+    g->unit = !by_row ? LINE : g->close < 8 ? g->close : 8;
+    const uint32_t rows_of_slot = g->slot / g->close;
     g->slots = (rows + rows_of_slot - 1) / rows_of_slot;
+    if (!by_row) {
+        g->ways = g->slots == 1 ? 4 : g->slots == 2 ? 2 : 1;
+        g->twos = g->slots == 1;
+        return;
+    }
+    const uint32_t bytes = rows * g->slot, vector = g->close == 4 ? VECTOR / 2 : VECTOR;
+    g->ways = g->close == 4 ? 4 : 1;
+    g->twos = bytes <= 2 * VECTOR;
+    g->below = larger(g->below, ((bytes + vector - 1) / vector * vector - bytes) / g->slot);
+}
+
+/* Whether distances fit 16 bits, in units. */
+static int counts_fit(const Network *n, const Grid *g) {
+    Grid trial = *g;
+    size_close(n, &trial);
+    return (trial.channels + 1) * (channel_size(&trial) / trial.unit) <= UINT16_MAX;
 }
 
 int choose_close(Network *n) {
@@ -48,13 +81,14 @@ int choose_close(Network *n) {
         }
         g->above = larger(g->above, (uint32_t)-floor_of(-(int32_t)w->top, (int32_t)w->down));
         g->below = larger(g->below, (w->height - 1 - w->top) / w->down);
-        uint64_t slots = (uint64_t)w->down * w->right * (n->tensor[s->output].height + 2 * AROUND);
-        if ((n->tensor[s->input].channels + 1) * slots > UINT16_MAX) wrong[one] = 1;
     }
     for (uint32_t i = 0; wrong && read && i < n->grids; i++) {
-        uint32_t one = speaker(n->grid, i), width = n->tensor[n->grid[i].tensor].width / n->grid[i].right, close = 8;
-        while (close < width) close *= 2;
-        if (read[one] && !wrong[one]) size_close(n, &n->grid[i], close);
+        uint32_t one = speaker(n->grid, i);
+        wrong[one] |= read[one] && !wrong[one] && !counts_fit(n, &n->grid[i]);
+    }
+    for (uint32_t i = 0; wrong && read && i < n->grids; i++) {
+        uint32_t one = speaker(n->grid, i);
+        if (read[one] && !wrong[one]) size_close(n, &n->grid[i]);
     }
     int good = wrong && read;
     free(wrong);
@@ -62,7 +96,7 @@ int choose_close(Network *n) {
     return good;
 }
 
-/* Slots from a pixel of the result to a tap, the columns aside; what those are goes to `column`. */
+/* Units from a pixel of the result to a tap, the columns aside; what those are goes to `column`. */
 static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *column) {
     int32_t down = (int32_t)g->down, right = (int32_t)g->right;
     int32_t x = (int32_t)(tap % w->width) - (int32_t)w->left;
@@ -71,8 +105,11 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *co
     *column = floor_of(x, right);
     int32_t phase = (y - row * down) * right + x - *column * right;
     int32_t slots = (int32_t)(g->above + g->slots + g->below);
-    return tap / w->width / w->height * (g->channel / LINE) + (size_t)(phase * slots + (int32_t)g->above + row);
+    const size_t down_to = (size_t)(phase * slots + (int32_t)g->above + row);
+    return tap / w->width / w->height * (g->channel / g->unit) + down_to * (g->slot / g->unit);
 }
+
+static size_t zeros_at(const Grid *g) { return (g->channels * g->channel + g->above * g->slot) / g->unit; }
 
 /* Of one sign and one column, those numbered from `from` up to `to`; each `apart` from the last. */
 static uint32_t put_column(Step *s, const Spot *spots, uint32_t count, uint32_t minus, int32_t column, uint64_t from,
@@ -86,14 +123,24 @@ static uint32_t put_column(Step *s, const Spot *spots, uint32_t count, uint32_t 
     return written;
 }
 
-/* Makes as many of either sign, filled up with zeros; for a single slot in twos, so that sums do not wait. */
+/* Makes as many of either sign, filled up with zeros; for four sums in twos. */
 static uint32_t fill_pairs(Step *s, const Grid *g, uint32_t place, const uint32_t written[2]) {
     uint32_t pairs = larger(written[0], written[1]);
-    if (g->slots == 1) pairs += pairs % 2;
+    if (g->twos) pairs += pairs % 2;
     for (uint32_t sign = 0; sign < 2; sign++)
         for (uint32_t i = written[sign]; i < pairs; i++)
-            put_distance(s, place + 2 * i + sign, g->channels * (g->channel / LINE) + g->above);
+            put_distance(s, place + 2 * i + sign, zeros_at(g));
     return pairs;
+}
+
+/* Makes the number of either sign even. */
+static void fill_signs(Step *s, const Grid *g, uint32_t place, uint32_t written[2]) {
+    if (written[0] % 2) {
+        const uint16_t *from = (const uint16_t *)s->distances + place;
+        for (uint32_t i = written[0] + written[1]; i > written[0]; i--) put_distance(s, place + i, from[i - 1]);
+        put_distance(s, place + written[0]++, zeros_at(g));
+    }
+    if (written[1] % 2) put_distance(s, place + written[0] + written[1]++, zeros_at(g));
 }
 
 /* Taps of either sign, of one column or, where `all`, of every one. */
@@ -104,7 +151,7 @@ static void count_taps(const Spot *spots, uint32_t taps, int all, int32_t column
 
 uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Chunk *chunks, uint32_t *place) {
     const Window *w = &s->window;
-    const uint32_t paired = g->slots <= FEW;
+    const uint32_t paired = g->ways > 1;
     const uint32_t all = taps[0];
     uint64_t count[2];
     for (uint32_t i = 0; i < all; i++) {
@@ -127,6 +174,7 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Ch
                                            !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
             int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
             if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
+            else if (g->twos) fill_signs(s, g, start, written);
             *place = start + written[0] + written[1];
             chunks[made] = (Chunk){.start = start, .plus = (uint16_t)written[0], .minus = (uint16_t)written[1],
                                    .column = (int16_t)column, .edge = edge, .ends = !one,
@@ -140,27 +188,27 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Ch
 }
 
 int mark_close(Step *s, const Grid *g, const Tensor *out) {
-    s->length = g->slots * LINE;
-    s->real = calloc(g->slots + 1, sizeof *s->real);
+    s->length = g->slots * g->slot;
+    s->real = calloc(s->length / 64 + 2, sizeof *s->real);
     for (uint32_t q = 0; s->real && q < s->length; q++) {
-        uint32_t row = q % LINE / g->close * g->slots + q / LINE;
+        uint32_t row = q % g->slot / g->close * g->slots + q / g->slot;
         if (row < out->height && q % g->close < out->width) s->real[q / 64] |= (uint64_t)1 << q % 64;
     }
     return s->real != NULL;
 }
 
 size_t row_at(const Grid *g, uint32_t row) {
-    return g->close ? (size_t)(row % g->slots) * LINE + (size_t)(row / g->slots) * g->close : (size_t)row * g->row;
+    return g->close ? (size_t)(row % g->slots) * g->slot + (size_t)(row / g->slots) * g->close : (size_t)row * g->row;
 }
 
 uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]) {
     uint32_t count = 1;
     at[0] = (ptrdiff_t)row_at(g, row);
-    for (uint32_t i = 0; g->close && i < LINE / g->close; i++) {
+    for (uint32_t i = 0; g->close && i < g->slot / g->close; i++) {
         int32_t slot = (int32_t)row - (int32_t)(i * g->slots);
         if (slot < -(int32_t)g->above || slot >= (int32_t)(g->slots + g->below)) continue;
         if (slot >= 0 && slot < (int32_t)g->slots) continue;
-        at[count++] = (ptrdiff_t)slot * LINE + (ptrdiff_t)(i * g->close);
+        at[count++] = (ptrdiff_t)slot * g->slot + (ptrdiff_t)(i * g->close);
     }
     return count;
 }

@@ -29,6 +29,7 @@ uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]);
 
 /* lay_out.c's */
 uint32_t speaker(Grid *grid, uint32_t which);
+size_t channel_size(const Grid *g);
 void put_distance(Step *s, uint32_t place, size_t value);
 uint32_t parts_of(const uint32_t *taps, uint32_t *entries); /* that an output channel is cut into */
 

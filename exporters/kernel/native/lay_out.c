@@ -78,10 +78,11 @@ static void choose_grids(Network *n) {
 
 /* Whole cache lines where a channel fits one, so that no read is split; else off the powers of two, which
  * would put all channels into few sets of the cache. */
-static size_t channel_size(const Grid *g) {
-    if (g->close) return (size_t)g->down * g->right * (g->above + g->slots + g->below) * LINE;
+size_t channel_size(const Grid *g) {
     size_t used = (size_t)g->down * g->right * g->rows * g->row + g->left; /* the last row's padding */
-    if (used <= 32) return 64;
+    if (g->close) used = (size_t)g->down * g->right * (g->above + g->slots + g->below) * g->slot;
+    if (g->slot == LINE) return used;
+    if (used <= 32) return g->close ? 32 : 64;
     size_t found = (used + 31) / 32 * 32;
     return found % 512 ? found : found + 32;
 }
@@ -90,7 +91,7 @@ static int place_grids(Network *n, char why[MESSAGE]) {
     for (uint32_t i = 0; i < n->grids; i++) {
         Grid *g = &n->grid[i];
         g->channel = channel_size(g);
-        g->origin = g->close ? (size_t)g->above * LINE : (size_t)g->top * g->row + g->left;
+        g->origin = g->close ? (size_t)g->above * g->slot : (size_t)g->top * g->row + g->left;
         g->size = (g->channel * (g->channels + 1) + SLACK + 63) / 64 * 64;
         g->place = n->workspace;
         n->workspace += g->size;

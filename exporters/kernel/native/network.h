@@ -11,8 +11,7 @@
 #define LEVELS 255    /* largest activation */
 #define SLACK 256     /* a vector may be read this far past the last pixel that is used */
 #define MESSAGE 256   /* room for a reason */
-#define LINE 64       /* pixels of a slot of a close grid */
-#define FEW 2         /* slots of a close grid, up to which taps lie in pairs: one added, one subtracted */
+#define LINE 64       /* bytes of a cache line */
 #define BLOCK 16      /* output channels that are made at a time by tables, */
 #define GROUP 64      /* and that are written at a time */
 #define MOST_MEMORY ((size_t)1 << 32) /* of a workspace */
@@ -20,9 +19,10 @@
 
 enum { CONV = 1, MAXPOOL = 2, ADD = 3, CONSTANT = 4 };
 
-/* How images lie: rows with padding between; the same where close grids may be (lay_close.c); pixel after pixel for
- * tables (lay_tables.c); or close as long as images are large, and for tables from there on. */
-enum layout { ROWS, CLOSE, TABLES, MIXED };
+/* How images lie: rows with padding between; the same where close grids may be, of slots of a cache line or of a row
+ * (lay_close.c); pixel after pixel for tables (lay_tables.c); or close as long as images are large, and for tables
+ * from there on. */
+enum layout { ROWS, CLOSE, CLOSE_ROWS, TABLES, MIXED };
 
 /* Channels of an image, from one up to another. */
 typedef struct {
@@ -41,14 +41,18 @@ typedef struct {
  * i * row + j. With strides of 1 that is the padded image, the padding right of a row being the padding left of
  * the next. Channel number `channels` is zeros: where a list of taps is filled up, it points there.
  *
- * Close grids (`lay_close.c`) have no padding beside rows, and every tap of theirs is at whole cache lines. */
+ * Close grids (`lay_close.c`) have no padding beside rows, and every tap of theirs is at whole slots. */
 typedef struct {
     uint32_t tensor, down, right, top, left;
     uint32_t rows, row;     /* of a phase; pixels */
     uint32_t channels, zero;
     size_t channel, size, place; /* from one channel to the next; of all; in the workspace */
-    uint32_t close;         /* pixels of a row of a close grid, 8 to 64; 0 where it is not close */
-    uint32_t slots, above, below; /* of a phase of a close grid: LINEs of the image, and before and after it */
+    uint32_t close;         /* pixels of a row of a close grid, 4 to 64; 0 where it is not close */
+    uint32_t slot;          /* bytes of a slot: LINE, or one row */
+    uint32_t slots, above, below; /* of a phase of a close grid: of the image, and before and after it */
+    uint32_t unit;          /* bytes that a distance counts */
+    uint32_t ways;          /* sums of each pixel: where there are two or four, taps lie in pairs, one of them subtracted */
+    uint32_t twos;          /* whether taps of a sign, or pairs, are filled up to an even number */
     size_t origin;          /* first pixel of the first phase, from where a channel begins */
     uint32_t parent;        /* grids whose rows must be equally long are joined: the one that speaks for them */
 } Grid;

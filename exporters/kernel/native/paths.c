@@ -20,6 +20,7 @@ Convolve convolve_for(const char *name) {
 enum layout layout_of(Convolve convolve) {
 #if defined(__x86_64__)
     if (convolve == convolve_mixed) return MIXED;
+    if (convolve == convolve_avx2) return CLOSE_ROWS;
     return convolve == convolve_tables ? TABLES : convolve == convolve_avx512 ? CLOSE : ROWS;
 #else
     return (void)convolve, ROWS;

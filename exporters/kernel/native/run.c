@@ -56,20 +56,32 @@ static uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *workspac
     return workspace + g->place + g->origin;
 }
 
+/* Whether rows of a tensor lie one after the other in its home, with nothing between. */
+static int is_solid(const Network *n, uint32_t tensor) {
+    const Grid *g = home(n, tensor);
+    return (g->close ? g->slot == g->close ? g->close : 0 : g->row) == n->tensor[tensor].width;
+}
+
 /* Copies an image of whole rows to or from its place in the workspace. */
 static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t *workspace, const uint8_t *from,
                        uint8_t *to) {
     const Tensor *t = &n->tensor[tensor];
     const Grid *g = home(n, tensor);
-    for (uint32_t channel = some.from; channel < some.to; channel++)
+    const size_t pixels = (size_t)t->height * t->width;
+    for (uint32_t channel = some.from; channel < some.to; channel++) {
+        uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
+        if (is_solid(n, tensor)) {
+            memcpy(from ? inside : to + channel * pixels, from ? from + channel * pixels : inside, pixels);
+            continue;
+        }
         for (uint32_t row = 0; row < t->height; row++) {
-            uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
-            size_t outside = ((size_t)channel * t->height + row) * t->width;
+            size_t outside = channel * pixels + (size_t)row * t->width;
             ptrdiff_t at[PLACES];
             uint32_t places = places_of_row(g, row, at);
             if (!from) memcpy(to + outside, inside + row_at(g, row), t->width);
             for (uint32_t i = 0; from && i < places; i++) memcpy(inside + at[i], from + outside, t->width);
         }
+    }
 }
 
 static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
@@ -136,19 +148,29 @@ static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint
     for (; i < count; i++) to[i] = from[(size_t)step * i];
 }
 
+/* Whether a grid has every other pixel of every other row of another, both of whose slots are rows. */
+static int halves_rows(const Grid *g, const Grid *from) {
+    return g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 2 * g->slots;
+}
+
 /* Fills a close grid of strides other than 1 from the tensor's home. */
 static void spread_close(const Network *n, const Grid *g, Channels some, uint8_t *workspace) {
     const Tensor *t = &n->tensor[g->tensor];
     const Grid *from = home(n, g->tensor);
 #if defined(__x86_64__)
-    if (g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 4 * g->slots &&
-        t->height == from->slots * (LINE / from->close)) {
+    if (n->layout == CLOSE_ROWS && halves_rows(g, from)) {
+        spread_avx2(from, g, some.to - some.from, first_pixel(n, g->tensor, workspace) + some.from * from->channel,
+                    workspace + g->place + g->origin + some.from * g->channel);
+        return;
+    }
+    if (n->layout != CLOSE_ROWS && g->down == 2 && g->right == 2 && from->close == 2 * g->close &&
+        from->slots == 4 * g->slots && t->height == from->slots * (LINE / from->close)) {
         spread_avx512(from, g, some.to - some.from, first_pixel(n, g->tensor, workspace) + some.from * from->channel,
                       workspace + g->place + g->origin + some.from * g->channel);
         return;
     }
 #endif
-    const size_t phase = (size_t)(g->above + g->slots + g->below) * LINE;
+    const size_t phase = (size_t)(g->above + g->slots + g->below) * g->slot;
     for (uint32_t y = 0; y < t->height; y++) {
         ptrdiff_t at[PLACES];
         uint32_t places = places_of_row(g, y / g->down, at);
@@ -190,14 +212,16 @@ static void spread(const Network *n, const Grid *g, Channels some, uint8_t *work
 static void add(const Network *n, const Step *s, Channels some, uint8_t *workspace) {
     const Tensor *t = &n->tensor[s->output];
     const Grid *a = home(n, s->input), *b = home(n, s->other), *to = home(n, s->output);
+    const int solid = is_solid(n, s->input) && is_solid(n, s->other) && is_solid(n, s->output);
+    const uint32_t rows = solid ? 1 : t->height, pixels = solid ? t->height * t->width : t->width;
     for (uint32_t channel = some.from; channel < some.to; channel++)
-        for (uint32_t y = 0; y < t->height; y++) {
+        for (uint32_t y = 0; y < rows; y++) {
             uint8_t *made = first_pixel(n, s->output, workspace) + channel * to->channel;
             ptrdiff_t at[PLACES];
             uint32_t places = places_of_row(to, y, at);
             add_bytes(s, first_pixel(n, s->input, workspace) + channel * a->channel + row_at(a, y),
-                      first_pixel(n, s->other, workspace) + channel * b->channel + row_at(b, y), made + at[0], t->width);
-            for (uint32_t i = 1; i < places; i++) memcpy(made + at[i], made + at[0], t->width);
+                      first_pixel(n, s->other, workspace) + channel * b->channel + row_at(b, y), made + at[0], pixels);
+            for (uint32_t i = 1; i < places; i++) memcpy(made + at[i], made + at[0], pixels);
         }
 }
 

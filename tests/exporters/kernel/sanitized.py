@@ -64,7 +64,16 @@ def networks(rng):
     """Blocks, and convolutions of every alignment: sides around the lengths of vectors, many channels."""
     for side, channels in ((5, 3), (12, 6), (17, 2), (16, 4), (32, 3), (60, 2), (16, 66)):
         yield block(rng, side, channels)
-    for size, stride, side in ((3, 1, 14), (5, 1, 7), (7, 1, 30), (7, 2, 32), (3, 3, 27)):  # close grids
+    for size, stride, side in (
+        (3, 1, 14),
+        (5, 1, 7),
+        (7, 1, 30),
+        (7, 2, 32),
+        (3, 3, 27),
+        (3, 1, 4),
+        (3, 2, 8),
+        (3, 1, 3),
+    ):  # close grids
         image = Image(int(rng.integers(40, 60)), side, side, int(rng.integers(0, 256)))
         before = int(rng.integers(0, size - stride + 1))
         pads = (before, before, size - stride - before, size - stride - before)

@@ -102,8 +102,9 @@ def test_any_pooling(reference, draw_conv, case, beside_rows):
 
 @st.composite
 def close_cases(draw):
-    """Results as large as the image, or an even part of it: what the layout in whole cache lines is for."""
-    sides, size = draw(st.tuples(*[st.integers(5, 64)] * 2)), draw(st.tuples(*[st.integers(1, 7)] * 2))
+    """Results as large as the image, or an even part of it: what close grids of either kind are for."""
+    widths, sizes = st.integers(1, 12) | st.integers(1, 64), st.integers(1, 7) | st.just(3)
+    sides, size = draw(st.tuples(widths, widths)), draw(st.tuples(sizes, sizes))
     strides = tuple(draw(st.integers(1, min(3, each))) for each in size)
     image = Image(draw(st.integers(1, 4)), *map(int.__mul__, sides, strides), draw(st.integers(0, 255)))
     before = tuple(draw(st.integers(0, size[i] - strides[i])) for i in (0, 1))
@@ -112,7 +113,7 @@ def close_cases(draw):
     return image, Window(size, strides, (*before, *after)), density, draw(st.integers(0, 99))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(close_cases())
 def test_any_result_as_large_as_its_image(reference, draw_conv, case):
     image, window, density, seed = case
@@ -134,6 +135,39 @@ def test_any_block_of_even_sides(reference, draw_block, seed, side, channels):
 def test_any_block_of_convolutions_additions_and_pooling(reference, draw_block, seed, side, channels):
     rng = np.random.default_rng(seed)
     images, steps = draw_block(rng, side, channels)
+    assert_exact(reference, images, steps, any_images(rng, images[0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 10_000), st.sampled_from((3, 4, 7, 8, 14, 16, 28, 32)), st.integers(1, 3), st.booleans()
+)
+def test_networks_of_usual_windows_that_halve(reference, draw_conv, seed, side, channels, wide):
+    """3 x 3, 1 x 1 and strides of 2, each behind the last, with what two of them make added."""
+    rng, images, steps = np.random.default_rng(seed), [Image(channels, side, side + 2 * wide, 9)], []
+
+    def put(source, size, stride, added=None):
+        window = Window((size, size), (stride, stride), (size // 2,) * 4)
+        pair = (source, len(images))
+        conv, made = draw_conv(
+            rng,
+            images[source],
+            int(rng.integers(1, 9)) if added is None else rest,
+            window,
+            float(rng.choice((0.05, 0.3, 1))),
+            pair,
+            added,
+        )
+        steps.append(conv)
+        images.append(made)
+        return len(images) - 1
+
+    first = put(0, 3, 1)
+    halved = put(first, 3, 2)
+    rest = images[halved].channels
+    more = Addition(halved, 100, bool(rng.integers(2)), np.float32(0.7), np.float32(0.6), np.float32(-30))
+    short = put(first, 1, 2, more)
+    put(short, 3, 1)
     assert_exact(reference, images, steps, any_images(rng, images[0]))
 
 
