@@ -3,6 +3,7 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#include <string.h>
 
 #define TARGET __attribute__((target("avx2,fma,bmi2")))
 #define LANES 16
@@ -68,12 +69,21 @@ HELPER __m256i quantized(const Scaling *c, __m256i sum, __m256i other) {
 
 HELPER __m256i eight(const uint8_t *at) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)at)); }
 
+/* A byte of ones for each of 32 bits. */
+HELPER __m256i mask_of(uint32_t bits) {
+    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
+    const __m256i each = _mm256_set1_epi64x((long long)0x8040201008040201u);
+    const __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), spread);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(x, each), each);
+}
+
 HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t pixels, const int16_t *sums,
                    const int32_t *whole) {
     const Scaling c = scaling_of(call, channel);
     const uint64_t *real = call->step->real;
     const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + q;
-    uint8_t *out = call->out + channel * call->out_channel + q, zero = call->out_zero;
+    uint8_t *out = call->out + channel * call->out_channel + q;
+    const __m128i between = _mm_set1_epi8((char)call->out_zero);
     for (uint32_t p = 0; p < pixels; p += 16) {
         __m256i half[2];
         for (int i = 0; i < 2; i++) {
@@ -84,14 +94,15 @@ HELPER void finish(const ConvCall *call, uint32_t channel, uint32_t q, uint32_t 
         __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(half[0], half[1]), 0xd8);
         words = _mm256_adds_epi16(words, c.zeros);
         __m128i result = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-        uint32_t bits = (uint32_t)real_bits(real, q + p) & 0xffff;
-        if (pixels - p >= 16 && bits == 0xffff) {
+        const __m256i mask = mask_of((uint32_t)real_bits(real, q + p));
+        result = _mm_blendv_epi8(between, result, _mm256_castsi256_si128(mask));
+        if (pixels - p >= 16) {
             _mm_storeu_si128((void *)(out + p), result);
             continue;
         }
         uint8_t bytes16[16];
         _mm_storeu_si128((void *)bytes16, result);
-        for (uint32_t i = 0; i < 16 && i < pixels - p; i++) out[p + i] = bits >> i & 1 ? bytes16[i] : zero;
+        memcpy(out + p, bytes16, pixels - p);
     }
 }
 

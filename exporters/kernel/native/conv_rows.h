@@ -8,13 +8,13 @@
 
 typedef struct {
     const ConvCall *call;
-    __m256i first, last;        /* words whose pixel is the first, or the last, of its row: of even and odd ones, or of all */
+    __m256i first[2], last[2]; /* words whose pixel is the first, or the last, of its row, of every other vector */
 } Rows;
 
 /* In assembler, for compilers load what is used twice twice, and copy sums from one register to another. */
 #define TAP(operation, at)                                                                           \
     {                                                                                                \
-        const uint8_t *from = in + 8 * (size_t)(at);                                          \
+        const uint8_t *from = in + (size_t)unit * (at);                                       \
         _Pragma("GCC unroll 6") for (int v = 0; v < vectors; v++) {                                  \
             __m256i x = _mm256_loadu_si256((const void *)(from + 32 * v));                           \
             __asm__("" : "+x"(x));                                                                   \
@@ -25,7 +25,7 @@ typedef struct {
     }
 
 /* Sums of one column's taps over vectors of 32 pixels, a constant here. */
-HELPER void add_rows(const uint8_t *in, const uint16_t *distances, const Chunk *c, const int vectors,
+HELPER void add_rows(const uint8_t *in, const uint16_t *distances, const Chunk *c, const int vectors, const int unit,
                      __m256i *even, __m256i *odd) {
     __m256i both[VECTORS];
 #pragma GCC unroll 6
@@ -49,18 +49,31 @@ HELPER void add_rows(const uint8_t *in, const uint16_t *distances, const Chunk *
 }
 #undef TAP
 
-HELPER __m256i word_later(__m256i x) { return _mm256_alignr_epi8(_mm256_permute2x128_si256(x, x, 0x81), x, 2); }
-HELPER __m256i word_earlier(__m256i x) { return _mm256_alignr_epi8(x, _mm256_permute2x128_si256(x, x, 0x08), 14); }
+/* Words one further on, or one before; what comes in from the next vector, or the one before it. */
+HELPER __m256i word_later(__m256i x, __m256i next) {
+    return _mm256_alignr_epi8(_mm256_permute2x128_si256(x, next, 0x21), x, 2);
+}
+HELPER __m256i word_earlier(__m256i x, __m256i before) {
+    return _mm256_alignr_epi8(x, _mm256_permute2x128_si256(before, x, 0x21), 14);
+}
 
 /* Moves sums of a column to the pixels of the result that they belong to. */
-HELPER void move_rows(const Rows *t, const Chunk *c, __m256i *even, __m256i *odd) {
-    const __m256i edge = _mm256_set1_epi16(c->edge), x = *even, y = *odd;
+HELPER void move_rows(const Rows *t, const Chunk *c, const int vectors, __m256i *even, __m256i *odd) {
+    const __m256i edge = _mm256_set1_epi16(c->edge);
     if (c->column > 0) {
-        *even = y;
-        *odd = _mm256_blendv_epi8(word_later(x), edge, t->last);
+#pragma GCC unroll 6
+        for (int v = 0; v < vectors; v++) {
+            const __m256i later = word_later(even[v], even[v + 1 < vectors ? v + 1 : v]);
+            even[v] = odd[v];
+            odd[v] = _mm256_blendv_epi8(later, edge, t->last[v % 2]);
+        }
     } else {
-        *odd = x;
-        *even = _mm256_blendv_epi8(word_earlier(y), edge, t->first);
+#pragma GCC unroll 6
+        for (int v = vectors - 1; v >= 0; v--) {
+            const __m256i earlier = word_earlier(odd[v], odd[v > 0 ? v - 1 : v]);
+            odd[v] = even[v];
+            even[v] = _mm256_blendv_epi8(earlier, edge, t->first[v % 2]);
+        }
     }
 }
 
@@ -87,14 +100,6 @@ HELPER void widened_rows(__m256i even, __m256i odd, __m256i sum[4]) {
     sum[3] = _mm256_srai_epi32(odd, 16);
 }
 
-/* A byte of ones for each of 32 bits. */
-HELPER __m256i mask_of(uint32_t bits) {
-    const __m256i spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-    const __m256i each = _mm256_set1_epi64x((long long)0x8040201008040201u);
-    const __m256i x = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), spread);
-    return _mm256_cmpeq_epi8(_mm256_and_si256(x, each), each);
-}
-
 /* Where the results of a tile go: which pixels are real, from which on, what is added, the first of them, what is between. */
 typedef struct {
     const uint64_t *real;
@@ -109,6 +114,7 @@ HELPER void finish_rows(const Finish *f, const Scaling *scaling, __m256i total[V
                         const int vectors, const int several, const int exact, const int adds, const int first) {
     Scaling c = *scaling;
     c.exact = exact, c.adds = adds, c.first = first;
+#pragma GCC unroll 6
     for (int v = 0; v < vectors; v++) {
         __m256i sum[4];
         if (!several) widened_rows(total[v][0], total[v][1], sum);
@@ -119,7 +125,7 @@ HELPER void finish_rows(const Finish *f, const Scaling *scaling, __m256i total[V
     }
 }
 
-HELPER void rows_tile(const Rows *t, const uint32_t q, const int vectors) {
+HELPER void rows_tile(const Rows *t, const uint32_t q, const int vectors, const int unit) {
     const ConvCall *call = t->call;
     const Step *s = call->step;
     const uint8_t *in = call->in + q;
@@ -129,10 +135,8 @@ HELPER void rows_tile(const Rows *t, const uint32_t q, const int vectors) {
         __m256i even[VECTORS], odd[VECTORS], total[VECTORS][2], whole[VECTORS][4];
         const int several = end[-1].part > 0;
         for (int first = 1, before = 0; c < end; c++) {
-            add_rows(in, s->distances, c, vectors, even, odd);
-            if (c->column)
-#pragma GCC unroll 6
-                for (int v = 0; v < vectors; v++) move_rows(t, c, &even[v], &odd[v]);
+            add_rows(in, s->distances, c, vectors, unit, even, odd);
+            if (c->column) move_rows(t, c, vectors, even, odd);
             if (!first)
 #pragma GCC unroll 6
                 for (int v = 0; v < vectors; v++) {
@@ -160,9 +164,12 @@ HELPER void rows_tile(const Rows *t, const uint32_t q, const int vectors) {
     }
 }
 
-#define TILE(n) \
-    static TARGET __attribute__((noinline)) void rows_tile_##n(const Rows *t, uint32_t q) { rows_tile(t, q, n); }
-TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#define TILE(n, unit)                                                                              \
+    static TARGET __attribute__((noinline)) void rows_tile_##n##_##unit(const Rows *t, uint32_t q) { \
+        rows_tile(t, q, n, unit);                                                                  \
+    }
+TILE(1, 8) TILE(2, 8) TILE(3, 8) TILE(4, 8) TILE(5, 8) TILE(6, 8)
+TILE(2, 64) TILE(4, 64) TILE(6, 64)
 #undef TILE
 
 /* Sums of one column's taps over 16 pixels; taps lie in pairs, of which the second is subtracted. */
@@ -190,8 +197,8 @@ static TARGET __attribute__((noinline)) void half_tile(const Rows *t) {
         for (; c < end; c++) {
             __m256i sum = add_half(call->in, s->distances, c);
             const __m256i edge = _mm256_set1_epi16(c->edge);
-            if (c->column > 0) sum = _mm256_blendv_epi8(word_later(sum), edge, t->last);
-            if (c->column < 0) sum = _mm256_blendv_epi8(word_earlier(sum), edge, t->first);
+            if (c->column > 0) sum = _mm256_blendv_epi8(word_later(sum, sum), edge, t->last[0]);
+            if (c->column < 0) sum = _mm256_blendv_epi8(word_earlier(sum, sum), edge, t->first[0]);
             total = join(total, sum);
             if (!c->ends) continue;
             whole[0] = _mm256_add_epi32(whole[0], _mm256_cvtepi16_epi32(_mm256_castsi256_si128(total)));
@@ -211,25 +218,30 @@ static TARGET __attribute__((noinline)) void half_tile(const Rows *t) {
 
 static TARGET void convolve_rows(const ConvCall *call) {
     typedef void Tiles(const Rows *, uint32_t);
-    static Tiles *const tile[VECTORS] = {rows_tile_1, rows_tile_2, rows_tile_3, rows_tile_4, rows_tile_5, rows_tile_6};
-    const uint32_t row = call->home->close, half = row == 4;
+    static Tiles *const narrow[VECTORS] = {rows_tile_1_8, rows_tile_2_8, rows_tile_3_8,
+                                           rows_tile_4_8, rows_tile_5_8, rows_tile_6_8};
+    static Tiles *const wide[VECTORS / 2] = {rows_tile_2_64, rows_tile_4_64, rows_tile_6_64};
+    const uint32_t row = call->home->close, half = row == 4, each = row == 64 ? 2 : 1; /* vectors that stay together */
     Rows t = {.call = call};
-    uint16_t first[16], last[16];
-    for (uint32_t j = 0; j < 16; j++) {
-        const uint32_t x = half ? j : 2 * j; /* words of odd pixels have one more */
-        first[j] = x % row == 0 ? UINT16_MAX : 0;
-        last[j] = (x + 1 + !half) % row == 0 ? UINT16_MAX : 0;
+    for (uint32_t v = 0; v < 2; v++) {
+        uint16_t first[16], last[16];
+        for (uint32_t j = 0; j < 16; j++) {
+            const uint32_t x = 32 * v + (half ? j : 2 * j); /* words of odd pixels have one more */
+            first[j] = x % row == 0 ? UINT16_MAX : 0;
+            last[j] = (x + 1 + !half) % row == 0 ? UINT16_MAX : 0;
+        }
+        t.first[v] = _mm256_loadu_si256((const void *)first);
+        t.last[v] = _mm256_loadu_si256((const void *)last);
     }
-    t.first = _mm256_loadu_si256((const void *)first);
-    t.last = _mm256_loadu_si256((const void *)last);
     if (half) {
         half_tile(&t);
         return;
     }
-    const uint32_t vectors = (call->step->length + 31) / 32, tiles = (vectors + VECTORS - 1) / VECTORS;
+    const uint32_t parts = (call->step->length + 31) / 32 / each, most = VECTORS / each;
+    const uint32_t tiles = (parts + most - 1) / most;
     for (uint32_t i = 0, from = 0; i < tiles; i++) {
-        const uint32_t to = vectors * (i + 1) / tiles;
-        tile[to - from - 1](&t, 32 * from);
+        const uint32_t to = parts * (i + 1) / tiles;
+        (each == 2 ? wide : narrow)[to - from - 1](&t, 32 * each * from);
         from = to;
     }
 }
@@ -243,14 +255,16 @@ void spread_avx2(const Grid *from, const Grid *to, uint32_t channels, const uint
         for (uint32_t y = 0; y < from->slots; y++) {
             const uint8_t *at = first + (size_t)y * from->slot;
             uint8_t *even = out + 2 * (y % 2) * phase + y / 2 * row, *odd = even + phase;
-            const __m128i x = _mm_loadu_si128((const void *)at), z = _mm_srli_epi16(x, 8);
-            if (row == 16) {
-                const __m128i more = _mm_loadu_si128((const void *)(at + 16));
-                _mm_storeu_si128((void *)even, _mm_packus_epi16(_mm_and_si128(x, low), _mm_and_si128(more, low)));
-                _mm_storeu_si128((void *)odd, _mm_packus_epi16(z, _mm_srli_epi16(more, 8)));
-                continue;
+            for (size_t i = 0; i + 16 <= row; i += 16) {
+                const __m128i x = _mm_loadu_si128((const void *)(at + 2 * i));
+                const __m128i more = _mm_loadu_si128((const void *)(at + 2 * i + 16));
+                const __m128i evens = _mm_packus_epi16(_mm_and_si128(x, low), _mm_and_si128(more, low));
+                _mm_storeu_si128((void *)(even + i), evens);
+                _mm_storeu_si128((void *)(odd + i), _mm_packus_epi16(_mm_srli_epi16(x, 8), _mm_srli_epi16(more, 8)));
             }
-            const __m128i both = _mm_packus_epi16(_mm_and_si128(x, low), z); /* of 16 pixels, or twice 8 */
+            if (row >= 16) continue;
+            const __m128i x = _mm_loadu_si128((const void *)at);
+            const __m128i both = _mm_packus_epi16(_mm_and_si128(x, low), _mm_srli_epi16(x, 8)); /* of 16 pixels, or twice 8 */
             if (row == 8) {
                 _mm_storel_epi64((void *)even, both);
                 _mm_storeh_pd((void *)odd, _mm_castsi128_pd(both));

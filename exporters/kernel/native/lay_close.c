@@ -15,11 +15,11 @@
 /* Columns of images and of windows: of smaller images a slot of a line would be mostly empty; sums of a row are moved
  * to the side by one pixel at most. */
 typedef struct {
-    uint32_t narrowest, widest, around;
+    uint32_t narrowest, around;
 } Limits;
 
 static Limits limits_of(enum layout layout) {
-    return layout == CLOSE_ROWS ? (Limits){3, 32, 1} : (Limits){5, LINE, AROUND};
+    return layout == CLOSE_ROWS ? (Limits){3, 1} : (Limits){5, AROUND};
 }
 
 static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
@@ -34,7 +34,7 @@ static int fits(const Network *n, const Step *s) {
     const Window *w = &s->window;
     const Limits most = limits_of(n->layout);
     return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= most.narrowest &&
-           out->width <= most.widest && w->top <= AROUND * w->down && w->left <= most.around * w->right &&
+           out->width <= LINE && w->top <= AROUND * w->down && w->left <= most.around * w->right &&
            w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + most.around * w->right;
 }
 
@@ -45,7 +45,7 @@ static void size_close(const Network *n, Grid *g) {
     g->close = by_row && rows <= 4 ? 4 : 8; /* four rows of four fit half a vector */
     while (g->close < width) g->close *= 2;
     g->slot = by_row ? g->close : LINE;
-    g->unit = !by_row ? LINE : g->close < 8 ? g->close : 8;
+    g->unit = g->slot == LINE ? LINE : g->close < 8 ? g->close : 8;
     const uint32_t rows_of_slot = g->slot / g->close;
     g->slots = (rows + rows_of_slot - 1) / rows_of_slot;
     if (!by_row) {

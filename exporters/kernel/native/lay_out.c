@@ -81,7 +81,7 @@ static void choose_grids(Network *n) {
 size_t channel_size(const Grid *g) {
     size_t used = (size_t)g->down * g->right * g->rows * g->row + g->left; /* the last row's padding */
     if (g->close) used = (size_t)g->down * g->right * (g->above + g->slots + g->below) * g->slot;
-    if (g->slot == LINE) return used;
+    if (g->unit == LINE) return used;
     if (used <= 32) return g->close ? 32 : 64;
     size_t found = (used + 31) / 32 * 32;
     return found % 512 ? found : found + 32;
