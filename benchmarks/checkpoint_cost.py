@@ -5,7 +5,7 @@
 
 Searches of both kinds take turns, so that what else the machine does falls on both alike. Two figures per
 device: the difference of their median times, and the time that the search's own thread spent on checkpoints
-(copies, waiting at the end), which is measured far more exactly than the difference but does not see what
+(copies, waiting for the disk), which is measured far more exactly than the difference but does not see what
 the writing thread takes from the others. On CUDA as many epochs as a search of CIFAR-10 has would take, on
 images of its shape, because an epoch of digits is too short to tell.
 """
@@ -40,6 +40,12 @@ class Timed(Checkpoints):
         started = time.perf_counter()
         super().take(*arguments)
         self.spent += time.perf_counter() - started
+
+    def settled(self, *arguments: Any) -> bool:
+        started = time.perf_counter()
+        settled = super().settled(*arguments)
+        self.spent += time.perf_counter() - started
+        return settled
 
     def __exit__(self, *arguments: Any) -> None:
         started = time.perf_counter()

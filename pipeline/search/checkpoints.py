@@ -1,13 +1,14 @@
 """Checkpoints of a running search: found at its beginning, written behind its back while it goes on.
 
 After an epoch the state is copied to host memory, and a thread writes the copy while the next epoch trains.
-There is one copy and at most one write at a time. So a killed search has lost at most an epoch, and
-what it did during the write that was under way. Where a write takes longer than an epoch, the epochs that end
-within it get no checkpoint: waiting for a slow disk would cost more than it saves.
+There is one copy and at most one write at a time. An epoch counts as finished once the checkpoint of the one
+before is on the disk: the search waits for it where a write takes longer than an epoch. So of its finished
+epochs a killed search loses at most the last one, on a disk of any speed.
 """
 
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,7 @@ from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.search_state import SearchState
 
 Records = Sequence[EpochRecord]
+PATIENCE = 2.0  # seconds of waiting for the disk, over a whole search, that nobody is told of
 
 
 class Checkpoints:
@@ -53,6 +55,8 @@ class Checkpoints:
         self._write: Future[None] | None = None
         self._writing = self._written = 0  # the epoch that is being written, and the last one on the disk
         self._failing = False
+        self._waited = 0.0  # seconds
+        self._slow = False  # whether that was told
 
     def resume(self, state: SearchState, epochs: int) -> list[EpochRecord]:
         """Brings `state` to where an interrupted search of the same settings left it, if there is one.
@@ -91,15 +95,33 @@ class Checkpoints:
             raise CorruptArtefact(f"is of epoch {len(found.records)} of {epochs}")
         return found
 
+    def settled(self, seconds: float) -> bool:
+        """Whether no write is under way, after waiting for one that long at the most.
+
+        An epoch counts as finished once this is true.
+        """
+        if self._write is None or self._write.done():
+            return True
+        began = time.monotonic()
+        quiet = seconds if self._slow else min(seconds, PATIENCE - self._waited)
+        wait([self._write], quiet)
+        self._waited += time.monotonic() - began
+        if not self._slow and self._waited >= PATIENCE:
+            self._slow = True
+            self._on_note(
+                "the disk takes longer for a checkpoint than the search for an epoch; the search waits "
+                "for it, so that an interruption costs no more: an --output-dir on a faster disk spares "
+                "the time"
+            )
+        return self._write.done()
+
     def take(self, state: SearchState, records: Records) -> None:
-        """Has the state written as it is now, unless a write is under way.
+        """Has the state written as it is now; waits for a write that is under way.
 
         Args:
             state: after an epoch and its reuse event.
             records: of all epochs so far.
         """
-        if self._write is not None and not self._write.done():
-            return
         self._end_write()
         self._copy(state.tensors())
         checkpoint = Checkpoint(self._search, state.events, tuple(records), dict(self._copies))

@@ -24,6 +24,8 @@ from recycle_pipeline.pipeline.search.settings import SearchSettings, check_even
 from recycle_pipeline.pipeline.search.steps import not_finite
 from recycle_pipeline.pipeline.search.streamed import training_images
 
+TOGETHER_SECONDS = 60.0  # that the first process waits for its disk before it meets the others: they time out
+
 
 def search(
     network: nn.Module,
@@ -89,6 +91,8 @@ def search(
         last = epoch == settings.epochs - 1
         accuracy = evaluate(network, images, device, world) if last else steps.evaluate()
         now.reuse_after()
+        while not world.all_true(checkpoints is None or checkpoints.settled(TOGETHER_SECONDS)):
+            pass
         records.append(now.record(accuracy, images, time.perf_counter() - started))
         tell.epoch(records[-1])
         if checkpoints and not last:

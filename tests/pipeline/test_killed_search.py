@@ -101,12 +101,11 @@ def test_killed_at_random_moments_every_method_ends_in_the_same_bytes_and_loses_
         assert (cut / "search.safetensors").read_bytes() == (whole / "search.safetensors").read_bytes(), name
         assert metrics(cut) == metrics(whole) and len(metrics(cut)) == EPOCHS
         assert {path.name for path in cut.iterdir()} == {path.name for path in whole.iterdir()}
-        # Epochs take about as long as a write here; so the one before may be lost with the write.
         after = [continued(text) for text, _ in kills[1:]] + ([continued(last)] if kills else [])
         done = 0
         for (_, lines), again in zip(kills, after, strict=False):
             done = max(done, lines)  # an attempt that was killed at once has none
-            assert again is None or done - 2 <= again <= done, (name, kills, last)
+            assert again is None or done - 1 <= again <= done, (name, kills, last)
     assert sum(len(kills) for _, kills, _ in rows) >= len(METHODS)
     assert any(continued(last) for _, _, last in rows)
 
@@ -125,8 +124,6 @@ def killing(checkpoint, path):
     write(checkpoint, path)
 
 checkpoints.Checkpoints.take.__globals__["write_checkpoint"] = killing
-take = checkpoints.Checkpoints.take
-checkpoints.Checkpoints.take = lambda self, *a: (self._end_write(), take(self, *a))
 main(sys.argv[1:])
 """
 

@@ -69,6 +69,13 @@ WORKS = {
     Checkpoints.take = and_stop
     main([*line, "--quiet"])""",
     "resumed": "os.chdir('../interrupted'); main(line)",
+    "slow disk": """
+    import time
+    from recycle_pipeline.pipeline.search import checkpoints, loop
+    write = checkpoints.write_checkpoint
+    checkpoints.write_checkpoint = lambda *arguments: (time.sleep(1), write(*arguments))
+    checkpoints.PATIENCE, loop.TOGETHER_SECONDS = 0.2, 0.1
+    main(line)""",
     "usage": "main([*line, '--epochs', '0'])",
 }
 SCENARIOS = """
@@ -167,6 +174,14 @@ def test_a_process_that_is_killed_ends_the_other(outcome):
     codes, out, err = outcome("second is killed")
     assert (codes, out) == ([1, -9], "")
     assert err.startswith("Error: the connection to another process broke (") and err.count("\n") == 1
+
+
+def test_the_second_waits_with_the_first_for_its_disk_and_ends_with_the_same(outcome, outcomes):
+    """Ten meetings a write: none lasts longer than the connection allows."""
+    codes, _, err = outcome("slow disk")
+    assert codes == [0, 0] and err.count("the disk takes longer for a checkpoint") == 1
+    plain, slow = (outcomes[0] / name / "mine" / "search.safetensors" for name in ("plain", "slow disk"))
+    assert plain.read_bytes() == slow.read_bytes()
 
 
 def test_both_go_on_from_the_checkpoint_of_the_first_to_the_same_bytes(outcome, outcomes):
