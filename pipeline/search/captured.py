@@ -16,7 +16,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
-from recycle_pipeline.pipeline.search.eager import NEVER, epoch_sums, laid_out, mixed_precision, step_sums
+from recycle_pipeline.pipeline.search.eager import epoch_sums, laid_out, mixed_precision, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, tuned
@@ -34,6 +34,7 @@ from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_r
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.streamed import evaluated_images
 from recycle_pipeline.pipeline.search.twin import twin_of
+from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 
 EVALUATION_BATCH = 500  # images at most; more are no faster and take more memory than training
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
@@ -170,6 +171,7 @@ class CapturedSteps:
         self.rewind(first)
         self._sums.zero_()
         pace, glimpse = Pace(self._device), Glimpse(self._sums)
+        watch = Watch([self.flat.scores], self._bad, first, self._world)
         with self._training.feeding():
             for step, size in enumerate(self._sizes, start=first):
                 if hooks.event_due(step):
@@ -180,10 +182,12 @@ class CapturedSteps:
                     hooks.seen(seen)
                 if done := pace.launched():
                     hooks.done(first + done)
+                if watch.stops(step):
+                    break
         self.flat.store()
         self._masked.refresh(prune)
-        sums = epoch_sums(self._world.sum(self._sums), self._world.least(self._bad))
-        hooks.done(first + len(self._sizes))
+        sums = epoch_sums(self._world.sum(self._sums), self._world.least(self._bad), watch.span(step))
+        hooks.done(step + 1)
         return sums
 
     def rewind(self, step: int = 0) -> None:

@@ -17,9 +17,9 @@ from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remi
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
+from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 
 EVALUATION_BATCH = 512
-NEVER = 2**62  # no step has this number
 
 
 class EagerSteps:
@@ -55,6 +55,7 @@ class EagerSteps:
         sums = torch.zeros(3, dtype=torch.float64, device=self._device)  # loss, correct, images
         glimpse = Glimpse(sums)
         bad = torch.full((), NEVER, device=self._device)
+        watch = Watch(masked.scores, bad, epoch * steps, world)
         for index, (batch, labels) in enumerate(self._training.epoch(settings.batch_size)):
             step = epoch * steps + index
             for group in self.optimizer.param_groups:
@@ -71,12 +72,14 @@ class EagerSteps:
             world.sum_gradients([*masked.scores, *masked.others])
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)
-            bad = torch.where(loss.detach().isfinite(), bad, bad.clamp(max=step))
+            bad.copy_(torch.where(loss.detach().isfinite(), bad, bad.clamp(max=step)))
             if seen := glimpse.look():
                 hooks.seen(seen)
             hooks.done(step + 1)
+            if watch.stops(step):
+                break
         masked.refresh(prune)
-        return epoch_sums(world.sum(sums), world.least(bad))
+        return epoch_sums(world.sum(sums), world.least(bad), watch.span(step))
 
     def evaluate(self) -> float:
         """See `Steps`; in float32."""
@@ -121,11 +124,11 @@ def step_sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack([loss.double() * len(labels), correct.double(), count.double()])
 
 
-def epoch_sums(sums: Tensor, bad: Tensor) -> EpochSums:
-    """From (3,) sums and the first bad step or NEVER."""
+def epoch_sums(sums: Tensor, bad: Tensor, span: tuple[int, int]) -> EpochSums:
+    """From (3,) sums, the first bad step or NEVER, and what `Watch.span` says."""
     loss, correct, count = sums.tolist()
     bad_step = int(bad)
-    return EpochSums(loss / count, correct / count, None if bad_step == NEVER else bad_step)
+    return EpochSums(loss / count, correct / count, None if bad_step == NEVER else bad_step, span)
 
 
 def laid_out(batch: Tensor) -> Tensor:

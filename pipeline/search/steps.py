@@ -17,11 +17,13 @@ class EpochSums:
     Attributes:
         loss, accuracy: means.
         bad_step: the first step, from 0 over the whole search, whose loss was not finite; or None.
+        span: the first and the last step in which what else is not finite can have become so.
     """
 
     loss: float
     accuracy: float
     bad_step: int | None
+    span: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,10 @@ class Steps(Protocol):
     """An engine. Between two calls the masked network holds the scores."""
 
     def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
-        """Trains for an epoch; afterwards the masked network's masks are exact for its scores."""
+        """Trains for an epoch, or until a loss or score is found that is not finite.
+
+        Afterwards the masked network's masks are exact for its scores.
+        """
 
     def evaluate(self) -> float:
         """Top-1 fraction on the test split with the masked network's masks, as fast as the device can."""
@@ -84,9 +89,13 @@ def not_finite(
     advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size{kept}"
     if sums.bad_step is None:
         what = "the scores are" if spoilt is None or "parametrizations." in spoilt else f"{spoilt} is"
-        return RecycleError(f"{what} not finite though the loss is; {advice}")
-    step = sums.bad_step
-    return RecycleError(
-        f"the loss is not finite at step {step + 1}, in epoch {step // steps + 1} "
-        f"(learning rate {learning_rate_at(settings, step, steps):.3g}); {advice}"
-    )
+        first, last = sums.span
+        where = f"since step {last + 1}" if first == last else f"since one of steps {first + 1} to {last + 1}"
+        what += f" not finite though the loss is, {where}"
+    else:
+        first = last = sums.bad_step
+        what = f"the loss is not finite at step {first + 1}"
+    rates = [learning_rate_at(settings, step, steps) for step in range(first, last + 1)]
+    low, high = (f"{rate:.3g}" for rate in (min(rates), max(rates)))
+    rate = low if low == high else f"{low} to {high}"
+    return RecycleError(f"{what}, in epoch {first // steps + 1} (learning rate {rate}); {advice}")

@@ -18,7 +18,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.pipeline.data.image_set import Augmentation, ImageSet
 from recycle_pipeline.pipeline.processes import CLOSING, leave
-from recycle_pipeline.pipeline.search import distributed
+from recycle_pipeline.pipeline.search import distributed, watch
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.distributed import World
 from recycle_pipeline.pipeline.search.listeners import Listeners
@@ -38,12 +38,12 @@ ENGINES = ("eager", "captured")
 JOBS = """
 import torch
 from several import in_world
-from test_distributed import different_masks, fails_on_the_second, found_by
+from test_distributed import different_masks, fails_on_the_second, found_by, stops_together
 
 def work(world):
     jobs, images = torch.load("jobs", weights_only=False)
     found = {key: found_by(net, images, s, key[0], world) for key, (net, s) in jobs.items()}
-    told = different_masks(world), fails_on_the_second(world)
+    told = different_masks(world), fails_on_the_second(world), stops_together(world)
     torch.save((found, told), f"found{world.rank}")
     world.close()
     assert not torch.distributed.is_initialized()
@@ -121,6 +121,31 @@ def fails_on_the_second(world):
     tell = Listeners(records.append, note=notes.append)
     search(network, images_of(29), settings, torch.device("cpu"), tell, "captured", world)
     return notes, [record.loss for record in records]
+
+
+def stops_together(world):
+    """By engine, what is said and how many steps were done where the second process's loss becomes NaN."""
+
+    class Spoilt(nn.Sequential):
+        steps, at = 0, 3
+
+        def forward(self, x):
+            self.steps += self.training
+            return super().forward(x) * (np.nan if world.rank and self.steps == self.at else 1.0)
+
+    recipe = Recipe(0, "continuous", 0.7, "kaiming_normal", "keep", "layer")
+    settings = SearchSettings(recipe, 2, 4, 0.1, 0.9, 0.0, 0.0, 0.0, "none", 0.1, 2, schedule="constant")
+    before, watch.EVERY, found = watch.EVERY, 2, {}
+    for engine in ENGINES:
+        Spoilt.at = 3 + (engine == "captured")  # which rehearses a step
+        done = []
+        tell = Listeners(step=lambda steps, total, so_far, done=done: done.append(steps))
+        try:
+            search(Spoilt(*conv_net()), images_of(93), settings, torch.device("cpu"), tell, engine, world)
+        except RecycleError as error:
+            found[engine] = str(error).partition(";")[0], done[-1]
+    watch.EVERY = before
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -215,14 +240,20 @@ def test_fewer_than_two_images_per_process_are_refused(cpu):
 
 def test_one_differing_bit_stops_every_process_and_names_rank_and_layer(shared):
     said = "after epoch 2 the mask of layer 3 on rank 1 is not that of rank 0; all processes"
-    assert [mine for mine, _ in shared[2]] == [said] * 2
+    assert [mine for mine, *_ in shared[2]] == [said] * 2
 
 
 def test_where_one_process_cannot_capture_none_waits_for_it_and_all_search_eagerly(shared):
-    (_, (first, losses)), (_, (second, same)) = shared[2]
+    (_, (first, losses), _), (_, (second, same), _) = shared[2]
     note = "this network cannot be captured in a CUDA graph ({}); the search is slower".format
     assert first == [note("it fails on another process")] and second == [note("no room")]
     assert losses == same and len(losses) == 2
+
+
+def test_a_loss_that_is_not_finite_in_one_process_stops_both_at_the_same_step(shared):
+    """Of 12 an epoch; looked at after every second."""
+    said = "the loss is not finite at step 3, in epoch 1 (learning rate 0.1)"
+    assert [mine for *_, mine in shared[2]] == [dict.fromkeys(ENGINES, (said, 4))] * 2
 
 
 def test_a_connection_that_does_not_close_is_left_behind_and_the_process_ends_without_it(monkeypatch):

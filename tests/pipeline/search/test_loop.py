@@ -181,7 +181,11 @@ def test_a_loss_that_is_not_finite_stops_the_search_and_says_where_and_what_to_d
 
 def test_scores_that_are_not_finite_stop_the_search_though_the_loss_is(image_set, settings_with, searched):
     """The loss depends on the masks alone, and stays finite."""
-    with pytest.raises(RecycleError, match=r"^the scores are not finite though the loss is; try a lower"):
+    message = (
+        r"^the scores are not finite though the loss is, since one of steps 1 to 3, in epoch 1 "
+        r"\(learning rate 2\.25e\+38 to 3e\+38\); try a lower"
+    )
+    with pytest.raises(RecycleError, match=message):
         searched(image_set(), settings_with(epochs=2, learning_rate=3e38))
 
 
