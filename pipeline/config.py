@@ -23,6 +23,7 @@ from recycle_pipeline.pipeline.checks import (
 from recycle_pipeline.pipeline.defaults import LARGEST_STEP, filled
 from recycle_pipeline.pipeline.forms import ALL, FORMS, wanted_forms
 from recycle_pipeline.pipeline.presets import find_preset
+from recycle_pipeline.pipeline.rate_changes import as_text, rate_changes
 
 PROVIDERS = ("auto", "cpu", "cuda")  # and any other that ONNX Runtime knows, which is asked then
 SUBNETWORKS = ("binary", "continuous")
@@ -79,6 +80,7 @@ class RunConfig:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
+    learning_rate_after: str | None = None
     optimizer: str | None = None
     schedule: str = "cosine"
     momentum: float = 0.9
@@ -143,6 +145,8 @@ class RunConfig:
         check_at_least("hold_out", self.hold_out, 0)
         check_at_least("cutout", self.cutout, 0)
         check_between("learning_rate", self.learning_rate, 0, LARGEST_STEP, low_open=True)
+        for _, rate in rate_changes(self.learning_rate_after):
+            check_between("learning_rate_after", rate, 0, LARGEST_STEP, low_open=True)
         check_between("momentum", self.momentum, 0, 1, high_open=True)
         check_between("weight_decay", self.weight_decay, 0, LARGEST_STEP)
         check_between("warmup", self.warmup, 0, math.inf)
@@ -198,18 +202,24 @@ class RunConfig:
         """Fills in what follows from other settings (`defaults`), and makes paths usable from anywhere.
 
         Raises:
-            UsageFault: the learning rate would warm up to the end.
+            UsageFault: the learning rate would warm up to the end, or change after it.
         """
         paths: dict[str, Any] = {
             "data": _absolute_folder(self.data),
             "data_root": None if self.data_root is None else _absolute(self.data_root),
             "output_dir": None if self.output_dir is None else os.path.expanduser(self.output_dir),
         }
-        resolved = dataclasses.replace(self, **filled(self), **paths)
+        changes = rate_changes(self.learning_rate_after)
+        resolved = dataclasses.replace(self, **filled(self), **paths, learning_rate_after=as_text(changes))
         if (resolved.warmup or 0) >= (resolved.epochs or math.inf):
             raise UsageFault(
                 f"--warmup {self.warmup:g} is not shorter than the search of {resolved.epochs} epochs: "
                 "expected less, or give more --epochs"
+            )
+        if changes and changes[-1][0] >= (resolved.epochs or math.inf):
+            raise UsageFault(
+                f"--learning-rate-after {self.learning_rate_after} has no effect on a search of "
+                f"{resolved.epochs} epochs: expected fewer before it, or give more --epochs"
             )
         return resolved
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
+from recycle_pipeline.pipeline import rate_changes
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config, write_settings
@@ -198,7 +199,8 @@ def _clear_another_run(context: Context) -> None:
     folder = context.folder
     if not folder.config.is_file():
         return
-    if _settings_there(folder) == SEARCH.settings(context.config) and not packed_from_file(folder):
+    there, asked = _settings_there(folder), SEARCH.settings(context.config)
+    if (there == asked or _goes_on(folder, there, asked)) and not packed_from_file(folder):
         return
     folder.manifest.unlink(missing_ok=True)  # first: without it nothing else counts as finished
     for path in (folder.report, *(path for stage in STAGES for path in folder.made_by(stage))):
@@ -212,10 +214,24 @@ def _settings_there(folder: RunFolder) -> dict[str, Any]:
     return known.config if known else SEARCH.settings(config_from(read_run_config(folder.config)))
 
 
+def _goes_on(folder: RunFolder, there: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether the search asked for is the unfinished one in `folder`, but for a change of its learning rate.
+
+    Whether that lies ahead of what the search has done, its checkpoint shows.
+    """
+    finished = "search" in read_manifest(folder.manifest).stages
+    return not finished and set(SEARCH.differing(there, asked)) == {rate_changes.NAME}
+
+
 def default_folder(config: RunConfig) -> Path:
-    """runs/<arch>-<data>-<prune>-<hash of the search's settings>: the same settings, the same folder."""
-    settings = json.dumps(SEARCH.settings(config), sort_keys=True)
-    short = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    """runs/<arch>-<data>-<prune>-<hash of the search's settings>: the same settings, the same folder.
+
+    Changes of the learning rate are left out: a search that stopped is gone on with where it is.
+    """
+    settings = SEARCH.settings(config)
+    settings.pop(rate_changes.NAME, None)
+    text = json.dumps(settings, sort_keys=True)
+    short = hashlib.sha256(text.encode()).hexdigest()[:8]
     words = [config.arch, config.data.rsplit("/", 1)[-1], f"{config.prune:g}", short]
     return RUNS / folder_name(words)
 
@@ -259,7 +275,7 @@ def _check_folder(folder: RunFolder, config: RunConfig, forced: frozenset[str]) 
     there, asked = _settings_there(folder), SEARCH.settings(config)
     pairs = SEARCH.differing(there, asked)
     differing = [f"{key} {before} there, {now} asked" for key, (before, now) in pairs.items()]
-    if differing:
+    if differing and not _goes_on(folder, there, asked):
         raise UsageFault(
             f"--output-dir {root} holds another run ({'; '.join(differing[:4])}); choose another folder, "
             "or --force search to replace it"

@@ -188,6 +188,12 @@ RECIPE = section(
         "100 epochs times sqrt(100 / epochs), conv2-8 0.8; on digits 0.2, conv2-8 0.1]",
     ),
     click.option(
+        "--learning-rate-after",
+        metavar="EPOCHS:RATE[,...]",
+        help="Another peak once that many epochs are over. A search that stopped goes on with it from its "
+        "checkpoint. [none]",
+    ),
+    click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
         help="Of the learning rate: cosine to 0 by steps, or by epochs as published; or constant. [cosine]",

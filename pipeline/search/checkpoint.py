@@ -28,7 +28,8 @@ import torch
 from torch import Tensor
 
 from recycle_pipeline.exporters.atomic import replacing
-from recycle_pipeline.models.errors import CorruptArtefact
+from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
+from recycle_pipeline.pipeline import rate_changes
 from recycle_pipeline.pipeline.search.records import EpochRecord
 
 VERSION = 1
@@ -64,15 +65,27 @@ class Checkpoint:
     records: tuple[EpochRecord, ...]
     tensors: Mapping[str, Tensor]
 
-    def differing(self, asked: Search) -> list[str]:
-        """How its search differs from another: texts for people, one per name."""
-        names = sorted(self.search.keys() | asked.keys())
-        pairs = ((name, self.search.get(name), asked.get(name)) for name in names)
-        return [
-            f"{name} {_short(there)} there, {_short(here)} here"
-            for name, there, here in pairs
-            if there != here
-        ]
+    def differing(self, asked: Search) -> dict[str, str]:
+        """How its search differs from another in what its epochs have met: texts for people, by name.
+
+        Raises:
+            CorruptArtefact: it has no such settings as a search has.
+        """
+        try:
+            there, here = self._met(self.search), self._met(asked)
+        except (UsageFault, AttributeError) as error:
+            raise CorruptArtefact(f"is damaged ({error})") from error
+        names = sorted(there.keys() | here.keys())
+        return {
+            name: f"{name} {_short(there.get(name))} there, {_short(here.get(name))} here"
+            for name in names
+            if there.get(name) != here.get(name)
+        }
+
+    def _met(self, search: Search) -> dict[str, Any]:
+        """Without changes of the learning rate that lie ahead."""
+        text: Any = search.get(rate_changes.NAME)
+        return {**search, rate_changes.NAME: rate_changes.seen_by(text, len(self.records))}
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from recycle_pipeline.exporters.atomic import TEMPORARY_MARK
-from recycle_pipeline.models.errors import CorruptArtefact
+from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
+from recycle_pipeline.pipeline.checks import option
+from recycle_pipeline.pipeline.rate_changes import NAME
 from recycle_pipeline.pipeline.search.checkpoint import (
     Checkpoint,
     Search,
@@ -67,6 +69,9 @@ class Checkpoints:
 
         Returns:
             Records of the epochs that are done; empty where the search begins with the first.
+
+        Raises:
+            UsageFault: of the same search but for learning rates that epochs of it have met.
         """
         for left in self._path.parent.glob(f".{self._path.name}{TEMPORARY_MARK}*"):
             left.unlink(missing_ok=True)  # of a killed write
@@ -87,8 +92,15 @@ class Checkpoints:
         if not self._path.is_file():  # reading a named pipe would wait for ever
             raise CorruptArtefact("is no file")
         found = read_checkpoint(self._path)
-        if differing := found.differing(self._search):
-            raise CorruptArtefact(f"is of another search ({'; '.join(differing[:4])})")
+        differing = found.differing(self._search)
+        if list(differing) == [NAME]:
+            raise UsageFault(
+                f"{self._path} is of a search whose first {len(found.records)} epochs had another "
+                f"learning rate ({differing[NAME]}): let it change after these, or begin anew with --force "
+                "search"
+            )
+        if differing:
+            raise CorruptArtefact(f"is of another search ({'; '.join([*differing.values()][:4])})")
         if [record.epoch for record in found.records] != list(range(1, len(found.records) + 1)):
             raise CorruptArtefact("holds records of other epochs than the first ones")
         if not 0 < len(found.records) < epochs:
@@ -156,14 +168,24 @@ class Checkpoints:
                 "search goes on: free some space, or an interruption costs more than an epoch"
             )
 
-    def kept(self) -> str:
-        """For a message that the search stops: what is left to go on from, or nothing if there is none."""
+    def kept(self, rate: float | None = None) -> str:
+        """For a message that the search stops: what is left to go on from, or nothing if there is none.
+
+        Args:
+            rate: a learning rate to go on with, where another may help.
+        """
         self._end_write()
         if not self._written:
             return ""
+        if rate is None:
+            how = "continues there (on a CPU to the same end)"
+        else:
+            change = f"{option(NAME)} {self._written}:{float(f'{rate:.2g}'):g}"
+            how = f"with {change} continues there at a lower rate (without it, on a CPU, to the same end)"
         return (
-            f". What it had after epoch {self._written} is kept in {self._path}: the same command continues "
-            "there (on a CPU to the same end); with another setting a search begins anew"
+            f". What it had after epoch {self._written} is kept in {self._path}: the same command {how}; "
+            "another setting is another search, which begins anew: give --force search, or another "
+            "--output-dir"
         )
 
     def __enter__(self) -> Self:

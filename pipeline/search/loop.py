@@ -20,11 +20,12 @@ from recycle_pipeline.pipeline.search.epoch import EpochUnderWay
 from recycle_pipeline.pipeline.search.listeners import NOBODY, Listeners
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.search_state import SearchState
-from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers
+from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers, peak_at
 from recycle_pipeline.pipeline.search.steps import not_finite
 from recycle_pipeline.pipeline.search.streamed import training_images
 
 TOGETHER_SECONDS = 60.0  # that the first process waits for its disk before it meets the others: they time out
+LOWER = 10  # a rate is by that factor that is advised where numbers were not finite
 
 
 def search(
@@ -83,7 +84,7 @@ def search(
         sums = steps.train_epoch(epoch, now.prune, now.hooks)
         spoilt = masked.not_finite()
         if sums.bad_step is not None or spoilt:
-            kept = checkpoints.kept() if checkpoints else ""
+            kept = checkpoints.kept(peak_at(settings, epoch) / LOWER) if checkpoints else ""
             raise not_finite(sums, settings, steps_per_epoch, kept, spoilt)
         now.trained(sums)
         world.level(network)

@@ -43,6 +43,7 @@ class SearchSettings:
             epoch, as published; or constant.
         recycle_from: the block that recycling copies: the top, or the next-lowest as an ablation.
         reuse_period_steps: steps from event to event, IteRand's rule; None for the rule by epochs.
+        learning_rate_after: pairs of a number of epochs and the peak that holds once these are over, rising.
     """
 
     recipe: Recipe
@@ -60,24 +61,32 @@ class SearchSettings:
     schedule: Schedule = "cosine"
     recycle_from: RecycleFrom = "top"
     reuse_period_steps: int | None = None
+    learning_rate_after: tuple[tuple[int, float], ...] = ()
+
+
+def peak_at(settings: SearchSettings, epoch: int) -> float:
+    """The peak of the learning rate that holds in an epoch (from 0)."""
+    rates = [rate for epochs, rate in settings.learning_rate_after if epochs <= epoch]
+    return rates[-1] if rates else settings.learning_rate
 
 
 def learning_rate_at(settings: SearchSettings, step: int, steps_per_epoch: int) -> float:
-    """The learning rate of a step (from 0): linear warm-up, then the schedule.
+    """The learning rate of a step (from 0): linear warm-up, then the schedule, times the epoch's peak.
 
     Both cosines reach 0 at the end of the last epoch: `cosine` falls with every step, `cosine-epoch` with
     every epoch and holds within it (hidden-networks and what came of it), warm-up included.
     """
+    peak = peak_at(settings, step // steps_per_epoch)
     if settings.schedule == "cosine-epoch":
         step, steps_per_epoch = step // steps_per_epoch, 1
     total = settings.epochs * steps_per_epoch
     warmup = settings.warmup * steps_per_epoch
     if step < warmup:
-        return settings.learning_rate * min(1.0, (step + 1) / warmup)
+        return peak * min(1.0, (step + 1) / warmup)
     if settings.schedule == "constant":
-        return settings.learning_rate
+        return peak
     progress = (step - warmup) / max(1.0, total - warmup)
-    return settings.learning_rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+    return peak * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def reuse_event_after(settings: SearchSettings, epoch: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from recycle_pipeline.models.errors import RecycleError
-from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
+from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at, peak_at
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def not_finite(
         kept: what to say of the state before, if it is kept.
         spoilt: name of a tensor that is not finite.
     """
-    advice = f"try a lower --learning-rate than {settings.learning_rate:g}, or a larger --batch-size{kept}"
+    peak = peak_at(settings, sums.span[1] // steps)
+    advice = f"try a lower --learning-rate than {peak:g}, or a larger --batch-size{kept}"
     if sums.bad_step is None:
         what = "the scores are" if spoilt is None or "parametrizations." in spoilt else f"{spoilt} is"
         first, last = sums.span

@@ -14,6 +14,7 @@ from recycle_pipeline.pipeline.device import device_among, find_device
 from recycle_pipeline.pipeline.manifest import stage_key
 from recycle_pipeline.pipeline.out_of_memory import in_a_search, is_out_of_memory
 from recycle_pipeline.pipeline.presets import find_preset
+from recycle_pipeline.pipeline.rate_changes import rate_changes
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.stages.search_log import SearchLog
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input
@@ -221,6 +222,7 @@ def settings_of(config: RunConfig) -> Any:
     from recycle_pipeline.pipeline.search.settings import SearchSettings
 
     values = dataclasses.asdict(config)
+    values["learning_rate_after"] = rate_changes(config.learning_rate_after)
     values["reuse_period"] = config.reuse_period or 0  # not read where events are counted in steps
     recipe_names = {f.name for f in dataclasses.fields(Recipe)} - {"kind"}
     recipe = Recipe(kind=values["subnetwork"], **{name: values[name] for name in recipe_names})
@@ -258,6 +260,7 @@ SEARCH = Stage(
         "epochs",
         "batch_size",
         "learning_rate",
+        "learning_rate_after",
         "momentum",
         "weight_decay",
         "warmup",
@@ -295,6 +298,7 @@ SEARCH = Stage(
         "hold_out": 0,
         "cutout": 0,
         "allocation": "uniform",
+        "learning_rate_after": None,
     },
     inputs=_inputs,
     outputs=_outputs,

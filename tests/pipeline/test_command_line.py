@@ -15,6 +15,7 @@ GIVEN = {
     "another seed": {"seed": 3, "epochs": 4},
     "steps": {"reuse_period_steps": 300, "data": "cifar10", "batch_size": 128},
     "sgd on digits": {"optimizer": "sgd", "momentum": 0.8},
+    "two rates": {"learning_rate_after": "3:0.02,5:0.004", "epochs": 9},
     "adam": {"optimizer": "adam", "data": "cifar10", "arch": "conv6", "warmup": 2.5},
     "signs": {"activations": "binary", "batch_norm": "learned", "width": 1.25, "arch": "vgg_small"},
     "global": {"scope": "global", "layer_minimum": 0.0, "prune": 0.95},

@@ -392,7 +392,7 @@ def test_resolve_leaves_open_only_what_may_stay_open():
     values = dataclasses.asdict(RunConfig().resolve())
     unset = {name for name, value in values.items() if value is None}
     free = {"data_root", "image_size", "min_agreement", "min_top1", "max_slowdown", "output_dir", "processes"}
-    assert unset == free | {"preset", "processes", "reuse_period_steps", "ort_target"}
+    assert unset == free | {"preset", "learning_rate_after", "reuse_period_steps", "ort_target"}
 
 
 def test_signs_are_judged_by_the_share_of_images_and_may_lose_more_where_logits_tie():

@@ -54,6 +54,7 @@ FIELDS = {
     "epochs": st.none() | COUNT,
     "batch_size": st.none() | COUNT,
     "learning_rate": st.none() | st.floats(0, 1e6, exclude_min=True),
+    "learning_rate_after": st.none() | st.just("1:0.5"),
     "optimizer": st.sampled_from(settings.OPTIMIZERS),
     "schedule": st.sampled_from(settings.SCHEDULES),
     "momentum": st.floats(0, 1, exclude_max=True),
@@ -86,6 +87,8 @@ def agreeing(values):
     """Takes back what is refused: what another setting leaves without effect, and a warm-up to the end."""
     if (values["warmup"] or 0) >= (values["epochs"] or 12):
         values["warmup"] = 0.0
+    if values["epochs"] == 1:
+        values["learning_rate_after"] = None
     if values["reuse_period_steps"] is not None:
         values["reuse_period"] = None
     if values["reuse"] not in ("recycle", "hybrid"):

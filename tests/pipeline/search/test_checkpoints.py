@@ -394,8 +394,9 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_state_and_says_what_to_do
     message = (
         "the loss is not finite at step 11, in epoch 3 (learning rate 0.0772); try a lower "
         f"--learning-rate than 0.25, or a larger --batch-size. What it had after epoch 2 is kept in {path}: "
-        "the same command continues there (on a CPU to the same end); "
-        "with another setting a search begins anew"
+        "the same command with --learning-rate-after 2:0.025 continues there at a lower rate (without it, on "
+        "a CPU, to the same end); another setting is another search, which begins anew: give --force search, "
+        "or another --output-dir"
     )
     for _ in range(2):
         with pytest.raises(RecycleError) as caught:

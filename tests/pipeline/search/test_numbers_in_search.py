@@ -28,8 +28,8 @@ def test_batch_norm_statistics_that_overflow_stop_the_search_though_the_loss_is_
 ):
     with pytest.raises(
         RecycleError,
-        match=r"^layers\.1\.running_var is not finite though the loss is, since one of steps 4 to 6, in epoch 2 "
-        r"\(learning rate 0\.0413 to 0\.075\); try a",
+        match=r"^layers\.1\.running_var is not finite though the loss is, since one of steps 4 to 6, "
+        r"in epoch 2 \(learning rate 0\.0413 to 0\.075\); try a",
     ):
         search(Overflowing(), image_set(train=24), settings_with(epochs=3), cpu)
 

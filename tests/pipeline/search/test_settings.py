@@ -1,5 +1,6 @@
 """When the learning rate moves, weights are reused, and the prune rate rises."""
 
+import dataclasses
 import math
 
 import pytest
@@ -48,6 +49,15 @@ def test_the_cosine_starts_where_the_warm_up_ends(settings_with):
     settings = settings_with(epochs=3, warmup=1.0, learning_rate=0.4)
     assert learning_rate_at(settings, 8, 4) == pytest.approx(0.2)
     assert learning_rate_at(settings, 12, 4) == pytest.approx(0.0, abs=1e-17)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_another_peak_holds_once_its_epochs_are_over_and_the_schedule_goes_on(settings_with, schedule):
+    usual = settings_with(epochs=5, warmup=1.5, learning_rate=1.0, schedule=schedule)
+    changed = dataclasses.replace(usual, learning_rate_after=((1, 0.5), (3, 0.25)))
+    peaks = [peak for peak, epochs in ((1.0, 1), (0.5, 2), (0.25, 2)) for _ in range(4 * epochs)]
+    expected = [peak * rate for peak, rate in zip(peaks, rates(usual, 4), strict=True)]
+    assert rates(changed, 4) == pytest.approx(expected, rel=1e-15)
 
 
 def test_the_cosine_by_epochs_holds_within_each(settings_with):
