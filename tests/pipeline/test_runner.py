@@ -94,6 +94,7 @@ def test_what_is_unsaid_is_what_a_search_of_the_first_version_did():
         "hold_out": 0,
         "cutout": 0,
         "allocation": "uniform",
+        "learning_rate_after": None,
     }
 
 
