@@ -107,10 +107,12 @@ def test_every_setting_is_read_by_a_stage_or_known_to_change_no_result():
 
 
 def test_the_searchs_settings_are_those_of_the_config():
-    config = RunConfig(prune=0.7, seed=4, warmup=1.5, scope="global", reuse="rerandomize").resolve()
+    given = {"prune": 0.7, "seed": 4, "warmup": 1.5, "scope": "global", "reuse": "rerandomize"}
+    config = RunConfig(**given, learning_rate_after="2:0.5").resolve()
     settings = settings_of(config)
+    assert settings.learning_rate_after == ((2, 0.5),)
     for field in dataclasses.fields(settings):
-        if field.name != "recipe":
+        if field.name not in ("recipe", "learning_rate_after"):
             assert getattr(settings, field.name) == getattr(config, field.name)
     recipe = dataclasses.asdict(settings.recipe)
     assert recipe.pop("kind") == config.subnetwork
