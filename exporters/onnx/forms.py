@@ -14,7 +14,7 @@ from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.packings import ENTRY_PRICE
 from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_file, versions_of
-from recycle_pipeline.exporters.onnx.fp16 import halved
+from recycle_pipeline.exporters.onnx.fp16 import halved, require_room
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
 from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
@@ -124,6 +124,7 @@ def _compact_int8(dense: Dense) -> onnx.ModelProto:
 
 
 def _fp16(dense: Dense) -> onnx.ModelProto:
+    require_room(dense.model, dense.batches())
     return halved(dense.model)
 
 

@@ -1,14 +1,19 @@
 """`--export onnx-fp16`: weights and activations in 16 bits, for the CUDA provider; float32 in and out."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 import onnx_ir
 from onnx import TensorProto, numpy_helper
 
-from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault, read_by
+from recycle_pipeline.exporters.onnx.activations import largest_activations
+from recycle_pipeline.exporters.onnx.int8 import Batch
+from recycle_pipeline.exporters.onnx.operator_at_fault import given_by, operator_at_fault, read_by
 from recycle_pipeline.models.errors import RecycleError
 
 LARGEST = float(np.finfo(np.float16).max)
+ROOM = 2  # images that were not seen may have values as many times as large
 
 
 def halved(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -35,6 +40,27 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     converted.graph.sort()  # its casts of inputs come last
     found: onnx.ModelProto = onnx_ir.to_proto(converted)
     return found
+
+
+def require_room(model: onnx.ModelProto, batches: Iterable[Batch]) -> None:
+    """Refuses a model whose values would leave float16, on images as it takes them.
+
+    Logits alone do not show it: a CPU computes the form in float32.
+
+    Args:
+        model: dense-equivalent, float32.
+        batches: of the training split.
+
+    Raises:
+        RecycleError: a value reaches more than half of float16's largest; names the tensor.
+    """
+    for name, largest in largest_activations(model, batches).items():
+        if not largest <= LARGEST / ROOM:
+            raise RecycleError(
+                f"onnx-fp16: {name}, of {given_by(model, name)}, reaches {largest:.6g} on images of the "
+                f"training split, and float16 ends at {LARGEST:g}: expected at most {LARGEST / ROOM:g}, as "
+                "other images may go further; choose another --export"
+            )
 
 
 def _check_range(model: onnx.ModelProto) -> None:

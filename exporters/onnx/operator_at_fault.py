@@ -34,6 +34,12 @@ def read_by(model: onnx.ModelProto, constant: str) -> str:
     return next((named(model, node) for node in readers), "an operator of no name")
 
 
+def given_by(model: onnx.ModelProto, value: str) -> str:
+    """The operator that gives a value."""
+    makers = (node for node in model.graph.node if value in node.output)
+    return next((named(model, node) for node in makers), "an operator of no name")
+
+
 def named(model: onnx.ModelProto, node: onnx.NodeProto) -> str:
     """An operator by its layer where it has weights, else by its name and the layer before it."""
     if own := _layer(node):
