@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recycle_pipeline.evaluators.arrays import Array, Logits, Predict, Split
-from recycle_pipeline.models.errors import RecycleError, UsageFault
+from recycle_pipeline.models.errors import UnfitModel, UnfitShape, UsageFault
 
 Z95 = 1.959963984540054  # two-sided 95 % of the normal distribution
 
@@ -33,7 +33,7 @@ def predict_all(predict: Predict, images: Split, batch_size: int) -> Logits:
         (N, K) logits in fp32.
 
     Raises:
-        UsageFault: no images, a batch size below 1, or an output that is not (b, K).
+        UsageFault: no images, a batch size below 1, or, as UnfitShape, an output that is not (b, K).
     """
     if batch_size < 1 or len(images) == 0:
         raise UsageFault(
@@ -53,7 +53,7 @@ def accuracy(logits: Array, labels: Array) -> Accuracy:
 
     Raises:
         UsageFault: shapes that do not fit, or labels that are no classes of the logits.
-        RecycleError: logits that are not finite.
+        UnfitModel: logits that are not finite.
     """
     require_logits("the logits", logits)
     _require_labels(labels, *logits.shape)
@@ -84,13 +84,13 @@ def require_logits(what: str, logits: Array) -> None:
 
     Raises:
         UsageFault: not (N, K) with N and K of at least 1.
-        RecycleError: a value that is NaN or infinite.
+        UnfitModel: a value that is NaN or infinite.
     """
     if logits.ndim != 2 or 0 in logits.shape:
         raise UsageFault(f"{what} have shape {logits.shape}; expected (N, K), a row of K classes per image.")
     bad = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if bad.size:
-        raise RecycleError(
+        raise UnfitModel(
             f"{what} are not finite in {bad.size} of {len(logits)} rows (first: image {bad[0]}); NaN or "
             "infinite logits have no class. Look for overflow in fp16 or a variance of zero in a batch norm."
         )
@@ -99,7 +99,7 @@ def require_logits(what: str, logits: Array) -> None:
 def _predict(predict: Predict, batch: Array) -> Logits:
     logits = np.asarray(predict(batch))
     if logits.ndim != 2 or len(logits) != len(batch):
-        raise UsageFault(
+        raise UnfitShape(
             f"the model gave an output of shape {logits.shape} for {len(batch)} images; expected "
             f"({len(batch)}, K) logits. Is it a classifier?"
         )

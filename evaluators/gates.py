@@ -11,11 +11,14 @@ from recycle_pipeline.evaluators.samples import RatioInterval
 from recycle_pipeline.evaluators.slowdown import Judgement
 from recycle_pipeline.models.errors import (
     AccuracyFailure,
+    CorruptArtefact,
     Inconclusive,
     LatencyRegression,
     ParityFailure,
     RecycleError,
     ResourceRegression,
+    UnfitModel,
+    UnreadableForm,
     UsageFault,
 )
 
@@ -48,6 +51,7 @@ class Limits:
         max_accuracy_drop: top-1 that may be lost against the reference, a fraction of the images.
         min_top1: lowest top-1, a fraction.
         max_slowdown: largest ratio of median latencies, model to baseline; 1.05 allows 5 % slower.
+        max_magnitude: largest |logit| that the numbers which the model computes in can hold.
 
     Raises:
         UsageFault: a limit outside its gate's range.
@@ -58,6 +62,7 @@ class Limits:
     max_accuracy_drop: float | None = None
     min_top1: float | None = None
     max_slowdown: float | None = None
+    max_magnitude: float | None = None
 
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
@@ -67,6 +72,9 @@ class Limits:
 
 # In the order in which a failure decides the exit code: what computes the wrong numbers need not be fast.
 FAILURES: dict[str, tuple[type[RecycleError], str]] = {
+    "opens": (UnreadableForm, "Export it again."),
+    "gives_logits": (ParityFailure, "Export it again; if it stays so, choose another form."),
+    "max_magnitude": (ParityFailure, "Export another form."),
     "max_difference": (
         ParityFailure,
         "Compare layer by layer, check that batch norm is folded and both models get the same images; "
@@ -174,6 +182,24 @@ def max_slowdown(ratio: RatioInterval | None, limit: float | None) -> Verdict:
     return Verdict("max_slowdown", outcome, ratio.ratio, limit, sentence)
 
 
+def max_magnitude(value: float, limit: float) -> Verdict:
+    """Gate on range: `value`, the largest |logit|, is at most `limit`, the largest that its numbers hold."""
+    sentence = f"logits reach {value:.6g}; numbers of this form end at {limit:.6g}"
+    return Verdict("max_magnitude", _outcome(value <= limit), value, limit, sentence)
+
+
+def refusal(error: RecycleError) -> Verdict:
+    """The verdict on a model that could not be measured, from the error that says why.
+
+    Raises:
+        RecycleError: the error itself, where it is not the model's fault, as of a provider that is not there.
+    """
+    if not isinstance(error, CorruptArtefact | UnfitModel):
+        raise error
+    name = "opens" if isinstance(error, CorruptArtefact) else "gives_logits"
+    return Verdict(name, "failed", None, None, str(error).rstrip("."))
+
+
 def max_increase(name: str, found: Judgement) -> Verdict:
     """Gate on what was measured block by block: latency or load time, candidate over baseline."""
     outcome = INCREASE_OUTCOMES[found.outcome]
@@ -213,7 +239,8 @@ def raise_for(verdicts: Sequence[Verdict]) -> None:
     """Raise if a gate failed or could not decide; the message lists all of them with what to do.
 
     Raises:
-        ParityFailure, AccuracyFailure, LatencyRegression: the first of these with a failed gate.
+        UnreadableForm, ParityFailure, AccuracyFailure, LatencyRegression, ResourceRegression: the first of
+            these with a failed gate.
         Inconclusive: no gate failed, but one could not decide.
     """
     open_ = [v for v in verdicts if v.outcome in ("failed", "inconclusive")]
@@ -242,6 +269,7 @@ def _require(name: str, limit: float) -> None:
     wanted, fits = {
         "max_difference": ("a finite number of at least 0", 0 <= limit < float("inf")),
         "max_slowdown": ("a finite ratio above 0 (1.05 allows 5 % slower)", 0 < limit < float("inf")),
+        "max_magnitude": ("a finite number above 0", 0 < limit < float("inf")),
     }.get(name, ("a fraction from 0 to 1", 0 <= limit <= 1))
     if not fits:
         hint = f" Did you mean {limit / 100:g}?" if "fraction" in wanted and 1 < limit <= 100 else ""

@@ -8,8 +8,9 @@ import numpy as np
 
 from recycle_pipeline.evaluators.arrays import Array
 from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief
-from recycle_pipeline.models.errors import RecycleError, UsageFault
+from recycle_pipeline.models.errors import RecycleError, UnfitModel, UnfitShape
 
+MEMORY = ("alloc", "out of memory")  # in what ONNX Runtime says where that ran out
 UNPACKS = "unpack "  # how the names of operators begin that give an unpacked weight
 
 DTYPES: dict[str, type[np.generic]] = {
@@ -51,14 +52,16 @@ class OnnxModel:
             The output as the file declares it, for a classifier (N, K) logits.
 
         Raises:
-            UsageFault: dtype or shape differ from the model's input.
-            RecycleError: ONNX Runtime failed while running.
+            UnfitShape: dtype or shape differ from the model's input.
+            UnfitModel: ONNX Runtime failed while running.
+            RecycleError: the same, as memory ran out, which is no fault of the model.
         """
         self._require_input(images)
         try:
             (logits,) = self.session.run([self.output_name], {self.input_name: images})
         except ORT_ERRORS as error:
-            raise RecycleError(
+            ran_out = any(word in str(error).lower() for word in MEMORY)
+            raise (RecycleError if ran_out else UnfitModel)(
                 f"ONNX Runtime failed while running {self.path} on {self.provider}, input {images.shape}: "
                 f"{brief(error)}. If memory ran out, use a smaller batch."
             ) from error
@@ -82,7 +85,7 @@ class OnnxModel:
         )
         if not fits or images.dtype != self.input_dtype:
             wanted = ", ".join("any" if size is None else str(size) for size in self.input_shape)
-            raise UsageFault(
+            raise UnfitShape(
                 f"{self.path} was given {images.dtype} images of shape {images.shape}; its input "
                 f"{self.input_name!r} takes {self.input_dtype} of shape ({wanted}). Convert the images first."
             )
@@ -93,13 +96,13 @@ def describe(file: Path, provider: str, threads: int, session: Any) -> OnnxModel
     inputs, outputs = session.get_inputs(), session.get_outputs()
     if len(inputs) != 1 or len(outputs) != 1:
         names = [[node.name for node in nodes] for nodes in (inputs, outputs)]
-        raise UsageFault(
+        raise UnfitShape(
             f"{file} has inputs {names[0]} and outputs {names[1]}; a classifier with one input (images) and "
             "one output (logits) was expected. Export it without the others."
         )
     (source,), (target,) = inputs, outputs
     if source.type not in DTYPES:
-        raise UsageFault(
+        raise UnfitShape(
             f"{file}: input {source.name!r} is a {source.type}; expected one of {', '.join(DTYPES)}."
         )
     return OnnxModel(

@@ -6,7 +6,7 @@ import numpy as np
 
 from recycle_pipeline.evaluators.accuracy import require_logits
 from recycle_pipeline.evaluators.arrays import Array
-from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.models.errors import UnfitShape, UsageFault
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ def compare(reference: Array, candidate: Array, tolerance: float, min_agreement:
         min_agreement: fraction of the images that must lie within it.
 
     Raises:
-        UsageFault: shapes differ, or are not (N, K); a tolerance that is negative or not finite.
-        RecycleError: logits that are not finite.
+        UsageFault: a tolerance that is negative or not finite; as UnfitShape, shapes that differ.
+        UnfitModel: logits that are not finite.
     """
     if reference.shape != candidate.shape:
-        raise UsageFault(
+        raise UnfitShape(
             f"the reference has logits of shape {reference.shape}, the exported model {candidate.shape}; "
             "expected the same, from the same images. Are both of the same architecture and data set?"
         )

@@ -57,7 +57,7 @@ def verify(
 
     Raises:
         UsageFault: arguments that do not fit together, before anything is measured where that can be known.
-        RecycleError: logits that are not finite, or ONNX Runtime failed while running.
+        UnfitModel: logits that are not finite or of another shape, or ONNX Runtime failed while running.
     """
     limits, timed = limits or Limits(), timed or model
     _require_consistent(timed, images, labels, baseline, latency, limits)
@@ -82,17 +82,22 @@ def verify(
         per_class=per_class(logits, labels),
         parity=parity,
         latency=timing,
-        verdicts=_judge(parity, changed, scores[1], timing, limits),
+        verdicts=_judge(parity, changed, scores[1], timing, limits, float(np.abs(logits).max())),
         machine=machine.describe(),
         metadata=model.metadata,
     )
 
 
 def _judge(
-    parity: Parity, changed: Change, candidate: Accuracy, timing: Latency | None, limits: Limits
+    parity: Parity,
+    changed: Change,
+    candidate: Accuracy,
+    timing: Latency | None,
+    limits: Limits,
+    largest: float,
 ) -> tuple[Verdict, ...]:
     every = limits.min_agreement is None
-    return (
+    judged = (
         gates.max_difference(parity.max_difference, limits.max_difference)
         if every
         else gates.min_agreement(parity.agreement, limits.min_agreement),
@@ -100,6 +105,9 @@ def _judge(
         gates.min_top1(candidate.top1, limits.min_top1, basis(candidate)),
         gates.max_slowdown(timing.ratio if timing else None, limits.max_slowdown),
     )
+    if limits.max_magnitude is None:
+        return judged
+    return (*judged, gates.max_magnitude(largest, limits.max_magnitude))
 
 
 def _require_consistent(

@@ -111,7 +111,7 @@ class Worker:
         return answer
 
 
-def require_no_crash(paths: Sequence[Path], provider: str, *, crashes_only: bool = False) -> None:
+def require_no_crash(paths: Sequence[Path], provider: str) -> None:
     """Opens models, and calls each once, in a process of its own: one that ends a process ends that one.
 
     Files from strangers can: `benchmarks/reader_fuzz.py model` found such, of one kind.
@@ -119,7 +119,6 @@ def require_no_crash(paths: Sequence[Path], provider: str, *, crashes_only: bool
     Args:
         paths: the models.
         provider: under which.
-        crashes_only: models that cannot be opened or called for another reason pass; the caller judges them.
 
     Raises:
         CrashingModel: ONNX Runtime crashed on one.
@@ -127,13 +126,31 @@ def require_no_crash(paths: Sequence[Path], provider: str, *, crashes_only: bool
     """
     with Worker() as worker:
         for path in paths:
-            try:
-                worker.open(path, Setting(provider))
-            except CrashingModel:
-                raise
-            except RecycleError:
-                if not crashes_only:
-                    raise
+            worker.open(path, Setting(provider))
+
+
+def crashing(paths: Sequence[Path], provider: str) -> dict[Path, CrashingModel]:
+    """Those of some models on which ONNX Runtime crashes, with the error that says so.
+
+    Models that cannot be opened or called for another reason are none of them; the caller judges them.
+
+    Args:
+        paths: the models.
+        provider: under which.
+    """
+    found, left = dict[Path, CrashingModel](), list(paths)
+    while left:
+        with Worker() as worker:  # another one after each crash
+            while left:
+                path = left.pop(0)
+                try:
+                    worker.open(path, Setting(provider))
+                except CrashingModel as error:
+                    found[path] = error
+                    break
+                except RecycleError:
+                    continue
+    return found
 
 
 def _death(code: int, request: Mapping[str, Any]) -> RecycleError:

@@ -17,6 +17,14 @@ class UsageFault(RecycleError):
     exit_code = 2
 
 
+class UnfitModel(RecycleError):
+    """A model that opens, and gives no logits to judge: the model is at fault. Exit code 1."""
+
+
+class UnfitShape(UsageFault, UnfitModel):
+    """A model that takes or gives something else than images and logits of these classes. Exit code 2."""
+
+
 class MissedGate(RecycleError):
     """A measured result that a gate does not accept; the result itself is there to be read."""
 
@@ -53,6 +61,10 @@ class CorruptArtefact(RecycleError):
 
 class CrashingModel(CorruptArtefact):
     """A model that ends the process of a runtime that opens it. Exit code 6."""
+
+
+class UnreadableForm(MissedGate, CorruptArtefact):
+    """An exported form that cannot be opened, and was judged so. Exit code 6."""
 
 
 class Inconclusive(MissedGate):

@@ -17,6 +17,7 @@ class Form:
         exact: it promises the very logits of `onnx`.
         accuracy_drop: top-1 that it may lose against `onnx`, a fraction of the images; None where logits
             are judged.
+        largest: magnitude that its numbers can hold, where logits are narrower than float32.
         needs: anything else, or "".
         cpu_only: no other provider runs it: it is compared with `onnx` on the CPU.
     """
@@ -26,6 +27,7 @@ class Form:
     about: str
     exact: bool = False
     accuracy_drop: float | None = None
+    largest: float | None = None
     needs: str = ""
     cpu_only: bool = False
 
@@ -58,6 +60,7 @@ FORMS = {
             "model-fp16.onnx",
             "16-bit weights and activations",
             accuracy_drop=0.002,
+            largest=65504.0,
             needs="a GPU to be faster",
         ),
         Form("onnx-sparse", "model-sparse.onnx", "weights as sparse tensors", exact=True),

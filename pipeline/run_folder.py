@@ -84,9 +84,21 @@ class RunFolder:
         """The folder of forms that broke their promise, each with the reason."""
         return self.root / "rejected"
 
+    def rejection(self, form: str) -> Path:
+        """An exported form in it."""
+        return self.rejected / FORMS[form].file
+
+    def is_rejected(self, form: str) -> bool:
+        """Whether it lies there, and not among the sound ones."""
+        return not self.model(form).is_file() and self.rejection(form).is_file()
+
+    def lying(self, form: str) -> Path:
+        """An exported form, wherever it lies."""
+        return self.rejection(form) if self.is_rejected(form) else self.model(form)
+
     def rejections(self) -> list[Path]:
         """What may be in it."""
-        files = [self.rejected / form.file for form in FORMS.values() if form.name != DENSE]
+        files = [self.rejection(form) for form in FORMS]
         return [path for file in files for path in (file, file.with_suffix(".txt"))]
 
     def made_by(self, stage: str) -> list[Path]:

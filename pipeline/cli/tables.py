@@ -90,8 +90,8 @@ def result_rows(result: "RunResult") -> list[tuple[str, str]]:
         rows.append(("ticket", text))
     for form, count in export.get("bytes", {}).items():
         found = verify.get("forms", {}).get(form)
-        path = found["rejected"] if found and "rejected" in found else result.folder.model(form)
-        rows.append((form, f"{path}  {size(count)}{_form(found, verify['n']) if found else ''}"))
+        said = ", REJECTED" if result.folder.is_rejected(form) else _form(found, verify["n"]) if found else ""
+        rows.append((form, f"{result.folder.lying(form)}  {size(count)}{said}"))
     rows += [(form, f"none: {why}") for form, why in export.get("missing", {}).items()]
     rows += _shrinking_rows(export.get("shrinking"))
     if result.folder.report.is_file():
@@ -160,8 +160,6 @@ def _proportion(share: float, n: int) -> str:
 
 def _form(found: dict[str, Any], n: int) -> str:
     """What a form buys, beside `onnx`, on n images."""
-    if "rejected" in found:
-        return ", REJECTED"
     top1 = f"{found['top1']:.2%} ({_proportion(found['top1'], n)})"
     exact = "the same logits" if not found["max_difference"] else top1
     ratio = found["latency_ratio"]

@@ -1,6 +1,7 @@
 """Stage `verify`: the exported model under ONNX Runtime, against torch, labels and the dense twin."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.forms import DENSE, FORMS
-from recycle_pipeline.pipeline.manifest import read_manifest
+from recycle_pipeline.pipeline.manifest import file_digest, read_manifest
+from recycle_pipeline.pipeline.stages.rejecting import PROMISED, kept, rejecting_onnx, settle
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, arch_input, input_file
 from recycle_pipeline.pipeline.stages.verify_further import further_latencies
 from recycle_pipeline.pipeline.stages.verify_subject import (
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from recycle_pipeline.evaluators.gates import Verdict
     from recycle_pipeline.evaluators.onnx_model import OnnxModel
     from recycle_pipeline.evaluators.verify import VerifyReport
+    from recycle_pipeline.models.errors import CrashingModel
+    from recycle_pipeline.pipeline.stages.verify_forms import Judged
 
 LATENCY_SECONDS = 3.0
 
@@ -33,7 +37,7 @@ def _inputs(context: Context) -> dict[str, str]:
     return {
         "ticket": input_file(context, folder.ticket, "pack"),
         **{
-            "model" if form == DENSE else form: input_file(context, folder.model(form), "export")
+            "model" if form == DENSE else form: input_file(context, folder.lying(form), "export")
             for form in _forms(context)
         },
         "data": context.images.digest(),
@@ -58,36 +62,52 @@ def _outputs(context: Context) -> list[Path]:
 def _work(context: Context) -> dict[str, Any]:
     from recycle_pipeline.evaluators.gates import raise_for
 
-    folder = context.folder
-    if "export" not in context.worked:
-        _require_no_crash(context)
+    folder, names = context.folder, _forms(context)
+    crashing = {} if "export" in context.worked else _crashing(context, names)
+    digests = {name: file_digest(folder.lying(name)) for name in names}
+    with rejecting_onnx(folder):
+        if error := crashing.get(folder.lying(DENSE)):
+            raise error
     subject = opened_subject(context)
-    report = _report(context, subject)
-    forms, verdicts = _judged_forms(context, subject)
-    providers = {DENSE: subject.provider} | {name: found["provider"] for name, found in forms.items()}
-    kept = {name: by for name, by in providers.items() if folder.model(name).is_file()}
-    further = further_latencies(context, subject, kept)
+    with rejecting_onnx(folder):
+        report = _report(context, subject)
+    promised = [verdict for verdict in report.verdicts if verdict.name in PROMISED]
+    try:
+        judged = _judged_forms(context, subject, sound=kept(promised), crashing=crashing)
+        further = further_latencies(context, subject, _sound(subject, judged, promised))
+    finally:  # last, as the others are timed beside it
+        rejected = settle(folder, DENSE, promised)
     content = report.to_json() | {
-        "model": folder.relative(subject.model.path),
+        "model": folder.relative(folder.model(DENSE)),
         "provider_note": subject.note,
         "classes": list(context.images.classes),
-        "forms": forms,
+        "forms": judged.forms,
+        "sha256": digests,
+        **({"rejected": rejected} if rejected else {}),
+        **({"unmeasured": judged.unmeasured} if judged.unmeasured else {}),
         **({"further_latencies": further} if further else {}),
     }
+    verdicts = [*report.verdicts, *judged.verdicts]
     if effect := _statistics(context, subject):
         content["statistics"], verdict = effect
-        verdicts = [*verdicts, verdict]
+        verdicts.append(verdict)
     write_text(folder.verify, json.dumps(content, indent=1) + "\n")
-    raise_for([*report.verdicts, *verdicts])
+    raise_for(verdicts)
     return summary(content)
 
 
-def _require_no_crash(context: Context) -> None:
-    """Models that this call did not write may be a stranger's."""
-    from recycle_pipeline.evaluators.workers import require_no_crash
+def _crashing(context: Context, names: list[str]) -> "dict[Path, CrashingModel]":
+    """Models that this call did not write may be a stranger's, and end the process that opens them."""
+    from recycle_pipeline.evaluators.workers import crashing
 
-    models = [context.folder.model(form) for form in _forms(context)]
-    require_no_crash([path for path in models if path.is_file()], "cpu", crashes_only=True)
+    return crashing([context.folder.lying(name) for name in names], "cpu")
+
+
+def _sound(subject: Subject, judged: "Judged", promised: "Sequence[Verdict]") -> dict[str, str]:
+    """The forms that kept their promise, and the provider of each."""
+    onnx = {DENSE: subject.provider} if kept(promised) else {}
+    found = judged.forms.items()
+    return onnx | {name: entry["provider"] for name, entry in found if "rejected" not in entry}
 
 
 def _report(context: Context, subject: Subject) -> "VerifyReport":
@@ -112,11 +132,14 @@ def _report(context: Context, subject: Subject) -> "VerifyReport":
         )
 
 
-def _judged_forms(context: Context, subject: Subject) -> tuple[dict[str, Any], "list[Verdict]"]:
+def _judged_forms(
+    context: Context, subject: Subject, *, sound: bool, crashing: "Mapping[Path, CrashingModel]"
+) -> "Judged":
     from recycle_pipeline.evaluators.beside import LatencySettings
     from recycle_pipeline.pipeline.stages.verify_forms import Against, verify_forms
 
     folder, say = context.folder, partial(context.reporter.stage, "verify")
+    against = "onnx" if sound else "torch, as onnx is wrong"
     return verify_forms(
         folder,
         _forms(context),
@@ -128,10 +151,12 @@ def _judged_forms(context: Context, subject: Subject) -> tuple[dict[str, Any], "
             context.images.test_labels,
             subject.limits,
             LatencySettings(seconds=LATENCY_SECONDS, batch=context.config.timed_batch[0]),
+            sound,
+            crashing,
         ),
         partial(_opened, subject.provider),
         BATCH_SIZE,
-        lambda name: say(f"{folder.relative(folder.model(name))} against onnx"),
+        lambda name: say(f"{folder.relative(folder.lying(name))} against {against}"),
         lambda text: say(f"note: {text}"),
     )
 
@@ -171,7 +196,7 @@ def _opened(provider: str, path: Path, threads: int | None, cpu_only: bool = Fal
 
 VERIFY = Stage(
     "verify",
-    schema=4,
+    schema=5,
     config_keys=(
         "provider",
         "max_difference",

@@ -1,14 +1,16 @@
 """The forms besides `onnx` under ONNX Runtime: what each promises, judged against `onnx`."""
 
 import dataclasses
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from recycle_pipeline.exporters.atomic import write_text
+from recycle_pipeline.models.errors import CrashingModel, RecycleError
 from recycle_pipeline.pipeline.forms import DENSE, FORMS, Form
 from recycle_pipeline.pipeline.run_folder import RunFolder
+from recycle_pipeline.pipeline.stages.rejecting import named, settle, unmeasured
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 UNFOLDED = (
     "this onnxruntime does not fold its unpacking away, as its constant folding is off or limited: it "
     "unpacks weights in every call, which is right to rounding, but slow"
+)
+
+WIDENED = (
+    "computed in float32 here: ONNX Runtime's CPU provider widens float16, and does not see what overflows "
+    "within"
 )
 
 
@@ -45,6 +52,8 @@ class Against:
         labels: (N,) classes.
         limits: of `onnx`, whose parity a form must have that promises no more than `onnx` does.
         latency: how to time each form, beside `onnx`.
+        sound: whether `onnx` has torch's logits; where not, forms are held to torch's, as it was.
+        crashing: files that cannot be opened without ending this process, and the error that says so.
     """
 
     torch_logits: "NDArray[np.float32]"
@@ -54,6 +63,23 @@ class Against:
     labels: "NDArray[np.int64]"
     limits: "Limits"
     latency: "LatencySettings"
+    sound: bool = True
+    crashing: Mapping[Path, CrashingModel] = field(default_factory=dict)
+
+
+@dataclass
+class Judged:
+    """What was found of the forms.
+
+    Attributes:
+        forms: by name, plain types; of those that could be measured.
+        unmeasured: the same, of those that cannot be opened or give no logits.
+        verdicts: of all, each with its form's name.
+    """
+
+    forms: dict[str, Any] = field(default_factory=dict)
+    unmeasured: dict[str, Any] = field(default_factory=dict)
+    verdicts: list["Verdict"] = field(default_factory=list)
 
 
 def verify_forms(
@@ -64,8 +90,10 @@ def verify_forms(
     batch_size: int,
     begins: Callable[[str], None],
     warn: Callable[[str], None],
-) -> tuple[dict[str, Any], list["Verdict"]]:
+) -> Judged:
     """Judges forms, and moves those that break their promise to `rejected/`, with the reason beside them.
+
+    One that lies there from before is judged as well, and moved back where it keeps its promise now.
 
     Args:
         folder: with the exported forms.
@@ -76,33 +104,66 @@ def verify_forms(
         begins: told the name of each form before its turn.
         warn: told what a user should know of a form.
 
-    Returns:
-        What was found of each form, plain types; and the verdicts of all, each with its form's name.
+    Raises:
+        RecycleError: a form cannot be judged, and is not at fault; those before it were.
     """
-    from recycle_pipeline.evaluators.accuracy import predict_all
-
-    others = [name for name in names if name != DENSE]
-    if not others:
-        return {}, []
-    dense_logits = predict_all(against.dense.predict, against.images, batch_size)
-    found, verdicts, on_cpu = {}, list["Verdict"](), None
-    for name in others:
+    judged, references = Judged(), _References(against, open_, batch_size)
+    for name in names:
+        if name == DENSE:
+            continue
         begins(name)
-        form, model, refused = _opened(FORMS[name], folder.model(name), open_)
-        exact = form.exact and not model.unpacks_in_every_call
-        if refused and on_cpu is None:  # other kernels have sums in another order
-            on_cpu = predict_all(open_(against.dense.path, None, True).predict, against.images, batch_size)
-        expected = on_cpu if refused and on_cpu is not None else dense_logits
-        report = _report(form, model, against, expected, open_, batch_size, exact=exact)
-        judged = [dataclasses.replace(v, sentence=f"{name}: {v.sentence}") for v in report.verdicts]
-        found[name] = _entry(form, folder, report, exact=exact) | {"provider": model.provider}
-        if notes := [refused] * bool(refused) + [UNFOLDED] * model.unpacks_in_every_call:
-            found[name]["note"] = "; ".join(notes)
-            warn(f"{name}: {found[name]['note']}")
-        verdicts += judged
-        if not report.passed:
-            found[name]["rejected"] = _reject(folder, name, judged)
-    return found, verdicts
+        try:
+            entry, verdicts = _judge(FORMS[name], folder, references, warn)
+            judged.forms[name] = entry
+        except RecycleError as error:
+            verdicts = [unmeasured(name, error)]
+            entry = {"file": folder.relative(folder.model(name)), "verdicts": [asdict(v) for v in verdicts]}
+            judged.unmeasured[name] = entry
+        if moved := settle(folder, name, verdicts):
+            entry["rejected"] = moved
+        judged.verdicts += verdicts
+    return judged
+
+
+class _References:
+    """What forms are held to, computed when the first of them asks."""
+
+    def __init__(self, against: Against, open_: Open, batch_size: int) -> None:
+        self.against, self.open, self.batch_size = against, open_, batch_size
+
+    @cached_property
+    def onnx(self) -> "NDArray[np.float32]":
+        """Logits of `onnx`: (N, K)."""
+        return self._logits(self.against.dense)
+
+    @cached_property
+    def onnx_on_cpu(self) -> "NDArray[np.float32]":
+        """The same on the CPU, whose kernels have sums in another order."""
+        return self._logits(self.open(self.against.dense.path, None, True))
+
+    def _logits(self, model: "OnnxModel") -> "NDArray[np.float32]":
+        from recycle_pipeline.evaluators.accuracy import predict_all
+
+        return predict_all(model.predict, self.against.images, self.batch_size)
+
+
+def _judge(
+    form: Form, folder: RunFolder, references: _References, warn: Callable[[str], None]
+) -> tuple[dict[str, Any], list["Verdict"]]:
+    """What was found of a form, and its verdicts. Raises RecycleError where nothing can be."""
+    path = folder.lying(form.name)
+    if path in references.against.crashing:
+        raise references.against.crashing[path]
+    form, model, refused = _opened(form, path, references.open)
+    exact = form.exact and not model.unpacks_in_every_call and references.against.sound
+    report = _report(form, model, references, on_cpu=bool(refused), exact=exact)
+    entry = _entry(form, folder, report, references.against, exact=exact) | {"provider": model.provider}
+    notes = [refused] * bool(refused) + [UNFOLDED] * model.unpacks_in_every_call
+    notes += [WIDENED] * (form.largest is not None and model.provider == "cpu")
+    if notes:
+        entry["note"] = "; ".join(notes)
+        warn(f"{form.name}: {entry['note']}")
+    return entry, named(form.name, report.verdicts)
 
 
 def _opened(form: Form, path: Path, open_: Open) -> tuple[Form, "OnnxModel", str]:
@@ -118,80 +179,73 @@ def _opened(form: Form, path: Path, open_: Open) -> tuple[Form, "OnnxModel", str
 
 
 def _report(
-    form: Form,
-    model: "OnnxModel",
-    against: Against,
-    dense_logits: "NDArray[np.float32]",
-    open_: Open,
-    batch_size: int,
-    *,
-    exact: bool,
+    form: Form, model: "OnnxModel", references: _References, *, on_cpu: bool, exact: bool
 ) -> "VerifyReport":
-    from recycle_pipeline.evaluators.gates import Limits
     from recycle_pipeline.evaluators.verify import verify
 
-    if exact:
-        limits, reference = Limits(max_difference=0.0), dense_logits
-    elif form.accuracy_drop is not None:
-        limits = Limits(max_difference=None, max_accuracy_drop=form.accuracy_drop)
-        reference = dense_logits
-    else:
-        onnx = against.limits
-        limits = Limits(max_difference=onnx.max_difference, min_agreement=onnx.min_agreement)
-        reference = against.torch_logits
-    timed, baseline = open_(model.path, against.timed.threads, form.cpu_only), against.timed
+    against = references.against
+    timed, baseline = references.open(model.path, against.timed.threads, form.cpu_only), against.timed
     if baseline.provider != timed.provider:
-        baseline = open_(against.dense.path, against.timed.threads, form.cpu_only)
+        baseline = references.open(against.dense.path, against.timed.threads, form.cpu_only)
+    beside_onnx = _compared_with(form, against, exact=exact) == DENSE
+    onnx = references.onnx_on_cpu if beside_onnx and on_cpu else references.onnx if beside_onnx else None
     return verify(
         model,
-        reference,
+        against.torch_logits if onnx is None else onnx,
         against.images,
         against.labels,
-        batch_size=batch_size,
+        batch_size=references.batch_size,
         timed=timed,
         baseline=baseline,
         latency=against.latency,
-        limits=limits,
+        limits=_limits(form, against.limits, exact=exact),
     )
 
 
-def _entry(form: Form, folder: RunFolder, report: "VerifyReport", *, exact: bool) -> dict[str, Any]:
+def _limits(form: Form, onnx: "Limits", *, exact: bool) -> "Limits":
+    """A form's promise; where it is none of its own, that of `onnx`."""
+    from recycle_pipeline.evaluators.gates import Limits
+
+    if exact:
+        return Limits(max_difference=0.0)
+    if form.accuracy_drop is not None:
+        return Limits(None, max_accuracy_drop=form.accuracy_drop, max_magnitude=form.largest)
+    return Limits(max_difference=onnx.max_difference, min_agreement=onnx.min_agreement)
+
+
+def _compared_with(form: Form, against: Against, *, exact: bool) -> str:
+    """Whose logits a form is held to: those of a wrong `onnx` are nothing to go by."""
+    return DENSE if against.sound and (exact or form.accuracy_drop is not None) else "torch"
+
+
+def _entry(
+    form: Form, folder: RunFolder, report: "VerifyReport", against: Against, *, exact: bool
+) -> dict[str, Any]:
     from recycle_pipeline.evaluators.report import samples_json
     from recycle_pipeline.evaluators.speed import speed_of
 
-    size, dense = (folder.model(name).stat().st_size for name in (form.name, DENSE))
+    size, dense = (folder.lying(name).stat().st_size for name in (form.name, DENSE))
     latency = report.latency
     assert latency is not None and latency.ratio is not None and latency.baseline is not None
     return {
         "file": folder.relative(folder.model(form.name)),
         "bytes": size,
         "share_of_dense": size / dense,
-        "compared_with": DENSE if exact or form.accuracy_drop is not None else "torch",
+        "compared_with": _compared_with(form, against, exact=exact),
         "exact": exact,
         "max_difference": report.parity.max_difference,
         "top1_agreement": report.parity.top1_agreement,
         "top1": report.accuracy.top1,
-        "top5": dataclasses.asdict(report.top5),
-        "per_class": [each and dataclasses.asdict(each) for each in report.per_class],
+        "top5": asdict(report.top5),
+        "per_class": [each and asdict(each) for each in report.per_class],
         "latency": (own := samples_json(latency.model)),
         "latency_ms": own["median_ms"],
         "latency_low_ms": own["median_low_ms"],
         "latency_high_ms": own["median_high_ms"],
         "dense_ms": samples_json(latency.baseline)["median_ms"],
-        "latency_ratio": dataclasses.asdict(latency.ratio),
+        "latency_ratio": asdict(latency.ratio),
         "speed": speed_of(latency.ratio.low, latency.ratio.high),
         "runtime": report.metadata.get("onnxruntime", ""),
         "needs": form.needs,
-        "verdicts": [dataclasses.asdict(verdict) for verdict in report.verdicts],
+        "verdicts": [asdict(verdict) for verdict in report.verdicts],
     }
-
-
-def _reject(folder: RunFolder, name: str, verdicts: list["Verdict"]) -> str:
-    """Moves a form's file away; returns where."""
-    source = folder.model(name)
-    target = folder.rejected / source.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    reasons = [v.sentence for v in verdicts if v.outcome not in ("passed", "not-asked")]
-    write_text(target.with_suffix(".txt"), "\n".join(reasons) + "\n")
-    source.replace(target)
-    return folder.relative(target)

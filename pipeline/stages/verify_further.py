@@ -24,7 +24,7 @@ def further_latencies(context: Context, subject: Subject, forms: Mapping[str, st
     Args:
         context: with the settings, and told what is timed.
         subject: as it was verified.
-        forms: those whose file is there, and the provider of each.
+        forms: those to time, and the provider of each.
 
     Returns:
         A dict for each form and setting: `onnx` beside the dense twin, the others beside `onnx`.
@@ -40,7 +40,7 @@ def further_latencies(context: Context, subject: Subject, forms: Mapping[str, st
             context.reporter.stage("verify", f"latency at {words}: {', '.join(forms)}")
             for form, provider in forms.items():
                 against = twin if form == DENSE else subject.model.path
-                paths = context.folder.model(form), against
+                paths = context.folder.lying(form), against
                 latency = _timed(subject, paths, provider, threads, batch)
                 found.append(_row(form, TWIN if form == DENSE else DENSE, provider, latency))
     return found

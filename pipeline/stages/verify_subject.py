@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recycle_pipeline.models.registry import is_custom
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data.prepared import Prepared, normalised
+from recycle_pipeline.pipeline.stages.rejecting import rejecting_onnx
 from recycle_pipeline.pipeline.stages.stage import Context, check_data
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ class Subject:
 
 
 def opened_subject(context: Context) -> Subject:
-    """Opens the exported model and rebuilds the network of the ticket, whose logits are computed here."""
+    """Opens the exported model and rebuilds the network of the ticket, whose logits are computed here.
+
+    Raises:
+        MissedGate: the model cannot be opened, and was rejected.
+        RecycleError: it, or the network, cannot be had for another reason.
+    """
+    from recycle_pipeline.evaluators.accuracy import require_logits
     from recycle_pipeline.evaluators.session import best_provider, open_session
     from recycle_pipeline.pipeline.rebuild import rebuild
 
@@ -55,14 +62,16 @@ def opened_subject(context: Context) -> Subject:
     note = f"{reason}; verified on the CPU" if reason and has_gpu() else ""
     if note:
         context.reporter.stage("verify", f"note: {note}")
-    path = folder.model("onnx")
+    path = folder.lying("onnx")
     context.reporter.stage("verify", f"{folder.relative(path)} under ONNX Runtime, provider {provider}")
-    model = open_session(path, provider)
+    with rejecting_onnx(folder):
+        model = open_session(path, provider)
     custom = config.arch if is_custom(config.arch) and context.import_custom else None
     rebuilt = rebuild(folder.ticket, arch=custom)
     check_data(context, rebuilt.subnetwork)
     statistics = rebuilt.subnetwork.mean, rebuilt.subnetwork.std
     pixels = Prepared(images.test_images, lambda part: normalised(part, *statistics))
+    require_logits("torch's logits", reference := torch_logits(rebuilt.network, pixels))
     return Subject(
         provider,
         note,
@@ -72,7 +81,7 @@ def opened_subject(context: Context) -> Subject:
         open_session(path, provider, threads_of(config)[0]),
         pixels,
         Prepared(images.test_images) if model.input_dtype == np.uint8 else pixels,
-        torch_logits(rebuilt.network, pixels),
+        reference,
         _limits(config),
     )
 

@@ -25,7 +25,7 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "threads": latency["threads"],
         "forms": {name: _short(found) for name, found in report.get("forms", {}).items()},
     }
-    some = {key: report[key] for key in ("statistics", "further_latencies") if key in report}
+    some = {key: report[key] for key in ("statistics", "further_latencies", "unmeasured") if key in report}
     return found | some | _same_shapes(latency)
 
 
@@ -63,5 +63,5 @@ def read_summary(path: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return {}
     kinds: dict[str, Any] = {"provider": str, "provider_note": str, "latency_ratio": dict, "forms": dict}
-    kinds |= {"statistics": dict, "further_latencies": list}
+    kinds |= {"statistics": dict, "further_latencies": list, "unmeasured": dict}
     return found if all(isinstance(v, kinds.get(k, int | float)) for k, v in flat.items()) else {}

@@ -107,7 +107,9 @@ def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
     note = "verified on the CPU: provider 'cuda' was asked for, but it cannot"
     assert found["forms"]["onnx-int2"]["note"] == note
     assert found["forms"]["onnx-sparse"]["exact"] and found["forms"]["onnx-sparse"]["max_difference"] == 0.0
-    assert [n for n, entry in found["forms"].items() if "note" in entry] == ["onnx-sparse", "onnx-int2"]
+    assert [n for n, entry in found["forms"].items() if "note" in entry] == [
+        *("onnx-fp16", "onnx-sparse", "onnx-int2")
+    ]
     [run] = read_runs([run_copy])
     assert f"onnx-int2: {note}" in run.facts.notes
     assert {entry["provider"] for entry in found["forms"].values()} == {"cpu"}
@@ -188,7 +190,7 @@ def test_a_form_that_breaks_its_promise_is_moved_away_with_the_reason_and_exit_3
     assert "rejected/model-compact.onnx" in outcome.out and "REJECTED" in outcome.out
     assert folder.model("onnx-sparse").exists() and folder.model("onnx").exists()
     again = command("verify", "mine")
-    assert again.code == 2 and "run `recycle-pipeline export mine` first" in again.err
+    assert again.code == 3 and "max_difference failed: onnx-compact: logits differ" in again.err
     assert command("export", "mine").code == 0
     assert path.exists() and not (run_copy / "rejected/model-compact.onnx").exists()
     assert command("verify", "mine").code == 0

@@ -30,6 +30,8 @@ def test_a_missed_gate_has_its_exit_code_and_leaves_report_but_no_entry(
     name = option.removeprefix("--").replace("-", "_")
     assert not report["passed"]
     assert [v["name"] for v in report["verdicts"] if v["outcome"] == "failed"] == [name]
+    if name == "max_difference":  # then onnx lies in rejected/, and no earlier verdict speaks for it
+        del before["verify"]
     assert read_manifest(run_copy / "manifest.json").stages == before
     again = command(*line, option, limit)
     assert again.code == code and "verify  unchanged" not in again.err

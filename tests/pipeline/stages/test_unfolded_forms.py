@@ -32,8 +32,9 @@ def judged(command, run_copy):
         against = Against(logits, dense, dense, pixels, images.test_labels, Limits(), QUICK)
         open_ = partial(open_as, entries)
         warned = []
-        found, verdicts = verify_forms(folder, PACKED, against, open_, 64, lambda name: None, warned.append)
-        return found, verdicts, warned
+        judged = verify_forms(folder, PACKED, against, open_, 64, lambda name: None, warned.append)
+        assert judged.unmeasured == {}
+        return judged.forms, judged.verdicts, warned
 
     return judge
 
