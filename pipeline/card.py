@@ -20,6 +20,7 @@ from recycle_pipeline.pipeline.report.words import factor, full, milliseconds, p
 from recycle_pipeline.pipeline.reporter import Reporter
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.search import SEARCH
+from recycle_pipeline.pipeline.standing import standing
 from recycle_pipeline.pipeline.wording import size
 
 HUB_NAMES = {
@@ -105,7 +106,7 @@ def _made_with(entry: StageEntry | None) -> str:
 
 
 def _verified(folder: RunFolder, manifest: Manifest, ticket: str) -> Verified | None:
-    """What `verify` found, if it was of this very ticket and this very model."""
+    """What `verify` found, if it was of this very ticket and model; of forms that are still those files."""
     entry, model = manifest.stages.get("verify"), folder.model(DENSE)
     if entry is None or not model.is_file():
         return None
@@ -114,7 +115,8 @@ def _verified(folder: RunFolder, manifest: Manifest, ticket: str) -> Verified | 
     if entry.outputs.get(folder.relative(folder.verify)) != digest_if_there(folder.verify):
         return None  # another file than was written then, or none
     content = read_verify(folder.verify)
-    return None if content is None else verified_of(folder.verify, content)
+    held = content and standing(folder, content, entry).holds(content)
+    return verified_of(folder.verify, held) if held else None
 
 
 def _measured(folder: RunFolder, verified: Verified | None) -> dict[str, Any]:

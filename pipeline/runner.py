@@ -1,5 +1,6 @@
 """Putting stages together: which folder, which stages, in which order, with what left of a former run."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, UsageFault
+from recycle_pipeline.models.errors import CorruptArtefact, MissedGate, RecycleError, UsageFault
 from recycle_pipeline.models.registry import check_arch, check_options, find_builder, is_custom
 from recycle_pipeline.pipeline import rate_changes
 from recycle_pipeline.pipeline.card import refresh_card
@@ -28,6 +29,7 @@ from recycle_pipeline.pipeline.stages.pack import PACK, packed_from_file
 from recycle_pipeline.pipeline.stages.search import SEARCH, search_along
 from recycle_pipeline.pipeline.stages.stage import Context, Stage, run_stage
 from recycle_pipeline.pipeline.stages.verify import VERIFY
+from recycle_pipeline.pipeline.standing import standing
 from recycle_pipeline.pipeline.tensorboard import check_tensorboard, write_missing
 from recycle_pipeline.pipeline.together import Together
 
@@ -143,7 +145,11 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
         try:
             entries = {name: _run(name, plan) for name in plan.stages}
         except MissedGate:
+            refresh_card(context.folder, context.reporter)
             _report(context, wanted=reported)
+            raise
+        except BaseException:
+            _withdraw(context)
             raise
         if searches and context.config.tensorboard:
             write_missing(context.folder)
@@ -166,6 +172,18 @@ def _report(context: Context, *, wanted: bool) -> None:
         except CorruptArtefact as fault:
             context.folder.report.unlink(missing_ok=True)
             context.reporter.stage("report", f"none is written: {fault}")
+
+
+def _withdraw(context: Context) -> None:
+    """After an error or an interruption: neither report nor card go on saying what no longer holds."""
+    folder = context.folder
+    with contextlib.suppress(RecycleError, OSError):  # what ended the stage is told, not this
+        entry = read_manifest(folder.manifest).stages.get("verify")
+        stands = standing(folder, {}, entry)
+        if stands.gone or stands.unjudged:
+            folder.report.unlink(missing_ok=True)
+        if folder.card.is_file():
+            refresh_card(folder, context.reporter)
 
 
 def _run(name: str, plan: Plan) -> StageEntry:

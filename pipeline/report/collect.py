@@ -14,11 +14,13 @@ from recycle_pipeline.pipeline.report.epochs import search_of
 from recycle_pipeline.pipeline.report.exported import Exported, exported_of
 from recycle_pipeline.pipeline.report.facts import Missing, RunFacts, Search
 from recycle_pipeline.pipeline.report.layers import network_of
+from recycle_pipeline.pipeline.report.rejected import rejected_onnx
 from recycle_pipeline.pipeline.report.sizes import sizes_of_run
 from recycle_pipeline.pipeline.report.surroundings import environments_of, files_of, times_of
 from recycle_pipeline.pipeline.report.verdict import verdict_of
 from recycle_pipeline.pipeline.report.verified import gates_of, read_verify, verified_of
 from recycle_pipeline.pipeline.run_folder import RunFolder, existing_run
+from recycle_pipeline.pipeline.standing import Standing, standing
 from recycle_pipeline.pipeline.wording import printable
 
 if TYPE_CHECKING:
@@ -60,7 +62,9 @@ def read_run(folder: RunFolder, name: str) -> Run:
     search_entry = manifest.stages.get("search")
     subnetwork, source = _subnetwork(folder)
     network = network_of(source, subnetwork) if subnetwork else None
-    verify = read_verify(folder.verify) if "export" in manifest.stages else None
+    said = read_verify(folder.verify) if "export" in manifest.stages else None
+    stands = standing(folder, said, manifest.stages.get("verify")) if said else Standing()
+    verify = stands.holds(said) if said else None
     search = search_of(folder, search_entry, settings)
     exported = exported_of(folder.manifest, manifest.stages.get("export"))
     facts = RunFacts(
@@ -68,7 +72,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
         settings=public(settings),
         data=printable(without_path(str(settings.get("data", "")))),
         data_digest=search_entry.inputs.get("data", "") if search_entry else "",
-        verdict=verdict_of(gates_of(verify) if verify else None),
+        verdict=verdict_of(gates_of(verify) if verify else rejected_onnx(folder), stands.unjudged),
         missing=tuple(_missing(manifest, name, search, verified=verify is not None)),
         search=search,
         network=network,
@@ -78,7 +82,7 @@ def read_run(folder: RunFolder, name: str) -> Run:
         environments=environments_of(manifest),
         stages=times_of(manifest),
         files=files_of(manifest),
-        commands=commands_of(manifest, settings, verify),
+        commands=commands_of(manifest, settings, said),
         notes=tuple(_notes(folder, manifest, exported, verify)),
     )
     return Run(facts, subnetwork)

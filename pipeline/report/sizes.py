@@ -23,7 +23,8 @@ def _sizes(
 ) -> Iterator[Size]:
     if network:
         yield Size(DENSE_WEIGHTS, "dense", "all masked weights as float32", BYTES * network.weights)
-    rejected = {form for form, found in verify.get("forms", {}).items() if "rejected" in found}
+    rejected = {form for form in exported if form in FORMS and folder.is_rejected(form)}
+    rejected |= {form for form, found in verify.get("forms", {}).items() if "rejected" in found}
     for form, count in exported.items():
         about = FORMS[form].about if form in FORMS else ""
         if form in rejected:

@@ -19,12 +19,23 @@ def outcome_of(gates: Sequence[Gate]) -> Outcome:
     return PASSED if outcomes == {PASSED} else UNSURE
 
 
-def verdict_of(gates: Sequence[Gate] | None) -> Verdict:
+def verdict_of(gates: Sequence[Gate] | None, unjudged: Sequence[str] = ()) -> Verdict:
     """The worst outcome decides.
 
     Args:
         gates: those that were asked for; None where nothing was verified.
+        unjudged: forms that are there and that no gate saw, beside which no run passes.
     """
+    found = _verdict_of(gates)
+    if not unjudged or found.outcome == FAILED:
+        return found
+    are = "is not the file" if len(unjudged) == 1 else "are not the files"
+    return Verdict(
+        "not verified", f"{', '.join(unjudged)} {are} that `verify` judged: verify again.", found.gates
+    )
+
+
+def _verdict_of(gates: Sequence[Gate] | None) -> Verdict:
     if gates is None:
         return Verdict(
             "not verified", "No exported model of this run was compared with torch and with labels."

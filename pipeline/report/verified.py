@@ -50,7 +50,7 @@ def read_verify(path: Path) -> Json | None:
 
 def _require_gates(content: Json) -> None:
     """Raises what a reader would stumble over: forms that are none, gates without their parts."""
-    for part in (content, *content.get("forms", {}).values()):
+    for part in (content, *content.get("forms", {}).values(), *content.get("unmeasured", {}).values()):
         for gate in part.get("verdicts", []):
             _ = gate["name"], gate["outcome"], gate["sentence"], float(gate.get("limit") or 0)
 
@@ -78,7 +78,8 @@ def verified_of(path: Path, content: Json) -> Verified:
 def gates_of(content: Json) -> list[Gate]:
     """Gates that were asked for: of `onnx` first, then of the other forms."""
     of = {DENSE: content.get("verdicts", [])}
-    of |= {form: found.get("verdicts", []) for form, found in content.get("forms", {}).items()}
+    others = {**content.get("forms", {}), **content.get("unmeasured", {})}
+    of |= {form: found.get("verdicts", []) for form, found in others.items()}
     return [
         Gate(form, str(gate["name"]), str(gate["outcome"]), str(gate["sentence"]))
         for form, gates in of.items()
@@ -98,7 +99,7 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
         float(parity["max_difference"]),
         float(parity["top1_agreement"]),
         exact=False,
-        rejected=False,
+        rejected="rejected" in content,
     )
     for form, found in content.get("forms", {}).items():
         yield FormAccuracy(

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from recycle_pipeline.exporters.atomic import write_text
 from recycle_pipeline.pipeline.checks import check_output_file
 from recycle_pipeline.pipeline.config_file import read_run_config
+from recycle_pipeline.pipeline.forms import FORMS
 from recycle_pipeline.pipeline.manifest import digest_if_there
 from recycle_pipeline.pipeline.report.collect import Run, public, read_runs
 from recycle_pipeline.pipeline.report.damage import values_of_stages
@@ -18,7 +19,7 @@ from recycle_pipeline.pipeline.version import VERSION
 Format = Literal["html", "md", "json"]
 FORMATS: tuple[Format, ...] = ("html", "md", "json")
 COMPARISON = Path("comparison.html")
-LAYOUT = 2  # raise it when the same facts give another page
+LAYOUT = 3  # raise it when the same facts give another page
 
 
 def report_text(roots: Sequence[Path], form: Format) -> str:
@@ -99,6 +100,7 @@ def _stamp(folder: RunFolder) -> str:
         folder.verify,
     )
     parts: list[Any] = [LAYOUT, VERSION, folder.root.resolve().name, public(read_run_config(folder.config))]
-    parts += [digest_if_there(path) for path in sources]
+    forms = (path for form in FORMS for path in (folder.model(form), folder.rejection(form)))
+    parts += [digest_if_there(path) for path in (*sources, *forms)]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
     return f"<!-- of {digest} -->\n"
