@@ -44,6 +44,11 @@ class Dense:
     def int8(self) -> onnx.ModelProto:
         return quantized(self.model, self.batches())
 
+    @cached_property
+    def compact(self) -> onnx.ModelProto:
+        compact(found := _copy(self.model), entry_price=ENTRY_PRICE)
+        return found
+
 
 def drawn_in(whole: onnx.ModelProto, keys: Mapping[str, int], left: Mapping[str, Left]) -> dict[str, Drawn]:
     """Where the signs of a model's weights were drawn.
@@ -97,12 +102,18 @@ def _dense(dense: Dense) -> onnx.ModelProto:
 
 
 def _compact(dense: Dense) -> onnx.ModelProto:
-    compact(found := _copy(dense.model), entry_price=ENTRY_PRICE)
-    return found
+    _require_smaller("onnx-compact", dense.compact, "onnx", dense.model)
+    return _copy(dense.compact)
 
 
 def _seed(dense: Dense) -> onnx.ModelProto:
-    compact(found := _copy(dense.model), dense.drawn)
+    ways = compact(found := _copy(dense.model), dense.drawn)
+    if not any(packed.way.startswith("seed") for packed in ways):
+        raise RecycleError(
+            "onnx-seed: no weight takes fewer bytes with its signs drawn than with them packed; choose "
+            "another --export, such as onnx-compact"
+        )
+    _require_smaller("onnx-seed", found, "onnx-compact", dense.compact)
     return found
 
 
@@ -120,7 +131,22 @@ def _kernel_fp32(dense: Dense) -> onnx.ModelProto:
 
 def _compact_int8(dense: Dense) -> onnx.ModelProto:
     compact(found := _copy(dense.int8))
+    _require_smaller("onnx-compact-int8", found, "onnx-int8", dense.int8)
     return found
+
+
+def _require_smaller(name: str, found: onnx.ModelProto, other: str, beside: onnx.ModelProto) -> None:
+    """Refuses a form that is no smaller than the one that it takes the place of.
+
+    Raises:
+        RecycleError: it is one; says the bytes of both.
+    """
+    size, its = found.ByteSize(), beside.ByteSize()
+    if size >= its:
+        raise RecycleError(
+            f"{name}: takes {size:,} bytes of this network and {other} {its:,}; choose another --export, "
+            f"such as {other}"
+        )
 
 
 def _fp16(dense: Dense) -> onnx.ModelProto:
