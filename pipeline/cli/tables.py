@@ -160,10 +160,12 @@ def _proportion(share: float, n: int) -> str:
 
 def _form(found: dict[str, Any], n: int) -> str:
     """What a form buys, beside `onnx`, on n images."""
+    from recycle_pipeline.pipeline.report.words import bought
+
     top1 = f"{found['top1']:.2%} ({_proportion(found['top1'], n)})"
     exact = "the same logits" if not found["max_difference"] else top1
     ratio = found["latency_ratio"]
-    speed = "size only, slower" if found["speed"] == "slower" else found["speed"]
+    speed = bought(found["share_of_dense"], found["speed"], found["speed"])
     text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {speed} "
     text += f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f}, n = {_over(ratio)})"
     needs = [f"onnxruntime {found['runtime']}"] if found.get("runtime") else []

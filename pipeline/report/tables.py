@@ -9,7 +9,7 @@ from recycle_pipeline.pipeline.report.estimate import Estimate
 from recycle_pipeline.pipeline.report.facts import Gate, Ratio, RunFacts, named_classes
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
 from recycle_pipeline.pipeline.report.verdict import outcome_of
-from recycle_pipeline.pipeline.report.words import SLOWER, digits, factor, percent, speed, speed_by
+from recycle_pipeline.pipeline.report.words import bought, digits, factor, percent, speed, speed_by
 
 Rows = Sequence[Sequence[str]]
 GATE_HEADINGS = ("form", "gate", "outcome", "what was found")
@@ -148,7 +148,7 @@ def ratio_rows(facts: RunFacts) -> Rows:
             factor(row.ratio.value),
             interval(row.ratio, factor),
             f"{row.ratio.n:,} {row.ratio.of}",
-            _said(row),
+            _said(row, facts),
         )
         for row in (latency.ratios if latency else ())
     ]
@@ -166,16 +166,18 @@ def further_rows(facts: RunFacts) -> Rows:
             factor(found.ratio.ratio.value),
             interval(found.ratio.ratio, factor),
             f"{found.ratio.ratio.n:,} {found.ratio.ratio.of}",
-            _said(found.ratio),
+            _said(found.ratio, facts),
         )
         for found in (latency.further if latency else ())
     ]
 
 
-def _said(row: Ratio) -> str:
-    """What its ratio allows to be said; of a form that is slower than `onnx`, what is left of its promise."""
-    size_only = row.baseline == DENSE and speed(row.ratio) == SLOWER
-    return f"size only, {speed_by(row.ratio)}" if size_only else speed_by(row.ratio)
+def _said(row: Ratio, facts: RunFacts) -> str:
+    """What its ratio allows to be said; of a form beside `onnx`, what is left of its promise."""
+    own, dense = facts.size(row.form), facts.size(DENSE)
+    if row.baseline != DENSE or not own or not dense:
+        return speed_by(row.ratio)
+    return bought(own.bytes / dense.bytes, speed(row.ratio), speed_by(row.ratio))
 
 
 def interval(estimate: Estimate, say: Any) -> str:

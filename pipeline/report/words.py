@@ -70,3 +70,16 @@ def speed_by(ratio: Estimate) -> str:
         return f"{word}: takes {low:.2f} to {high:.2f} times the time"
     ends, what = ((1 - high, 1 - low), "less") if word == FASTER else ((low - 1, high - 1), "more")
     return f"{word}: takes {ends[0]:.1%} to {ends[1]:.1%} {what} time"
+
+
+def bought(share: float, word: str, said: str) -> str:
+    """What a form buys beside `onnx`: its speed, only its size, or nothing.
+
+    Args:
+        share: its bytes, as a part of `onnx`'s.
+        word: of its speed, such as `FASTER`.
+        said: the same at the length that there is room for.
+    """
+    if share >= 1 and word != FASTER:
+        return "neither smaller nor faster" if said == word else f"neither smaller nor faster; {said}"
+    return f"size only, {said}" if word == SLOWER else said

@@ -6,11 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recycle_pipeline.evaluators.speed import speed_of
 from recycle_pipeline.pipeline.cli.tables import _form
 from recycle_pipeline.pipeline.report.estimate import Estimate
 from recycle_pipeline.pipeline.report.facts import Ratio
 from recycle_pipeline.pipeline.report.tables import ratio_rows
-from recycle_pipeline.pipeline.report.words import basis, digits, full, percent, speed, speed_by
+from recycle_pipeline.pipeline.report.words import (
+    NO_DIFFERENCE,
+    basis,
+    digits,
+    full,
+    percent,
+    speed,
+    speed_by,
+)
 
 LIMITS = st.floats(0.05, 20).flatmap(lambda low: st.tuples(st.just(low), st.floats(low, 25)))
 
@@ -73,15 +82,35 @@ def test_a_small_share_is_not_written_as_0(value, said):
     assert percent(value) == said
 
 
-@pytest.mark.parametrize(("low", "high", "only"), [(1.1, 1.2, True), (0.9, 1.1, False), (0.3, 0.4, False)])
-def test_a_form_slower_than_onnx_is_called_one_of_size_only(low, high, only):
+@pytest.mark.parametrize(
+    ("low", "high", "share", "said"),
+    [
+        (1.1, 1.2, 0.25, "size only, slower"),
+        (0.9, 1.1, 0.25, NO_DIFFERENCE),
+        (0.3, 0.4, 0.25, "faster"),
+        (1.1, 1.2, 1.571, "neither smaller nor faster; slower"),
+        (0.9, 1.1, 1.002, "neither smaller nor faster"),
+        (0.99, 1.01, 1.0, "neither smaller nor faster"),
+        (0.3, 0.4, 1.31, "faster"),
+    ],
+)
+def test_a_form_is_said_to_buy_what_it_buys(low, high, share, said):
     """On the page, in Markdown, and where the command prints it; `onnx` beside its twin is no such form."""
     ratios = [
         Ratio(*pair, of(low, high), 1.0, 1.0) for pair in (("onnx-int8", "onnx"), ("onnx", "dense twin"))
     ]
     latency = SimpleNamespace(latency=SimpleNamespace(ratios=ratios))
-    form, dense = ratio_rows(SimpleNamespace(verified=latency))
-    assert form[-1].startswith("size only, slower: ") == only and "size only" not in dense[-1]
-    found = {"top1": 0.5, "max_difference": 0.1, "share_of_dense": 0.25, "speed": speed(of(low, high))}
+    bytes_of = {"onnx": SimpleNamespace(bytes=1000), "onnx-int8": SimpleNamespace(bytes=1000 * share)}
+    form, dense = ratio_rows(SimpleNamespace(verified=latency, size=bytes_of.get))
+    assert form[-1].startswith(said) and dense[-1].startswith(speed(of(low, high)))
+    found = {"top1": 0.5, "max_difference": 0.1, "share_of_dense": share, "speed": speed_of(low, high)}
     found["latency_ratio"] = {"ratio": (low + high) / 2, "low": low, "high": high, "n": 10, "sessions": 1}
-    assert ("; size only, slower (" in _form(found, 100)) == only
+    short = said.partition(";")[0] if share >= 1 else said.replace(NO_DIFFERENCE, "not told apart")
+    assert f"; {short} (" in _form(found, 100)
+
+
+def test_of_a_form_whose_bytes_are_not_known_only_its_speed_is_said():
+    ratios = [Ratio("onnx-int8", "onnx", of(1.1, 1.2), 1.0, 1.0)]
+    latency = SimpleNamespace(latency=SimpleNamespace(ratios=ratios))
+    [row] = ratio_rows(SimpleNamespace(verified=latency, size={}.get))
+    assert row[-1].startswith("slower")
