@@ -16,6 +16,7 @@ from recycle_pipeline.exporters.onnx.dense import (
     OUTPUT,
     InputSpec,
     Model,
+    require_one_file,
     stamp,
     to_onnx,
     write_model,
@@ -156,7 +157,9 @@ def write_whole_twin(rebuilt: Rebuilt, path: Path, *, embed_preprocessing: bool)
 def _whole(folded: Folded, subnetwork: Subnetwork, embedded: bool, versions: Versions = USUAL) -> Model:
     mean, std = subnetwork.mean, subnetwork.std
     spec = InputSpec(subnetwork.channels, subnetwork.image_size, mean, std, embedded)
-    return to_onnx(folded.network, spec, versions, folded.plain)
+    whole = to_onnx(folded.network, spec, versions, folded.plain)
+    require_one_file(whole)  # before anything has to write it: shrinking does
+    return whole
 
 
 def _as_fed(pixels: NDArray[np.uint8], subnetwork: Subnetwork, embedded: bool) -> list[NDArray[Any]]:

@@ -107,7 +107,8 @@ def require_one_file(model: onnx.ModelProto) -> None:
     Raises:
         RecycleError: it is one.
     """
-    size = sum(len(item.raw_data) for item in model.graph.initializer)
+    sparse = (part for item in model.graph.sparse_initializer for part in (item.values, item.indices))
+    size = sum(len(item.raw_data) for item in (*model.graph.initializer, *sparse))
     if size > LARGEST_FILE:
         raise RecycleError(
             f"the model's weights take {size / 1e9:.2f} GB, and one ONNX file holds {LARGEST_FILE / 1e9:g}: "
@@ -213,12 +214,20 @@ def _drop_notes(graph: onnx.GraphProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints and warns about its own internals; only its exceptions matter here."""
-    level = logging.getLogger("torch.onnx").level
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    """The exporter prints, logs and warns about its own internals; only its exceptions matter here.
+
+    Of a network that it cannot export it prints every graph that it tried. Its loggers are made while it
+    works, with handlers of their own: no level of one of them holds for all.
+    """
+    before, printed = logging.root.manager.disable, io.StringIO()
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.getLogger("torch.onnx").setLevel(level)
+        logging.disable(before)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.fold import TOLERANCE
 from recycle_pipeline.pipeline import dense_model
 from recycle_pipeline.pipeline.rebuild import rebuild
@@ -35,3 +36,12 @@ def test_the_tolerance_is_that_of_images_until_logits_are_larger(rebuilt, monkey
     monkeypatch.setattr(dense_model, "fold_batch_norm", lambda *arguments: asked.append(arguments[-1]))
     dense_model.fold_without_images(rebuilt)
     assert asked == [pytest.approx(TOLERANCE * (grows or largest / dense_model.USUAL_LOGIT))]
+
+
+def test_a_model_too_large_for_one_file_is_refused_before_it_is_shrunk(rebuilt, finished, monkeypatch):
+    """Beyond 2 GB protobuf writes nothing, and shrinking has to."""
+    monkeypatch.setattr("recycle_pipeline.exporters.onnx.dense.LARGEST_FILE", 100)
+    monkeypatch.setattr(dense_model, "shrunk_if_equal", lambda *_, **__: pytest.fail("it was shrunk"))
+    folded, pixels = dense_model.fold_without_images(rebuilt), dense_model.random_pixels(rebuilt.subnetwork)
+    with pytest.raises(RecycleError, match="one ONNX file holds 1e-07: expected a smaller network"):
+        dense_model.dense(folded, rebuilt.subnetwork, finished.ticket, list, shrink_on=pixels)

@@ -13,6 +13,7 @@ from torch import nn
 
 import recycle_pipeline.exporters.onnx.dense as dense
 from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense
+from recycle_pipeline.exporters.onnx.sparse import sparse
 from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.fold import fold_batch_norm
 from recycle_pipeline.models.registry import ARCHITECTURES, build
@@ -169,7 +170,14 @@ def test_a_network_that_cannot_be_exported_is_an_error_for_people_and_leaves_no_
         export_dense(branching, small_spec(), {}, tmp_path / "model.onnx")
     assert caught.value.__cause__ is not None
     assert os.listdir(tmp_path) == []
-    assert capfd.readouterr().out == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_that_the_exporter_prints_of_a_layer_by_itself_is_shown(branching, small_spec, capfd):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), branching).eval()
+    with pytest.raises(RecycleError, match=r"at layer '1' \(Branching\): "):
+        dense.to_onnx(network, small_spec())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_message_of_a_failed_export_is_one_plain_line(branching, small_spec):
@@ -215,6 +223,14 @@ def test_a_model_too_large_for_one_file_is_refused_before_anything_is_written(
     ):
         export_dense(small, small_spec(), {}, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_sparse_weights_count_for_one_file_too(ternary_model, monkeypatch):
+    model = onnx.ModelProto.FromString(ternary_model.SerializeToString())
+    assert sparse(model)
+    monkeypatch.setattr(dense, "LARGEST_FILE", sum(len(item.raw_data) for item in model.graph.initializer))
+    with pytest.raises(RecycleError, match="expected a smaller network"):
+        dense.require_one_file(model)
 
 
 def test_what_was_there_stays_where_the_export_fails(branching, small_spec, tmp_path):
@@ -329,13 +345,11 @@ def test_stamp_clears_what_the_exporter_says_of_graph_and_model(small_file):
     assert b"secret" not in model.SerializeToString()
 
 
-def test_the_loggers_level_is_put_back(branching, small_spec):
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.INFO)
+def test_what_is_logged_afterwards_is_what_was_before(branching, small_spec):
+    logging.disable(logging.INFO)
     try:
         with pytest.raises(RecycleError):
             dense.to_onnx(branching, small_spec())
-        assert logger.level == logging.INFO
+        assert logging.root.manager.disable == logging.INFO
     finally:
-        logger.setLevel(before)
+        logging.disable(logging.NOTSET)
