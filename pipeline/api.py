@@ -35,11 +35,13 @@ def run(
     from recycle_pipeline.pipeline.given import asked
     from recycle_pipeline.pipeline.result import RunResult
     from recycle_pipeline.pipeline.runner import execute, plan_run
+    from recycle_pipeline.pipeline.trial_export import require_exportable
 
     from_file = read_config_file(Path(config), options.get("arch")) if config is not None else {}
     settings = asked(options, merge(from_file, options))
     forced = (force,) if isinstance(force, str) else tuple(force)
     plan = plan_run(settings, reporter or Silent(), forced=forced)
+    require_exportable(plan)
     execute(plan)
     return RunResult.of(plan.context)
 

@@ -55,6 +55,7 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
     from recycle_pipeline.pipeline.given import asked
     from recycle_pipeline.pipeline.processes import ranks_here
     from recycle_pipeline.pipeline.runner import plan_run
+    from recycle_pipeline.pipeline.trial_export import require_exportable
 
     quiet, as_json, dry_run = given.pop("quiet"), given.pop("as_json"), given.pop("dry_run")
     file, force = given.pop("config_file"), given.pop("force")
@@ -76,4 +77,5 @@ def _start(stages: tuple[str, ...], given: dict[str, Any]) -> None:
         click.echo(f"# {plan.context.folder.root}: {', '.join(stages)} (dry run, nothing written)")
         click.echo(as_toml(plan.context.config), nl=False)
         return
+    require_exportable(plan)
     show_after(plan, as_json)
