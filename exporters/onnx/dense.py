@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from recycle_pipeline.exporters.atomic import replacing
 from recycle_pipeline.exporters.onnx.fault import layer_at_fault
 from recycle_pipeline.exporters.onnx.kept_traces import forgetting
+from recycle_pipeline.exporters.onnx.names import name_after_layers
 from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.exporters.onnx.runtime import USUAL, Versions
 from recycle_pipeline.models.errors import RecycleError
@@ -187,13 +188,14 @@ def _first_line(error: Exception) -> str:
 
 
 def stamp(model: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Sets producer and metadata; drops the exporter's per-node notes with local paths."""
+    """Sets producer and metadata, names operators; drops the exporter's per-node notes with local paths."""
     model.producer_name = "recycle-pipeline"
     model.ClearField("producer_version")  # torch's
     model.ClearField("doc_string")
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, versions_of(model) | dict(metadata))
     _drop_notes(model.graph)
+    name_after_layers(model.graph)
 
 
 def versions_of(model: onnx.ModelProto) -> dict[str, str]:

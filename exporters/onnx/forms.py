@@ -17,6 +17,7 @@ from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_fi
 from recycle_pipeline.exporters.onnx.fp16 import halved, require_room
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
+from recycle_pipeline.exporters.onnx.names import describe, name_the_rest
 from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.exporters.onnx.runtime import oldest_for, require_runs_on, versions_for
 from recycle_pipeline.exporters.onnx.shrink import Left
@@ -83,7 +84,9 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     require_runs_on(name, dense.target)
     model = BUILDERS[name](dense)
     oldest = oldest_for(name, versions_for(dense.target))
-    _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
+    metadata = _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
+    name_the_rest(model.graph)
+    describe(model.graph, name, metadata)
     require_one_file(model)
     require_finite(model)
     # The full check infers types, and knows no operator that takes sparse weights.
@@ -184,8 +187,9 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
     return found
 
 
-def _say(model: onnx.ModelProto, said: Mapping[str, str]) -> None:
-    """Sets these entries of its metadata; the others stay."""
+def _say(model: onnx.ModelProto, said: Mapping[str, str]) -> dict[str, str]:
+    """Sets these entries of its metadata; the others stay. Returns all."""
     metadata = {entry.key: entry.value for entry in model.metadata_props} | dict(said)
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, metadata)
+    return metadata

@@ -52,14 +52,14 @@ class Operators:
     def op(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         """Adds an operator; returns the name of what it gives."""
         output = f"{self.prefix}/{name}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=output, **attributes))
         return output
 
     def split(self, whole: str, lengths: dict[str, int]) -> list[str]:
         """Cuts (n,) into parts of these lengths, by the names they get."""
         outputs = [f"{self.prefix}/{name}" for name in lengths]
         sizes = self.lengths(list(lengths.values()))
-        self.nodes.append(helper.make_node("Split", [whole, sizes], outputs, axis=0))
+        self.nodes.append(helper.make_node("Split", [whole, sizes], outputs, name=outputs[0], axis=0))
         return outputs
 
     def own(self, name: str, value: Array) -> str:

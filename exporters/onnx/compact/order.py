@@ -58,8 +58,8 @@ def _waits(reshape: NodeProto, before: Member) -> list[NodeProto]:
     """Has a Reshape wait for a weight; the operators by which it does."""
     none, shape = f"{reshape.output[0]}/none", f"{reshape.output[0]}/shape"
     nodes = [
-        helper.make_node("Shape", [before.name], [none], start=before.weight.ndim, doc_string=SAID),
-        helper.make_node("Concat", [none, reshape.input[1]], [shape], axis=0),
+        helper.make_node("Shape", [before.name], [none], none, SAID, start=before.weight.ndim),
+        helper.make_node("Concat", [none, reshape.input[1]], [shape], shape, axis=0),
     ]
     reshape.input[1] = shape
     return nodes
