@@ -1,4 +1,4 @@
-"""A user's own architecture that cannot be exported is refused before it is searched; others are not tried."""
+"""A custom architecture that cannot be exported is refused before it is searched; others are not tried."""
 
 import pytest
 
