@@ -14,7 +14,7 @@ from recycle_pipeline.exporters.onnx.compact.convert import compact
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.compact.packings import ENTRY_PRICE
 from recycle_pipeline.exporters.onnx.dense import require_finite, require_one_file, versions_of
-from recycle_pipeline.exporters.onnx.fp16 import halved, require_room
+from recycle_pipeline.exporters.onnx.fp16 import halved, in_versions, require_room
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
 from recycle_pipeline.exporters.onnx.names import describe, name_the_rest
@@ -83,7 +83,7 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     """
     require_runs_on(name, dense.target)
     model = BUILDERS[name](dense)
-    oldest = oldest_for(name, versions_for(dense.target))
+    oldest = oldest_for(name, versions_for(dense.target, name))
     metadata = _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
     name_the_rest(model.graph)
     describe(model.graph, name, metadata)
@@ -154,7 +154,7 @@ def _require_smaller(name: str, found: onnx.ModelProto, other: str, beside: onnx
 
 def _fp16(dense: Dense) -> onnx.ModelProto:
     require_room(dense.model, dense.batches())
-    return halved(dense.model)
+    return in_versions(halved(dense.model), versions_for(dense.target, "onnx-fp16"))
 
 
 def _sparse(dense: Dense) -> onnx.ModelProto:

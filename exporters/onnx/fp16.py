@@ -5,11 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 import onnx
 import onnx_ir
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, numpy_helper, version_converter
 
 from recycle_pipeline.exporters.onnx.activations import largest_activations
 from recycle_pipeline.exporters.onnx.int8 import Batch
 from recycle_pipeline.exporters.onnx.operator_at_fault import given_by, operator_at_fault, read_by
+from recycle_pipeline.exporters.onnx.runtime import Versions
 from recycle_pipeline.models.errors import RecycleError
 
 LARGEST = float(np.finfo(np.float16).max)
@@ -61,6 +62,23 @@ def require_room(model: onnx.ModelProto, batches: Iterable[Batch]) -> None:
                 f"training split, and float16 ends at {LARGEST:g}: expected at most {LARGEST / ROOM:g}, as "
                 "other images may go further; choose another --export"
             )
+
+
+def in_versions(model: onnx.ModelProto, versions: Versions) -> onnx.ModelProto:
+    """The model in a newer opset and IR version; as it is where it has them or onnx cannot bring it there.
+
+    Args:
+        model: it is left as it is.
+        versions: no older than those of the model.
+    """
+    if versions.ir_version == model.ir_version:
+        return model
+    try:
+        found = version_converter.convert_version(model, versions.opset)
+    except RuntimeError:  # what it gains, some speed, is not worth a refusal
+        return model
+    found.ir_version = versions.ir_version
+    return found
 
 
 def _check_range(model: onnx.ModelProto) -> None:

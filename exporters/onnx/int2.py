@@ -10,7 +10,6 @@ from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.models.errors import RecycleError
 
 OPSET, IR_VERSION = 25, 13  # the first with 2-bit integers
-ORT_VERSION = "1.26"  # the first that reads them
 EACH = 4
 OPERATOR_BYTES = 200  # that a weight takes besides
 

@@ -242,8 +242,8 @@ EXPORT = section(
     click.option(
         "--ort-target",
         metavar="X.Y",
-        help="Oldest onnxruntime that must run the forms, 1.15 or later: below 1.18 they have an older opset "
-        "and IR version; those that need a newer one are refused, or left out of all. [what each needs]",
+        help="Oldest onnxruntime that must run the forms, 1.15 or later: those that need a newer one are "
+        "refused, or left out of all. [what each needs]",
     ),
     click.option(
         "--shrink/--no-shrink",

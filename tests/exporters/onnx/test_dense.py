@@ -71,11 +71,11 @@ def test_exactly_one_file_is_written(exported):
 
 def test_the_model_says_what_it_is(exported):
     model = onnx.load(exported.path)
-    assert model.ir_version == 10
-    assert [(o.domain, o.version) for o in model.opset_import] == [("", 20)]
+    assert model.ir_version == 8
+    assert [(o.domain, o.version) for o in model.opset_import] == [("", 18)]
     assert model.producer_name == "recycle-pipeline"
     properties = {p.key: p.value for p in model.metadata_props}
-    assert properties == {"arch": properties["arch"], "opset": "20", "ir_version": "10"}
+    assert properties == {"arch": properties["arch"], "opset": "18", "ir_version": "8"}
     assert _described(model.graph.input) == [("images", onnx.TensorProto.FLOAT, ["batch", *exported.shape])]
     assert _described(model.graph.output) == [("logits", onnx.TensorProto.FLOAT, ["batch", 10])]
 
@@ -112,7 +112,7 @@ def test_no_batch_norm_is_left_and_every_zero_is(exported):
 
 def test_metadata_are_read_back_by_the_runtime(small_file, session, metadata):
     runtime = session(small_file)
-    assert runtime.get_modelmeta().custom_metadata_map == {**metadata, "opset": "20", "ir_version": "10"}
+    assert runtime.get_modelmeta().custom_metadata_map == {**metadata, "opset": "18", "ir_version": "8"}
 
 
 def test_the_same_network_gives_the_same_bytes_and_nothing_on_stdout(
@@ -284,7 +284,7 @@ def test_the_exporters_options_are_as_promised(small, small_spec, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", export)
     with pytest.raises(RecycleError):
         dense.to_onnx(small, small_spec())
-    assert (asked["dynamo"], asked["external_data"], asked["opset_version"]) == (True, False, 20)
+    assert (asked["dynamo"], asked["external_data"], asked["opset_version"]) == (True, False, 18)
 
 
 def test_what_the_exporter_prints_and_warns_of_reaches_nobody(
@@ -334,7 +334,7 @@ def test_stamp_clears_notes_and_doc_strings_everywhere(small_file, part):
     assert model.producer_name == "recycle-pipeline"
     assert b"secret" not in model.SerializeToString()
     properties = {p.key: p.value for p in model.metadata_props}
-    assert properties == {"mine": "yes", "opset": "20", "ir_version": "10"}
+    assert properties == {"mine": "yes", "opset": "18", "ir_version": "8"}
 
 
 def test_stamp_clears_what_the_exporter_says_of_graph_and_model(small_file):

@@ -1,4 +1,4 @@
-"""Forms on the oldest onnxruntime that they name, beside the newest: the one that is installed."""
+"""Each form on the oldest onnxruntime that it names, and refused below it, beside the installed one."""
 
 import json
 import os
@@ -14,9 +14,10 @@ import pytest
 from recycle_pipeline.exporters.onnx.compact.drawn import Drawn
 from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
 from recycle_pipeline.exporters.onnx.forms import BUILDERS, Dense, write_form
+from recycle_pipeline.exporters.onnx.fp16 import in_versions
 from recycle_pipeline.exporters.onnx.runtime import (
-    EARLIER,
     NEWER,
+    NEWEST,
     USUAL,
     oldest_for,
     parsed,
@@ -27,11 +28,18 @@ from recycle_pipeline.models.draws import signs_at, stream_key
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.kernel_library import find_library
 
-# The oldest wheels that there are for a version of Python, from 1.15 on.
-OLDEST = {(3, 11): "1.15.1", (3, 12): "1.17.3"}.get(sys.version_info[:2], "1.20.1")
-NUMPY = "numpy<2" if sys.version_info < (3, 13) else "numpy"
+# What forms name as the oldest that runs them, where there are wheels for this version of Python.
+WHEELS_FROM = {(3, 11): (1, 15), (3, 12): (1, 17), (3, 13): (1, 20)}.get(sys.version_info[:2], (1, 24))
+NAMED = {"1.15": "1.15.1", "1.16": "1.16.3", "1.18": "1.18.1", "1.21": "1.21.1", "1.24": "1.24.1"}
+RUNTIMES = [full for named, full in NAMED.items() if parsed(named) >= WHEELS_FROM]
 # To the bit.
-SAME = {"onnx-compact": "onnx", "onnx-sparse": "onnx", "onnx-compact-int8": "onnx-int8"}
+SAME = {
+    "onnx-compact": "onnx",
+    "onnx-seed": "onnx",
+    "onnx-sparse": "onnx",
+    "onnx-compact-int8": "onnx-int8",
+    "onnx-kernel": "onnx-int8",
+}
 NO_KERNELS = set() if find_library() else {"onnx-kernel", "onnx-kernel-fp32"}  # where there is no compiler
 RUN = """
 import json, os, sys
@@ -53,41 +61,37 @@ print(json.dumps(found))
 """
 
 
-def oldest_runtime() -> Path:
-    """A folder with the oldest onnxruntime, fetched once from pip's registry."""
+def runtime(version: str) -> Path:
+    """A folder with that onnxruntime, fetched once from pip's registry."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recycle-pipeline" / "tests"
-    folder = cache / f"onnxruntime-{OLDEST}-{sys.implementation.cache_tag}"
+    folder = cache / f"onnxruntime-{version}-{sys.implementation.cache_tag}"
     if not folder.is_dir():
         fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
+        numpy = ["numpy<2"] if parsed(version.rpartition(".")[0]) < (1, 19) else []
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fresh)]
         done = subprocess.run(
-            [*command, f"onnxruntime=={OLDEST}", NUMPY], capture_output=True, text=True, check=False
+            [*command, f"onnxruntime=={version}", *numpy], capture_output=True, text=True, check=False
         )
         if done.returncode:
             shutil.rmtree(fresh, ignore_errors=True)
-            pytest.skip(f"onnxruntime {OLDEST} cannot be fetched: {done.stderr.strip()[-200:]}")
+            pytest.skip(f"onnxruntime {version} cannot be fetched: {done.stderr.strip()[-200:]}")
         if not folder.is_dir():  # another run may have been faster
             fresh.rename(folder)
     return folder
 
 
-def forms_for(target):
-    """The names of the forms that run on it."""
-    return [name for name in BUILDERS if name not in NO_KERNELS and (target is None or name not in NEWER)]
-
-
 @pytest.fixture(scope="module")
 def written(ternary_network, tmp_path_factory):
-    """The forms for any runtime and for the oldest, by the target."""
+    """The forms for any runtime, and the one that an older one is for is written otherwise; by the target."""
     found, spec = {}, InputSpec(3, 16, (0.5,) * 3, (0.25,) * 3, False)
     images = np.random.default_rng(0).standard_normal((32, 3, 16, 16)).astype(np.float32)
-    for target in (None, EARLIER.runtime):
-        model = to_onnx(ternary_network, spec, versions_for(target))
-        stamp(model, {})
-        source = Dense(model, with_drawn_signs(model), lambda: [images], target)
+    model = to_onnx(ternary_network, spec, USUAL)
+    stamp(model, {})
+    streams = with_drawn_signs(model)
+    for target, names in ((None, set(BUILDERS) - NO_KERNELS), (USUAL.runtime, NEWEST)):
         found[target] = tmp_path_factory.mktemp("forms")
-        for name in forms_for(target):
-            write_form(name, source, found[target] / f"{name}.onnx")
+        for name in names:
+            write_form(name, Dense(model, streams, lambda: [images], target), found[target] / f"{name}.onnx")
     return found
 
 
@@ -121,67 +125,84 @@ def run(written, tmp_path_factory):
     return run_on
 
 
-def logits_of(folder: Path, name: str, version: str):
-    return np.load(folder / f"{name}.onnx.{version}.npy")
+@pytest.fixture(scope="module")
+def newest(run):
+    """What the installed one says."""
+    return run("")
 
 
-def needs(folder: Path, name: str) -> str:
+def logits_of(path: Path, version: str):
+    return np.load(f"{path}.{version}.npy")
+
+
+def needs(path: Path) -> str:
     """The runtime that a file names."""
-    said = {entry.key: entry.value for entry in onnx.load(folder / f"{name}.onnx").metadata_props}
+    said = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     return said["onnxruntime"].removeprefix(">=")
 
 
-def test_the_oldest_runtime_runs_what_names_it_as_the_newest_does(run, written):
-    new, old = run("")["version"], run(oldest_runtime())
-    assert old["version"] == OLDEST != new
-    for target, folder in written.items():
+def require_same(folder: Path, names, version: str) -> None:
+    """Packed forms give the very logits of what they are packed from."""
+    for name in set(names) & set(SAME):
+        pair = (logits_of(folder / f"{each}.onnx", version) for each in (name, SAME[name]))
+        assert np.array_equal(*pair), name
+
+
+@pytest.mark.parametrize("version", RUNTIMES)
+def test_a_runtime_runs_the_forms_that_name_it_or_an_older_one_and_no_others(version, run, newest, written):
+    old = run(runtime(version))
+    assert old["version"] == version
+    for folder in written.values():
         runs = set()
-        for name in forms_for(target):
-            path = str(folder / f"{name}.onnx")
-            if parsed(needs(folder, name)) > parsed(OLDEST.rpartition(".")[0]):
-                assert path in old, f"{name} names a newer runtime than it needs"
+        for path in folder.glob("*.onnx"):
+            if parsed(needs(path)) > parsed(version.rpartition(".")[0]):
+                assert str(path) in old, f"{path.stem} names a newer runtime than it needs"
                 continue
-            assert path not in old, old.get(path)
-            expected, got = logits_of(folder, name, new), logits_of(folder, name, OLDEST)
-            rounded = 0.1 if "int8" in name or "fp16" in name else 1e-4
-            assert np.abs(got - expected).max() < rounded * np.abs(expected).max(), name
-            runs.add(name)
-        for name, plain in SAME.items():
-            pair = (name, plain) if name in runs else ()
-            found = [logits_of(folder, each, OLDEST) for each in pair]
-            assert not found or np.array_equal(*found), name
-        assert target is None or len(runs) == 6
+            assert str(path) not in old, old.get(str(path))
+            expected, got = logits_of(path, newest["version"]), logits_of(path, version)
+            rounded = 0.1 if {"int8", "fp16", "kernel"} & set(path.stem.split("-")) else 1e-4
+            assert np.abs(got - expected).max() < rounded * np.abs(expected).max(), path.stem
+            runs.add(path.stem)
+        assert runs
+        require_same(folder, runs, version)
 
 
-def test_the_newest_runtime_runs_every_form_and_packed_ones_to_the_bit(run, written):
-    found = run("")
-    assert set(found) == {"version"}
-    for target, folder in written.items():
-        newer = {"onnx-seed": "onnx", "onnx-kernel": "onnx-int8"}
-        exact = SAME | {name: newer[name] for name in forms_for(target) if name in newer}
-        for name, plain in exact.items():
-            pair = (logits_of(folder, each, found["version"]) for each in (name, plain))
-            assert np.array_equal(*pair), name
+def test_every_runtime_that_a_form_names_is_among_them():
+    assert {oldest_for(name, versions_for(None, name)) for name in BUILDERS} == set(NAMED)
+
+
+def test_the_newest_runtime_runs_every_form_and_packed_ones_to_the_bit(newest, written):
+    assert set(newest) == {"version"}
+    require_same(written[None], set(BUILDERS) - NO_KERNELS, newest["version"])
 
 
 @pytest.mark.parametrize(
-    ("target", "versions"),
-    [(None, USUAL), ("1.18", USUAL), ("1.31", USUAL), ("2.0", USUAL), ("1.17", EARLIER), ("1.15", EARLIER)],
+    ("target", "half"), [(None, (20, 10)), ("1.18", (20, 10)), ("2.0", (20, 10)), ("1.17", (18, 8))]
 )
-def test_opset_and_ir_version_follow_the_target(target, versions):
-    assert versions_for(target) == versions
+def test_opset_and_ir_version_are_the_oldest_but_for_float16(target, half):
+    assert versions_for(target) == versions_for(target, "onnx-seed") == USUAL
+    found = versions_for(target, "onnx-fp16")
+    assert (found.opset, found.ir_version) == half
 
 
 def test_files_name_the_runtime_that_they_need(written):
     for target, folder in written.items():
-        for name in forms_for(target):
-            assert needs(folder, name) == oldest_for(name, versions_for(target))
-            model = onnx.load(folder / f"{name}.onnx")
+        for path in folder.glob("*.onnx"):
+            versions = versions_for(target, path.stem)
+            assert needs(path) == oldest_for(path.stem, versions)
+            model = onnx.load(path)
             said = {entry.key: entry.value for entry in model.metadata_props}
-            assert (said["opset"], said["ir_version"]) == (
-                str(model.opset_import[0].version),
-                str(model.ir_version),
-            )
+            found = model.opset_import[0].version, model.ir_version
+            assert (said["opset"], said["ir_version"]) == tuple(map(str, found))
+            assert found == ((25, 13) if path.stem == "onnx-int2" else (versions.opset, versions.ir_version))
+
+
+def test_a_half_model_that_cannot_be_brought_to_a_newer_opset_stays_in_its_own(ternary_model, monkeypatch):
+    def convert(*_):
+        raise RuntimeError("no adapter")
+
+    monkeypatch.setattr("onnx.version_converter.convert_version", convert)
+    assert in_versions(ternary_model, NEWEST["onnx-fp16"]) is ternary_model
 
 
 @pytest.mark.parametrize("target", ("1", "1.18.1", "newest", "-1.2", "1.14", "0.9", ""))

@@ -159,8 +159,9 @@ def test_the_table_shows_each_form_and_what_it_buys(command, all_forms):
     for name in FORMS:
         assert f"\n{name} " in out
     assert "of onnx; the same logits; " in out
-    assert "needs onnxruntime >=1.18\n" in out and "needs onnxruntime >=1.21\n" in out
-    assert "needs onnxruntime >=1.26; session.disable_quant_qdq = 1" in out
+    assert "needs onnxruntime >=1.15\n" in out and "needs onnxruntime >=1.18; a GPU" in out
+    assert "needs onnxruntime >=1.21; no OpenVINO" in out
+    assert "needs onnxruntime >=1.24; session.disable_quant_qdq = 1 and onnxruntime 1.25" in out
 
 
 def test_a_form_that_is_no_longer_asked_for_is_removed(command, all_forms, run_copy):
