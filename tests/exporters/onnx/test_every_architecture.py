@@ -15,6 +15,7 @@ from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
 from recycle_pipeline.exporters.onnx.forms import BUILDERS, Dense, drawn_in, write_form
 from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.models.draws import signs_at, stream_key
+from recycle_pipeline.models.errors import RecycleError
 from recycle_pipeline.models.fold import fold_batch_norm
 from recycle_pipeline.models.kernel_library import find_library, library_path
 from recycle_pipeline.models.options import ArchOptions
@@ -96,7 +97,11 @@ def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
         if "kernel" in form and not find_library():
             continue  # no compiler here
         path = tmp_path / f"{form}.onnx"
-        write_form(form, source, path)
+        try:
+            write_form(form, source, path)
+        except RecycleError as error:  # of a small network
+            assert form == "onnx-seed" and "choose another --export, such as onnx-compact" in str(error)
+            continue
         got = logits(path, images)
         expected = got if expected is None else expected
         integers |= {form: got} if form in ("onnx-int8", "onnx-kernel") else {}
@@ -115,12 +120,18 @@ def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
 def test_every_node_and_weight_of_a_packed_graph_can_be_told_apart(ternary_model, tmp_path):
     """What people see in a viewer: names of tensors, each given once, what each unpacked weight is, and no
     operators but ONNX's own that the documents name."""
-    keys = {item.name: Drawn(1, tuple(item.dims)) for item in ternary_model.graph.initializer}
+    model, keys = onnx.ModelProto.FromString(ternary_model.SerializeToString()), {}
+    for item in model.graph.initializer:
+        weight = np.abs(onnx.numpy_helper.to_array(item))
+        if weight.size > 30_000:  # with the signs of a stream
+            signs = np.where(signs_at(1, np.arange(weight.size)), -1, 1).reshape(weight.shape)
+            item.CopyFrom(onnx.numpy_helper.from_array((weight * signs).astype(np.float32), item.name))
+            keys[item.name] = Drawn(1, weight.shape)
     said = set(
         re.findall(r"\w+", DOCS.read_text("utf-8").partition("unpacking is ")[2].partition("; opset")[0])
     )
     for form in ("onnx-compact", "onnx-seed"):
-        write_form(form, Dense(ternary_model, keys, list), tmp_path / "model.onnx")
+        write_form(form, Dense(model, keys, list), tmp_path / "model.onnx")
         graph = onnx.load(tmp_path / "model.onnx").graph
         given = [name for node in graph.node for name in node.output] + [i.name for i in graph.initializer]
         assert len(given) == len(set(given)) and all(given)
