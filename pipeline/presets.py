@@ -1,105 +1,18 @@
-"""Named presets: every knob of a search as its source set it, with the source's figure and what differs here.
-
-A preset is a base of settings: defaults < preset < file < options. Its name stays in config.toml and in the
-manifest, beside the names of the settings that were changed after all. Its figure is that of a kind of
-subnetwork: where `FOUND` says that another kind is searched, no figure stands beside the result.
-"""
+"""Named presets: every knob of a search as its source set it, with its figure and what differs here."""
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from recycle_pipeline.models.errors import UsageFault
+from recycle_pipeline.pipeline.preset import Figure, Preset, Settings, Trust
 from recycle_pipeline.pipeline.published_figures import conv_figures, resnet18_figures
-
-Trust = Literal["high", "low"]
-Settings = dict[str, Any]
-# What is searched for: data, network, what a kept weight is, and how many of each layer are kept (`prune`,
-# by which figures are looked up, is the rest of that). A figure is of no other. All else is how it is
-# searched for: such a change is named beside the figure, for that is what one compares.
-FOUND = ("data", "arch", "width", "activations", "batch_norm", "subnetwork", "scope", "allocation")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A published accuracy.
-
-    Attributes:
-        prune: fraction removed.
-        top1: fraction of the CIFAR-10 test images.
-        trust: high for what a README or abstract states, low for plot arrays and second-hand figures.
-        origin: where it stands.
-        spread: the +- given with it, a fraction; None if there is none.
-    """
-
-    prune: float
-    top1: float
-    trust: Trust
-    origin: str
-    spread: float | None = None
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A published search.
-
-    Attributes:
-        name: on the command line.
-        source: of the settings: system, code and version.
-        settings: of `RunConfig`, by name.
-        expected: figures, by rising fraction removed; may be empty.
-        differs: what is knowingly done otherwise here.
-    """
-
-    name: str
-    source: str
-    settings: Mapping[str, Any]
-    expected: tuple[Figure, ...]
-    differs: tuple[str, ...]
-
-    def expected_at(self, prune: float) -> Figure | None:
-        """The figure for a fraction removed, or None where none was published; high trust first."""
-        matching = [figure for figure in self.expected if abs(figure.prune - prune) < 1e-9]
-        return min(matching, key=lambda figure: figure.trust == "low") if matching else None
-
-    def account(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """For the manifest: name, source, the figure for these settings' prune rate, and what was changed.
-
-        Args:
-            settings: resolved, by name.
-
-        Returns:
-            Plain values; no figure where something else is searched for (`FOUND`), or none was published.
-        """
-        changed = [name for name, value in self.settings.items() if settings.get(name) != value]
-        same = not set(FOUND) & set(changed)
-        figure = self.expected_at(settings["prune"]) if same else None
-        return {
-            "name": self.name,
-            "source": self.source,
-            "expected_top1": figure.top1 if figure else None,
-            "expected_trust": figure.trust if figure else None,
-            "changed": [name for name in changed if name != "prune"],
-            "differs": list(self.differs),
-        }
-
-
-def find_preset(name: str) -> Preset:
-    """The preset of this name. Raises UsageFault, with the nearest known, if there is none."""
-    if name not in PRESETS:
-        longer = [known for known in PRESETS if name and known.startswith(name)][:3]
-        close = longer or difflib.get_close_matches(name, PRESETS, n=1)
-        hint = f"did you mean {' or '.join(close)}?" if close else "`recycle-pipeline presets` lists them"
-        raise UsageFault(f"unknown preset {name!r}; {hint}")
-    return PRESETS[name]
-
 
 # ---- what the sources have in common -----------------------------------------------------------------
 
 IWR = "Iterative Weight Recycling, mattgorb/parameter_tiling_and_recycling at 420a2c8, configs/cifar10"
 BIPROP = "Biprop, chrundle/biprop, CIFAR-10 configs"
 ITERAND = "IteRand, dchiji-ntt/iterand, CIFAR-10 configs"
+BIPROP_README = "README of chrundle/biprop"
 IWR_PLOTS = "array in the plot scripts of weight recycling's code, +-1 point"
 
 EDGE_POPUP: Settings = {"subnetwork": "continuous", "init": "signed_constant", "scale_fan": "none"}
@@ -204,7 +117,7 @@ _BIPROP_RESNET18 = Preset(
     BIPROP,
     {"prune": 0.8} | BIPROP_SCALED | NO_REUSE | _LINEAGE | _RESNET | {"epochs": 100, "batch_size": 256},
     (
-        *_figures({0.8: (94.66, None)}, "README of chrundle/biprop", "high"),
+        *_figures({0.8: (94.66, None)}, BIPROP_README, "high"),
         *_figures(resnet18_figures("biprop"), IWR_PLOTS + "; there 250 epochs of batch 128"),
     ),
     (
@@ -212,6 +125,13 @@ _BIPROP_RESNET18 = Preset(
         _SCALED,
         *_ALWAYS,
     ),
+)
+_BIPROP_RESNET18_BN = Preset(
+    "biprop-resnet18-bn",
+    BIPROP,
+    {**_BIPROP_RESNET18.settings, "batch_norm": "learned"},
+    _figures({0.8: (94.8, None)}, BIPROP_README, "high"),
+    _BIPROP_RESNET18.differs,
 )
 _RESNETS = (
     _resnet("edge-popup-resnet18", "edge-popup", EDGE_POPUP | NO_REUSE),
@@ -222,6 +142,7 @@ _RESNETS = (
         "no figure of this one was published at 95 % and more",
     ),
     _BIPROP_RESNET18,
+    _BIPROP_RESNET18_BN,
     _resnet(
         "iwr-resnet18-biprop",
         "biprop + recycle",
@@ -286,7 +207,7 @@ _BIPROP_VGG_SMALL = Preset(
     | NO_REUSE
     | _LINEAGE
     | {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "epochs": 100, "batch_size": 128},
-    _figures({0.95: (91.48, None)}, "README of chrundle/biprop", "high"),
+    _figures({0.95: (91.48, None)}, BIPROP_README, "high"),
     (
         *_GAIN,
         "the source's config has a weight decay of 1e-4, which its Adam never gets",
@@ -297,10 +218,39 @@ _BIPROP_VGG_SMALL = Preset(
     ),
 )
 
+
+def _binary_vgg(name: str, batch_norm: str, top1: float) -> Preset:
+    """VGG-Small of width 1.25 with binary activations (MPT-1/1)."""
+    wide = {"width": 1.25, "activations": "binary", "batch_norm": batch_norm, "prune": 0.75}
+    differs = (
+        "the source says 1.44 million weights beside 75 % removed, which is 80 % of this network",
+        "the source has configs of this network with Adam at 0.1 and at 0.0002; 0.1 here",
+        *_BIPROP_VGG_SMALL.differs,
+    )
+    figures = _figures({0.75: (top1, None)}, BIPROP_README, "high")
+    return Preset(name, BIPROP, {**_BIPROP_VGG_SMALL.settings, **wide}, figures, differs)
+
+
+_BINARY_VGGS = (
+    _binary_vgg("biprop-vgg-small-binary-activations", "fixed", 89.11),
+    _binary_vgg("biprop-vgg-small-binary-activations-bn", "learned", 91.9),
+)
+
 _ALL = (
     *(preset for arch in ("conv2", "conv4", "conv6", "conv8") for preset in _conv_family(arch)),
     *_RESNETS,
     *_ITERAND_PAPER,
     _BIPROP_VGG_SMALL,
+    *_BINARY_VGGS,
 )
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of this name. Raises UsageFault, with the nearest known, if there is none."""
+    if name not in PRESETS:
+        longer = [known for known in PRESETS if name and known.startswith(name)][:3]
+        close = longer or difflib.get_close_matches(name, PRESETS, n=1)
+        hint = f"did you mean {' or '.join(close)}?" if close else "`recycle-pipeline presets` lists them"
+        raise UsageFault(f"unknown preset {name!r}; {hint}")
+    return PRESETS[name]

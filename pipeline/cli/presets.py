@@ -7,7 +7,7 @@ import click
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from recycle_pipeline.pipeline.presets import Figure, Preset
+    from recycle_pipeline.pipeline.preset import Figure, Preset
 
 
 @click.command(short_help="List published searches, for run and search --preset.")

@@ -10,7 +10,8 @@ from recycle_pipeline.models.init_scale import init_scale
 from recycle_pipeline.pipeline.cli.tables import _published
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.given import config_from
-from recycle_pipeline.pipeline.presets import FOUND, PRESETS, find_preset
+from recycle_pipeline.pipeline.preset import FOUND
+from recycle_pipeline.pipeline.presets import PRESETS, find_preset
 from recycle_pipeline.pipeline.published_figures import conv_figures
 from recycle_pipeline.pipeline.search.settings import (
     reuse_event_after,
@@ -30,6 +31,9 @@ NAMES = [
     "iterand-paper-conv6",
     "iterand-paper-resnet18",
     "biprop-vgg-small",
+    "biprop-resnet18-bn",
+    "biprop-vgg-small-binary-activations",
+    "biprop-vgg-small-binary-activations-bn",
 ]
 # What a search depends on; each preset must set it or have it without effect.
 KNOBS = set(SEARCH.config_keys) - {"image_size", "seed", "preset", "layer_minimum", "processes"}
