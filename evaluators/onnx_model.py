@@ -60,8 +60,7 @@ class OnnxModel:
         try:
             (logits,) = self.session.run([self.output_name], {self.input_name: images})
         except ORT_ERRORS as error:
-            ran_out = any(word in str(error).lower() for word in MEMORY)
-            raise (RecycleError if ran_out else UnfitModel)(
+            raise (RecycleError if ran_out_of_memory(str(error)) else UnfitModel)(
                 f"ONNX Runtime failed while running {self.path} on {self.provider}, input {images.shape}: "
                 f"{brief(error)}. If memory ran out, use a smaller batch."
             ) from error
@@ -89,6 +88,11 @@ class OnnxModel:
                 f"{self.path} was given {images.dtype} images of shape {images.shape}; its input "
                 f"{self.input_name!r} takes {self.input_dtype} of shape ({wanted}). Convert the images first."
             )
+
+
+def ran_out_of_memory(said: str) -> bool:
+    """Whether what ONNX Runtime says is that memory ran out, which is no fault of a model."""
+    return any(word in said.lower() for word in MEMORY)
 
 
 def describe(file: Path, provider: str, threads: int, session: Any) -> OnnxModel:

@@ -7,7 +7,7 @@ from typing import Any
 import onnxruntime as ort
 
 from recycle_pipeline.evaluators.machine import usable_cores
-from recycle_pipeline.evaluators.onnx_model import OnnxModel, describe
+from recycle_pipeline.evaluators.onnx_model import OnnxModel, describe, ran_out_of_memory
 from recycle_pipeline.evaluators.provider_names import base, canonical, provider_of
 from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief, new_session, usable, why_not
 from recycle_pipeline.models.errors import CorruptArtefact, ProviderUnavailable, RecycleError, UsageFault
@@ -47,6 +47,7 @@ def open_session(
         CorruptArtefact: ONNX Runtime cannot read the file.
         ProviderUnavailable: the provider cannot run here, or not all of this graph.
         PackageMissing: the model needs the compiled kernels, and they are not there.
+        RecycleError: memory ran out, which is no fault of the file.
     """
     file, threads = Path(path), usable_cores() if threads is None else threads
     _require_request(file, provider, threads)
@@ -126,8 +127,13 @@ def _unavailable(provider: str, reason: str, remedy: str = "") -> ProviderUnavai
 
 
 def _unreadable(file: Path, error: Exception) -> RecycleError:
-    """CorruptArtefact, or UsageFault where the file is sound but newer than the runtime."""
+    """CorruptArtefact, or another where the file is sound: newer than the runtime, or memory ran out."""
     text = brief(error).replace(str(file), "it")  # a path may hold the words looked for
+    if ran_out_of_memory(text):
+        return RecycleError(
+            f"memory ran out while ONNX Runtime opened {file}: {text}. End other programs, or use a "
+            "smaller model."
+        )
     if "IR version" in text or "opset" in text or type(error).__name__ == "NotImplemented":
         return UsageFault(
             f"ONNX Runtime {ort.__version__} is too old for {file}: {text}. "

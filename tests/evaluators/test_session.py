@@ -147,6 +147,39 @@ def test_a_path_that_speaks_of_opsets_does_not_excuse_a_damaged_file(tmp_path):
         open_session(path, "cpu")
 
 
+MEMORY = (
+    "Load model from {} failed:std::bad_alloc",
+    "Exception during initialization: std::bad_alloc",
+    "Failed to allocate memory for requested buffer of size 9437184",
+    "CUDA failure 2: out of memory ; GPU=0",
+)
+
+
+@pytest.mark.parametrize("said", MEMORY)
+def test_memory_that_ran_out_while_a_file_was_opened_is_no_corruption(
+    write_linear, weights, monkeypatch, said
+):
+    """The first three as ONNX Runtime 1.31.1 says them of a ResNet-18 in a process of limited memory."""
+    path = write_linear(weights)
+
+    def full(*arguments, **options):
+        raise RuntimeError(said.format(path))
+
+    monkeypatch.setattr(session_module, "new_session", full)
+    with pytest.raises(
+        RecycleError, match=r"^memory ran out while ONNX Runtime opened .*model\.onnx: "
+    ) as caught:
+        open_session(path, "cpu")
+    assert not isinstance(caught.value, CorruptArtefact)
+
+
+def test_a_path_that_speaks_of_memory_does_not_excuse_a_damaged_file(tmp_path):
+    path = tmp_path / "allocated out of memory.onnx"
+    path.write_bytes(b"damaged")
+    with pytest.raises(CorruptArtefact):
+        open_session(path, "cpu")
+
+
 def test_several_inputs_or_outputs_are_refused_by_name(write_graph):
     nodes = [helper.make_node("Add", ["a", "b"], ["c"]), helper.make_node("Sub", ["a", "b"], ["d"])]
     value = (FLOAT, ["n", 3])

@@ -117,6 +117,22 @@ def test_a_form_of_which_nothing_can_be_measured_is_rejected_and_the_others_are_
     assert "rejected/model-int8.onnx" in command("verify", "mine").out
 
 
+def test_a_form_for_which_memory_does_not_suffice_is_not_rejected(command, folder, monkeypatch):
+    from recycle_pipeline.evaluators import session
+
+    before, path = session.new_session, folder.model("onnx-int8")
+
+    def full(source, *arguments, **options):
+        if source == str(path.relative_to(folder.root.parent)):
+            raise RuntimeError("Exception during initialization: std::bad_alloc")
+        return before(source, *arguments, **options)
+
+    monkeypatch.setattr(session, "new_session", full)
+    outcome = command("verify", "mine", "--max-difference", "0.001")
+    assert outcome.code == 1 and "memory ran out while ONNX Runtime opened" in outcome.err
+    assert path.is_file() and not folder.rejected.exists()
+
+
 def test_of_several_the_most_serious_decides_the_exit_code_and_all_are_named(command, folder):
     without_a_number(folder.model("onnx-compact"))
     garbage(folder.model("onnx-fp16"))
