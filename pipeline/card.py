@@ -16,7 +16,15 @@ from recycle_pipeline.pipeline.manifest import (
 from recycle_pipeline.pipeline.report.facts import FormAccuracy, Latency, Ratio, Verified
 from recycle_pipeline.pipeline.report.tables import interval
 from recycle_pipeline.pipeline.report.verified import read_verify, verified_of
-from recycle_pipeline.pipeline.report.words import factor, full, milliseconds, percent, speed_by
+from recycle_pipeline.pipeline.report.words import (
+    bought,
+    factor,
+    full,
+    milliseconds,
+    percent,
+    speed,
+    speed_by,
+)
 from recycle_pipeline.pipeline.reporter import Reporter
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.search import SEARCH
@@ -146,11 +154,19 @@ def _latency(latency: Latency, own: Ratio) -> str:
 
 def _form(folder: RunFolder, form: FormAccuracy, ratio: Ratio | None) -> tuple[str, ...]:
     path = folder.model(form.form)
-    beside = full(ratio.ratio, factor) if ratio and ratio.baseline == DENSE else ""
     return (
         folder.relative(path),
         size(path.stat().st_size) if path.is_file() else "",
         percent(form.top1.value),
         interval(form.top1, percent),
-        f"{beside}: {speed_by(ratio.ratio)}" if ratio and beside else "",
+        f"{full(ratio.ratio, factor)}: {_bought(folder, ratio)}" if ratio and ratio.baseline == DENSE else "",
     )
+
+
+def _bought(folder: RunFolder, ratio: Ratio) -> str:
+    """What a form buys beside `onnx`, in the report's words."""
+    said, files = speed_by(ratio.ratio), [folder.model(form) for form in (ratio.form, DENSE)]
+    if not all(path.is_file() for path in files):
+        return said
+    own, dense = (path.stat().st_size for path in files)
+    return bought(own / dense, speed(ratio.ratio), said)

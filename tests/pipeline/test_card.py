@@ -1,8 +1,14 @@
 """README.md of a run folder: when it is written, renewed, left alone and withdrawn."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from recycle_pipeline.pipeline.card import _form
 from recycle_pipeline.pipeline.manifest import file_digest
+from recycle_pipeline.pipeline.report.estimate import Estimate, proportion
+from recycle_pipeline.pipeline.report.facts import Ratio
+from recycle_pipeline.pipeline.run_folder import RunFolder
 
 UNKNOWN = "| accuracy | not verified |"
 
@@ -45,6 +51,27 @@ def test_a_missed_gate_adds_no_accuracy(command, run_copy, card):
     assert command("export", "mine", "--embed-preprocessing").code == 0
     assert command("verify", "mine", "--min-top1", "1.0").code == 4
     assert UNKNOWN in card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "count", "said"),
+    [
+        (1.1, 1.2, 250, ": size only, slower: takes 10.0% to 20.0% more time"),
+        (1.1, 1.2, 1571, ": neither smaller nor faster; slower: takes 10.0% to 20.0% more time"),
+        (0.99, 1.01, 1000, ": neither smaller nor faster"),
+        (0.3, 0.4, 1310, ": faster: takes 60.0% to 70.0% less time"),
+    ],
+)
+def test_it_says_of_a_form_what_the_report_says(tmp_path, low, high, count, said):
+    folder = RunFolder(tmp_path)
+    folder.model("onnx").parent.mkdir()
+    folder.model("onnx").write_bytes(bytes(1000))
+    folder.model("onnx-int8").write_bytes(bytes(count))
+    ratio = Ratio(
+        "onnx-int8", "onnx", Estimate((low + high) / 2, 6, "pairs of sessions", low, high), 1.0, 1.0
+    )
+    form = SimpleNamespace(form="onnx-int8", top1=proportion(0.5, 100))
+    assert _form(folder, form, ratio)[-1].endswith(said)
 
 
 def test_the_same_run_again_does_not_touch_it(command, run_copy, same_run, card):
