@@ -13,6 +13,7 @@ from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages.pack import FROM_FILE
 from recycle_pipeline.pipeline.stages.stage import Context
 from recycle_pipeline.pipeline.stages.verify_summary import read_summary
+from recycle_pipeline.pipeline.standing import standing
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,22 @@ class RunResult:
 
     @staticmethod
     def of(context: Context) -> "RunResult":
-        """What the folder holds now: the manifest's stages, and verify.json even where a gate was missed."""
+        """What the folder holds now: the manifest's stages, and verify.json even where a gate was missed.
+
+        Of verify.json what is of the files that are there: `export` may have written others since.
+        """
         folder = context.folder
         stages = read_manifest(folder.manifest).stages
+        entry = stages.get("verify")
         if folder.verify.is_file() and "export" in stages and (facts := read_summary(folder.verify)):
             nothing = StageEntry("", {}, {}, {}, "", 0.0, {}, {})
-            stages["verify"] = dataclasses.replace(stages.get("verify", nothing), facts=facts)
+            stages["verify"] = dataclasses.replace(entry or nothing, facts=facts)
+        # Without an entry a gate was missed, and `export` has taken verify.json away.
+        if entry and (stands := standing(folder, {}, entry)).gone:
+            if held := stands.holds(stages["verify"].facts):
+                stages["verify"] = dataclasses.replace(entry, facts=held)
+            else:
+                del stages["verify"]
         return RunResult(folder, context.config, stages)
 
     @property

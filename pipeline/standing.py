@@ -26,7 +26,10 @@ class Standing:
         if DENSE in self.gone:
             return None
         parts = {key: content[key] for key in ("forms", "unmeasured") if key in content}
-        return {**content, **{key: self._without_gone(part) for key, part in parts.items()}}
+        held = {**content, **{key: self._without_gone(part) for key, part in parts.items()}}
+        if further := content.get("further_latencies"):
+            held["further_latencies"] = [row for row in further if row.get("form") not in self.gone]
+        return held
 
     def _without_gone(self, forms: Mapping[str, Any]) -> dict[str, Any]:
         return {form: found for form, found in forms.items() if form not in self.gone}

@@ -243,6 +243,20 @@ def test_the_card_lists_forms_that_are_there_alone(command, folder):
     assert facts(folder.root).verdict.outcome == "passed"
 
 
+def test_export_prints_nothing_of_what_verify_found_of_files_that_it_replaces(command, folder):
+    content = json.loads(folder.verify.read_text())
+    row = {"form": "onnx-fp16", "against": "onnx", "batch": 16, "threads": 1, "median_ms": 1.0}
+    row["ratio"] = {"ratio": 1.0, "low": 1.0, "high": 1.0}
+    content["further_latencies"] = [row, row | {"form": "onnx-compact"}]
+    folder.verify.write_text(json.dumps(content))
+    outcome = command("export", "mine", "--export", FORMS, "--ort-target", "1.17", "--json")
+    found = json.loads(outcome.out)["stages"]["verify"]
+    assert set(found["forms"]) == {"onnx-compact", "onnx-int8"}, "onnx-fp16 is another file"
+    assert [each["form"] for each in found["further_latencies"]] == ["onnx-compact"]
+    garbage(folder.model("onnx"))
+    assert "verify" not in json.loads(command("pack", "mine", "--json").out)["stages"]
+
+
 def test_a_form_that_came_later_is_not_verified_with_the_others(command, run_copy):
     assert facts(run_copy).verdict.outcome == "passed"
     assert command("export", "mine", "--export", "onnx-compact").code == 0
