@@ -148,6 +148,8 @@ def _execute(plan: Plan) -> dict[str, StageEntry]:
             refresh_card(context.folder, context.reporter)
             _report(context, wanted=reported)
             raise
+        except UsageFault:
+            raise  # of a request that is refused, nothing is touched
         except BaseException:
             _withdraw(context)
             raise
