@@ -1,4 +1,4 @@
-/* AVX2 over close grids whose slots are rows (lay_close.c): 32 pixels a vector, or 16 where an image has no more.
+/* AVX2 over close grids whose slots are rows (lay_close.c): 32 pixels a vector, or 16 of four rows of four.
  *
  * Of 32 pixels bytes are added in pairs, as words: even + 256 odd; and the odd ones once more by themselves. Modulo
  * 2^16 the sums of both come out of the two. That is one load and three additions or shifts for 32 pixels, where bytes
@@ -14,7 +14,7 @@ typedef struct {
 /* In assembler, for compilers load what is used twice twice, and copy sums from one register to another. */
 #define TAP(operation, at)                                                                           \
     {                                                                                                \
-        const uint8_t *from = in + (size_t)unit * (at);                                       \
+        const uint8_t *from = in + (size_t)unit * (at);                                              \
         _Pragma("GCC unroll 6") for (int v = 0; v < vectors; v++) {                                  \
             __m256i x = _mm256_loadu_si256((const void *)(from + 32 * v));                           \
             __asm__("" : "+x"(x));                                                                   \

@@ -12,8 +12,10 @@
 
 #include <stdlib.h>
 
-/* Columns of images and of windows: of smaller images a slot of a line would be mostly empty; sums of a row are moved
- * to the side by one pixel at most. */
+#define VECTOR 32 /* bytes, of AVX2; four rows of four take half of one */
+
+/* The narrowest image, of which a slot of a line would not yet be mostly empty; and how many columns beside a pixel a
+ * window may reach: sums of rows are moved to the side by one. */
 typedef struct {
     uint32_t narrowest, around;
 } Limits;
@@ -23,8 +25,6 @@ static Limits limits_of(enum layout layout) {
 }
 
 static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
-#define VECTOR 32    /* bytes; rows of four have half of one */
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
