@@ -53,6 +53,46 @@ def reproduction() -> Iterator[tuple[str, Settings]]:
         for prune in (0.95, 0.98, 0.99):  # the steps of the paper whose figures these are
             name, steps = "biprop-resnet18", {"epochs": 250, "batch_size": 128}
             yield f"{name}-250-epochs-{prune:g}", {"preset": name, "prune": prune, "seed": seed} | steps
+        vgg = "biprop-vgg-small"
+        for name, prune in (
+            ("biprop-resnet18-bn", 0.8),
+            (vgg, 0.95),
+            (f"{vgg}-binary-activations", 0.75),
+            (f"{vgg}-binary-activations-bn", 0.75),
+        ):
+            yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
+
+
+def explained() -> Iterator[tuple[str, Settings]]:
+    """What might be why published searches come out otherwise here: presets with one thing changed."""
+    recycled, plain, redrawn = "iwr-resnet18-biprop", "biprop-resnet18", "iterand-resnet18"
+    steps: Settings = {"epochs": 250, "batch_size": 128}
+    normal: Settings = {"init": "kaiming_normal", "scale_fan": "published"}
+    arms: dict[str, Settings] = {
+        f"{recycled}-0.99-learned-norm": {"preset": recycled, "prune": 0.99, "batch_norm": "learned"},
+        f"{plain}-250-epochs-0.99-learned-norm": {"preset": plain, "prune": 0.99, "batch_norm": "learned"}
+        | steps,
+        f"{recycled}-0.99-tf32": {"preset": recycled, "prune": 0.99, "precision": "tf32"},
+        f"{redrawn}-0.95-normal-draws": {"preset": redrawn, "prune": 0.95} | normal,
+        "biprop-vgg-small-0.95-all-norms": {"preset": "biprop-vgg-small", "arch": "vgg_small_bn"},
+    }
+    for name, options in arms.items():
+        yield name, options | {"seed": 0}
+
+
+def recycling() -> Iterator[tuple[str, Settings]]:
+    """The default recipe in 30 epochs, without recycling, and recycling the next-lowest block; more seeds
+    of Conv6 than `short` has. Its lines are taken over where they are in the record."""
+    arms: dict[str, Settings] = {
+        "default": {},
+        "no-reuse": {"reuse": "none"},
+        "next-lowest": {"recycle_from": "next-lowest"},
+    }
+    for arch, prune, seeds in (("conv6", 0.9, range(9)), ("resnet18", 0.9, SEEDS), ("resnet18", 0.98, SEEDS)):
+        for seed in seeds:
+            for name, options in arms.items():
+                one = {"arch": arch, "prune": prune, "seed": seed, "data": "cifar10", "epochs": 30}
+                yield f"{arch}-{prune:g}-{name}", one | options
 
 
 def beyond() -> Iterator[tuple[str, Settings]]:
@@ -120,6 +160,8 @@ def others() -> Iterator[tuple[str, Settings]]:
 GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
+    "explained": explained,
+    "recycling": recycling,
     "short": short,
     "beyond": beyond,
     "ablation": ablation,

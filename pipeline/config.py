@@ -35,6 +35,7 @@ OPTIMIZERS = ("sgd", "adam", "lars")
 SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
 ALLOCATIONS = ("uniform", "erk", "root")
+PRECISIONS = ("auto", "bfloat16", "tf32", "float32")
 SCALE_FANS = ("keep", "none", "published")
 # Far above any use; ResNet-18 takes 2.5 MB for each image of 32 px.
 LARGEST_TIMED_BATCH, MOST_THREADS = 4096, 1024
@@ -89,6 +90,7 @@ class RunConfig:
     label_smoothing: float | None = None
     seed: int = 0
     device: str = "auto"
+    precision: str = "auto"
     processes: int | None = None
     tensorboard: bool = False
     statistics_bits: int = 23
@@ -125,6 +127,7 @@ class RunConfig:
         check_choice("recycle_from", self.recycle_from, RECYCLE_FROM)
         check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("precision", self.precision, PRECISIONS)
         check_provider(self.provider, PROVIDERS)
         if not self.export:
             raise UsageFault(f"{option('export')} names no form: expected one or more of {', '.join(FORMS)}")

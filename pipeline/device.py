@@ -36,6 +36,14 @@ def check_device(name: str) -> None:
         find_device(name)
 
 
+def check_precision_there(precision: str, name: str) -> None:
+    """Raises UsageFault for a precision that this device has not; torch is imported for those alone."""
+    if precision not in ("auto", "float32"):
+        from recycle_pipeline.pipeline.search.precision import check_precision
+
+        check_precision(precision, find_device(name))  # type: ignore[arg-type]
+
+
 def device_among(name: str, ranks: Ranks) -> tuple["torch.device", bool]:
     """The device of one of several processes, and whether it is a GPU that no other process uses.
 

@@ -46,7 +46,7 @@ _RESNET: Settings = {"arch": "resnet18", "weight_decay": 5e-4}
 _ALWAYS = (
     "draws: our counter generator, with a stream of its own for each layer",
     "kept is the last epoch; the source also keeps the epoch that is best on the test set",
-    "on CUDA the forward pass is bfloat16; the source computes in float32",
+    "on CUDA the forward pass is bfloat16 unless --precision says otherwise; the source computes in float32",
 )
 _GAIN = ("the gain divides by the mask's true count; the source by int(k * n), at most 1 less",)
 _SCALED = (

@@ -15,7 +15,7 @@ from recycle_pipeline.pipeline import rate_changes
 from recycle_pipeline.pipeline.card import refresh_card
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.config_file import read_run_config, write_config, write_settings
-from recycle_pipeline.pipeline.device import check_device
+from recycle_pipeline.pipeline.device import check_device, check_precision_there
 from recycle_pipeline.pipeline.folder_lock import alone_in
 from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.importing.request import HEADING, without_search
@@ -73,6 +73,8 @@ def plan_run(
     check_arch(resolved.arch, import_custom=True)
     check_options(resolved.arch, resolved.options)
     check_device(resolved.device)
+    if "search" in stages:
+        check_precision_there(resolved.precision, resolved.device)
     if resolved.tensorboard and "search" in stages:
         check_tensorboard()
     if resolved.provider != "auto" and "verify" in stages:

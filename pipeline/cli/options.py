@@ -11,6 +11,7 @@ from recycle_pipeline.pipeline.cli.sections import section
 from recycle_pipeline.pipeline.config import (
     ALLOCATIONS,
     OPTIMIZERS,
+    PRECISIONS,
     RECYCLE_FROM,
     REUSES,
     ROUNDINGS,
@@ -129,6 +130,12 @@ SEARCH = section(
     ),
     click.option("--seed", type=int, help="Of every draw, 0 to 2**63 - 1. [0]"),
     click.option("--device", help="auto, cpu, cuda or cuda:N. [auto: a GPU if there is one]"),
+    click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        help="Numbers that the search computes with: float32 in full; or on CUDA bfloat16, or tf32, float32 "
+        "with products of 10 bits. [auto: bfloat16 on CUDA, float32 on a CPU]",
+    ),
     click.option(
         "--processes",
         type=int,

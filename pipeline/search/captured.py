@@ -1,8 +1,8 @@
 """The fast engine for CUDA: a training step captured in one graph, launched once per step.
 
-The network computes with bfloat16 weights that lie in `FlatScores`; a twin of the plain network holds
-them as its parameters. Forward, backward and update may be compiled (kernels fused by torch.compile),
-which pays from a few thousand steps on.
+The network computes with weights that lie in `FlatScores`, in bfloat16 unless more is asked for; a twin of
+the plain network holds them as its parameters. Forward, backward and update may be compiled (kernels fused
+by torch.compile), which pays from a few thousand steps on.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
-from recycle_pipeline.pipeline.search.eager import epoch_sums, laid_out, mixed_precision, step_sums
+from recycle_pipeline.pipeline.search.eager import epoch_sums, laid_out, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, tuned
@@ -30,6 +30,7 @@ from recycle_pipeline.pipeline.search.memory import (
     score_names,
 )
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
+from recycle_pipeline.pipeline.search.precision import convolving, mixed, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.streamed import evaluated_images
@@ -72,8 +73,14 @@ class CapturedSteps:
         self._masked, self._training, self._settings = masked, training, settings
         self._world = self._reducing = world
         self._device = device = masked.scores[0].device
-        decay = settings.weight_decay
-        self.flat = FlatScores(masked, settings.optimizer, momentum=settings.momentum, decay=decay)
+        self._number = number_type(settings.precision, device)
+        self.flat = FlatScores(
+            masked,
+            settings.optimizer,
+            momentum=settings.momentum,
+            decay=settings.weight_decay,
+            number=self._number,
+        )
         self._twin, self._weights = twin_of(plain, masked.network, self.flat.views())
         self._sizes = training.batch_sizes(settings.batch_size)
         count = len(self._sizes)
@@ -92,7 +99,7 @@ class CapturedSteps:
         self._test_images = evaluated_images(images.test_images[part], device, self._at_once)
         self._normalise = Normalise(images, device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        with tuned():
+        with tuned(), convolving(settings.precision):
             self._record(compiled)
 
     def _optimizer_of_others(self) -> torch.optim.Optimizer | None:
@@ -207,7 +214,7 @@ class CapturedSteps:
         self._loaded = prune, self._masked.events
 
     def evaluate(self) -> float:
-        """See `Steps`; on CUDA in bfloat16."""
+        """See `Steps`; with the numbers that training computes with."""
         self._twin.eval()
         self.flat.load_effective()
         self._cursor.zero_()
@@ -249,7 +256,7 @@ class CapturedSteps:
         self._recorder.release()
 
     def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with mixed_precision(self._device):
+        with mixed(self._number, self._device):
             logits = self._twin(laid_out(images))
         smoothing = self._settings.label_smoothing
         return F.cross_entropy(logits.float(), labels, label_smoothing=smoothing), logits
@@ -274,7 +281,7 @@ class CapturedSteps:
     def _summed(self, gradients: list[Tensor]) -> list[Tensor] | Tensor:
         """Over processes, in one reduction of all layers together, which stay joined.
 
-        In the type that the backward pass gave them, bfloat16 on CUDA: half of float32's traffic, and a
+        In the type that the backward pass gave them; if that is bfloat16, half of float32's traffic, and a
         sum of a few rounds as each of its terms is rounded already, by 2**-9 of itself.
         """
         if self._reducing.size == 1:
@@ -293,7 +300,7 @@ class CapturedSteps:
         total = self._tested.count
         positions = self._cursor + torch.arange(self._at_once, device=self._device)
         chosen = positions.clamp(max=len(self._test_labels) - 1)
-        with mixed_precision(self._device):
+        with mixed(self._number, self._device):
             logits = self._twin(laid_out(self._normalise(self._test_images.pixels(chosen))))
         self._correct += ((logits.argmax(1) == self._test_labels[chosen]) & (positions < total)).sum()
         self._cursor += self._at_once

@@ -1,7 +1,6 @@
 """The plain engine: exact masks in every step, one operation after the other; deterministic on CPU."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remind, score_names
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
+from recycle_pipeline.pipeline.search.precision import convolving, mixed, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.watch import NEVER, Watch
@@ -45,6 +45,7 @@ class EagerSteps:
         self._world = world
         self.optimizer = optimizer_of([*masked.scores, *masked.others], settings)
         self._device = masked.scores[0].device
+        self._number = number_type(settings.precision, self._device)
 
     def train_epoch(self, epoch: int, prune: float, hooks: StepHooks) -> EpochSums:
         """See `Steps`."""
@@ -64,11 +65,12 @@ class EagerSteps:
             if hooks.event_due(step):
                 hooks.event(step)
                 masked.refresh(prune)
-            with mixed_precision(batch.device):
-                logits = masked.network(laid_out(batch))
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
-            self.optimizer.zero_grad()
-            world.weighted(loss, world.share(sizes[index])).backward()  # type: ignore[no-untyped-call]
+            with convolving(settings.precision):
+                with mixed(self._number, batch.device):
+                    logits = masked.network(laid_out(batch))
+                loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+                self.optimizer.zero_grad()
+                world.weighted(loss, world.share(sizes[index])).backward()  # type: ignore[no-untyped-call]
             world.sum_gradients([*masked.scores, *masked.others])
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)
@@ -134,10 +136,3 @@ def epoch_sums(sums: Tensor, bad: Tensor, span: tuple[int, int]) -> EpochSums:
 def laid_out(batch: Tensor) -> Tensor:
     """Channels last on CUDA, where convolutions want it; the layers' activations follow their input."""
     return batch.contiguous(memory_format=torch.channels_last) if batch.is_cuda else batch
-
-
-@contextmanager
-def mixed_precision(device: torch.device) -> Iterator[None]:
-    """bfloat16 on CUDA, where it is twice as fast; float32 on CPU."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-        yield

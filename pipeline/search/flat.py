@@ -37,9 +37,18 @@ class FlatScores:
         masked: whose scores and weights these are; `load` and `store` keep the two together.
         optimizer: as in the settings.
         momentum, decay: of SGD and LARS; Adam takes the usual 0.9 and 0.999 and, as published, no decay.
+        number: type of the effective weights.
     """
 
-    def __init__(self, masked: MaskedNetwork, optimizer: Optimizer, *, momentum: float, decay: float) -> None:
+    def __init__(
+        self,
+        masked: MaskedNetwork,
+        optimizer: Optimizer,
+        *,
+        momentum: float,
+        decay: float,
+        number: torch.dtype = torch.float32,
+    ) -> None:
         self._masked, self._optimizer = masked, optimizer
         self.momentum, self._decay = momentum, decay
         self._binary = masked.recipe.kind == "binary"
@@ -53,7 +62,7 @@ class FlatScores:
 
         self.scores, self.weight, self.velocity = empty(), empty(), empty()
         self.square = empty() if optimizer == "adam" else None
-        self.effective = empty(torch.bfloat16 if device.type == "cuda" else torch.float32)
+        self.effective = empty(number)
         self.updates = torch.zeros((), device=device)
         groups = 1 if masked.recipe.scope == "global" else len(layers)
         self.threshold, self.probe, self.wanted = (torch.zeros(groups, device=device) for _ in range(3))
@@ -67,7 +76,7 @@ class FlatScores:
         self._small = None if groups == 1 else SmallLayers.of(layout)
 
     def views(self) -> list[Tensor]:
-        """The effective weights of the layers in place; bfloat16 on CUDA."""
+        """The effective weights of the layers in place."""
         return [place.view(self.effective) for place in self.layout.places]
 
     def reset(self) -> None:

@@ -18,6 +18,7 @@ from recycle_pipeline.pipeline.search.eager import evaluate
 from recycle_pipeline.pipeline.search.engines import Engines
 from recycle_pipeline.pipeline.search.epoch import EpochUnderWay
 from recycle_pipeline.pipeline.search.listeners import NOBODY, Listeners
+from recycle_pipeline.pipeline.search.precision import check_precision
 from recycle_pipeline.pipeline.search.records import EpochRecord
 from recycle_pipeline.pipeline.search.search_state import SearchState
 from recycle_pipeline.pipeline.search.settings import SearchSettings, check_event_numbers, peak_at
@@ -63,8 +64,10 @@ def search(
         RecycleError: the loss, the scores or batch norm's numbers became NaN or infinite, or masks differ
             between processes.
         PeerLost: another process of `world` is gone.
-        UsageFault: more reuse events than a ticket can number, or fewer images than processes can share.
+        UsageFault: more reuse events than a ticket can number, fewer images than processes can share, or a
+            precision that the device has not.
     """
+    check_precision(settings.precision, device)
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)  # graphs and their streams belong to the current device
     fast = engine in ("captured", "compiled") or (engine == "auto" and device.type == "cuda")

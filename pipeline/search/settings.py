@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.recipe import Recipe
 from recycle_pipeline.models.reuse import RecycleFrom
+from recycle_pipeline.pipeline.search.precision import Precision
 
 Reuse = Literal["recycle", "rerandomize", "hybrid", "none"]
 REUSES: tuple[Reuse, ...] = get_args(Reuse)
@@ -44,6 +45,7 @@ class SearchSettings:
         recycle_from: the block that recycling copies: the top, or the next-lowest as an ablation.
         reuse_period_steps: steps from event to event, IteRand's rule; None for the rule by epochs.
         learning_rate_after: pairs of a number of epochs and the peak that holds once these are over, rising.
+        precision: numbers of forward and backward passes; auto is bfloat16 on CUDA, float32 elsewhere.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class SearchSettings:
     recycle_from: RecycleFrom = "top"
     reuse_period_steps: int | None = None
     learning_rate_after: tuple[tuple[int, float], ...] = ()
+    precision: Precision = "auto"
 
 
 def peak_at(settings: SearchSettings, epoch: int) -> float:

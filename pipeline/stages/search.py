@@ -244,7 +244,7 @@ SEARCH = Stage(
     name="search",
     schema=2,
     # The device is not among them: a run found elsewhere is the same run, though rounding differs
-    # (and on CUDA the forward pass is bfloat16). The manifest says where it was.
+    # (and where no precision is asked for, it is bfloat16 on CUDA). The manifest says where it was.
     config_keys=(
         "arch",
         "prune",
@@ -281,6 +281,7 @@ SEARCH = Stage(
         "hold_out",
         "cutout",
         "allocation",
+        "precision",
     ),
     unsaid={
         "width": 1.0,
@@ -299,6 +300,7 @@ SEARCH = Stage(
         "cutout": 0,
         "allocation": "uniform",
         "learning_rate_after": None,
+        "precision": "auto",
     },
     inputs=_inputs,
     outputs=_outputs,

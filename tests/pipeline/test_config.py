@@ -19,6 +19,7 @@ from recycle_pipeline.pipeline import config as config_module
 from recycle_pipeline.pipeline.checks import check_prune
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.given import prune_of_keep
+from recycle_pipeline.pipeline.search.precision import PRECISIONS
 from recycle_pipeline.pipeline.search.settings import OPTIMIZERS, REUSES, SCHEDULES
 
 REFUSALS = [
@@ -49,6 +50,7 @@ REFUSALS = [
     ),
     ({"scores": "sign"}, "--scores 'sign': expected one of magnitude, signed (did you mean signed?)"),
     ({"rounding": "down"}, "--rounding 'down': expected one of edge-popup, iterand"),
+    ({"precision": "fp32"}, "--precision 'fp32': expected one of auto, bfloat16, tf32, float32"),
     ({"recycle_from": "bottom"}, "--recycle-from 'bottom': expected one of top, next-lowest"),
     ({"optimizer": "adamw"}, "--optimizer 'adamw': expected one of sgd, adam, lars (did you mean adam?)"),
     ({"schedule": "step"}, "--schedule 'step': expected one of cosine, cosine-epoch, constant"),
@@ -322,6 +324,7 @@ def test_the_choices_are_those_of_the_search():
         config_module.RECYCLE_FROM: RECYCLE_FROM,
         config_module.OPTIMIZERS: OPTIMIZERS,
         config_module.SCHEDULES: SCHEDULES,
+        config_module.PRECISIONS: PRECISIONS,
         config_module.SCALE_FANS: SCALE_FANS,
         config_module.SUBNETWORKS: KINDS,
     }

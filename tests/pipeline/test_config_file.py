@@ -63,6 +63,7 @@ FIELDS = {
     "label_smoothing": st.none() | st.floats(0, 1, exclude_max=True),
     "seed": st.integers(0, 2**63 - 1),
     "device": st.sampled_from(("auto", "cpu", "cuda", "cuda:3")),
+    "precision": st.sampled_from(settings.PRECISIONS),
     "processes": st.none() | COUNT,
     "tensorboard": st.booleans(),
     "statistics_bits": st.integers(1, 23),

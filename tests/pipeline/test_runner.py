@@ -95,6 +95,7 @@ def test_what_is_unsaid_is_what_a_search_of_the_first_version_did():
         "cutout": 0,
         "allocation": "uniform",
         "learning_rate_after": None,
+        "precision": "auto",
     }
 
 

@@ -85,6 +85,10 @@ REFUSED = [
         "Error: --recycle-from next-lowest has no effect on --reuse none: expected recycle or hybrid",
     ),
     (
+        "run --device cpu --precision tf32",
+        "Error: --precision tf32 is for CUDA, and this search is on cpu: expected float32, or auto, ",
+    ),
+    (
         "run --reuse none --reuse-rate 0.3",
         "Error: --reuse-rate 0.3 has no effect on --reuse none: expected another --reuse, or leave it out\n",
     ),
