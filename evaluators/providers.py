@@ -96,7 +96,12 @@ def new_session(
         _preload(name)
         chosen = [(provider.ort_name, dict(provider.options))]
         # enable_fallback=0: ORT would retry on the CPU, at creation and in any later run.
-        return ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
+        session = ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
+    if base(name) == "cuda":
+        # Runs speak too: cuDNN's frontend logs as an error each graph that it has no plan for, and ORT then
+        # takes another way.
+        ort.set_default_logger_severity(FATAL)
+    return session
 
 
 def brief(error: Exception) -> str:

@@ -263,7 +263,7 @@ def test_auto_without_a_device_is_the_cpu_with_the_reason():
 
 
 @needs_no_cuda
-def test_the_log_level_of_onnx_runtime_is_restored(capfd):
+def test_the_log_level_of_onnx_runtime_is_restored_where_a_session_was_refused(capfd):
     why_not.cache_clear()
     why_not("cuda")
     ort.InferenceSession(PROBE, providers=["CUDAExecutionProvider"])  # falls back, and warns of it
