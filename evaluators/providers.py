@@ -38,6 +38,7 @@ PROBE = bytes.fromhex(
 )
 
 ORT_DEFAULT_SEVERITY, FATAL = 2, 4  # 2: warnings and above
+_severity = ORT_DEFAULT_SEVERITY  # of ORT's default logger, outside `_quiet`
 
 
 @cache
@@ -98,9 +99,7 @@ def new_session(
         # enable_fallback=0: ORT would retry on the CPU, at creation and in any later run.
         session = ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
     if base(name) == "cuda":
-        # Runs speak too: cuDNN's frontend logs as an error each graph that it has no plan for, and ORT then
-        # takes another way.
-        ort.set_default_logger_severity(FATAL)
+        _keep_quiet()
     return session
 
 
@@ -153,4 +152,14 @@ def _quiet() -> Iterator[None]:
         with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
-        ort.set_default_logger_severity(ORT_DEFAULT_SEVERITY)
+        ort.set_default_logger_severity(_severity)
+
+
+def _keep_quiet() -> None:
+    """Silence ORT's default logger for good, since CUDA's runs speak too.
+
+    cuDNN's frontend logs as an error each graph that it has no plan for, and ORT then takes another way.
+    """
+    global _severity
+    _severity = FATAL
+    ort.set_default_logger_severity(_severity)
