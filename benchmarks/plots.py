@@ -100,12 +100,14 @@ def step(records: Path) -> Figure | None:
 
 def growth(records: Path) -> Figure | None:
     """Images per second over width, and over batch size."""
-    texts = newest(records, "search-speed-widths"), newest(records, "search-speed-batches")
-    if None in texts:
+    text = newest(records, "search-speed-widths")
+    if text is None:
         return None
-    widths, batches = ([r for r in json.loads(t or "")["rows"] if r["arm"] == "compiled"] for t in texts)
-    usual = [r for r in widths if r["width"] == 1.0 and r["batch_size"] == 256]
-    batches = sorted(batches + usual, key=lambda row: int(row["batch_size"]))
+    widths = [row for row in json.loads(text)["rows"] if row["arm"] == "compiled"]
+    by_batch = {row["batch_size"]: row for row in widths if row["width"] == 1.0}
+    for record in sorted(records.glob("*search-speed-batches*.json")):  # of a batch, the newest record's
+        by_batch |= {row["batch_size"]: row for row in json.loads(record.read_text("utf-8"))["rows"]}
+    batches = [by_batch[size] for size in sorted(by_batch)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(7.6, 3.1), sharey=True)
     line(left, widths, "width", "width (factor on channels), batch 256")
     line(right, batches, "batch_size", "batch size (images), width 1")
