@@ -72,6 +72,8 @@ def new_session(
 ) -> Any:
     """Create ORT's session of a model under one provider, without a line on stdout or stderr.
 
+    After one under CUDA, ORT's default logger stays silent in this process.
+
     Args:
         source: path or content of the model.
         name: of the provider, as in `provider_names`.

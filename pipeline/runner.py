@@ -73,14 +73,14 @@ def plan_run(
     check_arch(resolved.arch, import_custom=True)
     check_options(resolved.arch, resolved.options)
     check_device(resolved.device)
-    if "search" in stages:
-        check_precision_there(resolved.precision, resolved.device)
     if resolved.tensorboard and "search" in stages:
         check_tensorboard()
     if resolved.provider != "auto" and "verify" in stages:
         _check_provider(resolved.provider)
     folder = RunFolder(Path(resolved.output_dir) if resolved.output_dir else default_folder(resolved))
     _check_folder(folder, resolved, forced)
+    if "search" in stages and ("search" in forced or not folder.searched.exists()):
+        check_precision_there(resolved.precision, resolved.device)  # what is found is the same anywhere
     context = Context(resolved, folder, Silent() if ranks.rank else reporter, import_custom=True)
     return Plan(context, tuple(stages), forced)
 

@@ -134,7 +134,7 @@ SEARCH = section(
         "--precision",
         type=click.Choice(PRECISIONS),
         help="Numbers that the search computes with: float32 in full; or on CUDA bfloat16, or tf32, float32 "
-        "with products of 10 bits. [auto: bfloat16 on CUDA, float32 on a CPU]",
+        "whose convolutions multiply 10 bits. [auto: bfloat16 on CUDA, float32 on a CPU]",
     ),
     click.option(
         "--processes",

@@ -30,7 +30,7 @@ from recycle_pipeline.pipeline.search.memory import (
     score_names,
 )
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
-from recycle_pipeline.pipeline.search.precision import convolving, mixed, number_type
+from recycle_pipeline.pipeline.search.precision import mixed, multiplying, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.streamed import evaluated_images
@@ -99,7 +99,7 @@ class CapturedSteps:
         self._test_images = evaluated_images(images.test_images[part], device, self._at_once)
         self._normalise = Normalise(images, device)
         self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        with tuned(), convolving(settings.precision):
+        with tuned(), multiplying(settings.precision):
             self._record(compiled)
 
     def _optimizer_of_others(self) -> torch.optim.Optimizer | None:

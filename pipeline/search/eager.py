@@ -14,7 +14,7 @@ from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
 from recycle_pipeline.pipeline.search.memory import memory_of, other_names, remind, score_names
 from recycle_pipeline.pipeline.search.optimizer import optimizer_of
-from recycle_pipeline.pipeline.search.precision import convolving, mixed, number_type
+from recycle_pipeline.pipeline.search.precision import mixed, multiplying, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
 from recycle_pipeline.pipeline.search.watch import NEVER, Watch
@@ -65,7 +65,7 @@ class EagerSteps:
             if hooks.event_due(step):
                 hooks.event(step)
                 masked.refresh(prune)
-            with convolving(settings.precision):
+            with multiplying(settings.precision):
                 with mixed(self._number, batch.device):
                     logits = masked.network(laid_out(batch))
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)

@@ -40,14 +40,19 @@ def mixed(number: torch.dtype, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def convolving(precision: Precision) -> Iterator[None]:
-    """Within it cuDNN takes TF32 for float32 convolutions, unless full float32 is asked for.
+def multiplying(precision: Precision) -> Iterator[None]:
+    """Within it float32 products are what was asked for; where nothing was, they are the process's.
 
-    torch has it so by default, which is what a published search of float32 ran with on a GPU that has it.
+    TF32 is for convolutions alone, as torch has it by default: what a published search of float32 ran with on
+    a GPU that can. In float32 no product is TF32.
     """
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = precision != "float32"
+    if precision not in ("tf32", "float32"):
+        yield
+        return
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, matrices.allow_tf32
+    convolutions.allow_tf32, matrices.allow_tf32 = precision == "tf32", False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        convolutions.allow_tf32, matrices.allow_tf32 = before

@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
+from recycle_pipeline.evaluators import providers as providers_module
 from recycle_pipeline.evaluators import session as session_module
 from recycle_pipeline.evaluators.provider_names import PROVIDERS
 from recycle_pipeline.evaluators.providers import PROBE, brief, why_not
@@ -268,6 +269,13 @@ def test_the_log_level_of_onnx_runtime_is_restored_where_a_session_was_refused(c
     why_not("cuda")
     ort.InferenceSession(PROBE, providers=["CUDAExecutionProvider"])  # falls back, and warns of it
     assert "Failed to create CUDAExecutionProvider" in capfd.readouterr().err
+
+
+@needs_cuda
+def test_after_a_session_under_cuda_the_default_logger_stays_silent_beside_a_cpus_too(write_linear, weights):
+    path = write_linear(weights)
+    open_session(path, "cuda"), open_session(path, "cpu")
+    assert providers_module._severity == providers_module.FATAL
 
 
 @needs_cuda

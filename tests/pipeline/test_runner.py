@@ -1,15 +1,22 @@
 """Which folder a run gets, which folders it refuses, and what is checked before anything is written."""
 
 import dataclasses
+import json
 import shutil
+from pathlib import Path
 
 import pytest
+import torch
 
 from recycle_pipeline.models.errors import CorruptArtefact, UsageFault
 from recycle_pipeline.pipeline.config import RunConfig
+from recycle_pipeline.pipeline.config_file import read_run_config
+from recycle_pipeline.pipeline.given import config_from
 from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.runner import STAGES, default_folder, plan_run, plan_stage
 from recycle_pipeline.pipeline.stages.search import SEARCH, settings_of
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "run-0.1.0"
 
 
 def planned(forced=(), **settings):
@@ -210,3 +217,17 @@ def test_a_setting_unknown_to_this_version_in_a_runs_config_is_refused(run_copy)
         file.write("colour = 'red'\n")
     with pytest.raises(UsageFault, match="unknown setting 'colour'"):
         plan_stage(run_copy, "pack", {}, Silent(), arch=None, force=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_search_found_on_cuda_in_tf32_is_gone_on_from_without_it_but_not_done_again(here):
+    shutil.copytree(GOLDEN, "run")
+    manifest = Path("run/manifest.json")
+    known = json.loads(manifest.read_text())
+    known["stages"]["search"]["config"]["precision"] = "tf32"
+    manifest.write_text(json.dumps(known))
+    given = read_run_config(Path("run/config.toml")) | {"precision": "tf32", "output_dir": "run"}
+    assert plan_run(config_from(given), Silent()).stages == tuple(STAGES)
+    for forced, folder in ((["search"], "run"), ([], "another")):
+        with pytest.raises(UsageFault, match="--precision tf32 is for CUDA"):
+            plan_run(config_from(given | {"output_dir": folder}), Silent(), forced=forced)

@@ -50,6 +50,7 @@ warmup = 0.0
 label_smoothing = 0.1
 seed = 0
 device = "auto"
+precision = "auto"
 tensorboard = false
 statistics_bits = 23
 export = [

@@ -65,7 +65,7 @@ def test_loading_takes_over_the_exact_effective_weights(masked_with, kind, scope
     masked = masked_with(kind=kind, scope=scope)
     flat = flat_of(masked)
     for view, layer in zip(flat.views(), masked.layers, strict=True):
-        assert torch.equal(view, layer.weight.effective)  # bfloat16 on CUDA alone
+        assert torch.equal(view, layer.weight.effective)
 
 
 @pytest.mark.parametrize(("kind", "scope"), KINDS)

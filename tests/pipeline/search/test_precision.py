@@ -10,8 +10,8 @@ from recycle_pipeline.pipeline.search.loop import search
 from recycle_pipeline.pipeline.search.precision import (
     PRECISIONS,
     check_precision,
-    convolving,
     mixed,
+    multiplying,
     number_type,
 )
 
@@ -44,14 +44,24 @@ def test_a_search_itself_refuses_too(settings_with, small_network, image_set):
         search(small_network(), image_set(), settings_with(precision="bfloat16"), CPU)
 
 
+@pytest.fixture(params=[False, True])
+def before(request):
+    """What the process allowed before, put back afterwards."""
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    usual = convolutions.allow_tf32, matrices.allow_tf32
+    convolutions.allow_tf32 = matrices.allow_tf32 = request.param
+    yield request.param
+    convolutions.allow_tf32, matrices.allow_tf32 = usual
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_what_cudnn_may_do_is_as_before_afterwards(precision):
-    for before in (False, True):
-        torch.backends.cudnn.allow_tf32 = before
-        with pytest.raises(ZeroDivisionError), convolving(precision):
-            assert torch.backends.cudnn.allow_tf32 == (precision != "float32")
-            raise ZeroDivisionError
-        assert torch.backends.cudnn.allow_tf32 == before
+def test_which_products_may_be_tf32_is_as_asked_and_as_before_afterwards(precision, before):
+    convolutions, matrices = torch.backends.cudnn, torch.backends.cuda.matmul
+    within = {"tf32": (True, False), "float32": (False, False)}.get(precision, (before, before))
+    with pytest.raises(ZeroDivisionError), multiplying(precision):
+        assert (convolutions.allow_tf32, matrices.allow_tf32) == within
+        raise ZeroDivisionError
+    assert (convolutions.allow_tf32, matrices.allow_tf32) == (before, before)
 
 
 def test_a_forward_pass_is_mixed_where_bfloat16_is_asked_for():
@@ -69,7 +79,7 @@ def test_full_float32_is_closer_than_tf32_and_tf32_than_bfloat16():
     exact = F.conv2d(x.double(), kernel.double(), padding=1)
 
     def error(precision):
-        with convolving(precision), mixed(number_type(precision, CUDA), CUDA):
+        with multiplying(precision), mixed(number_type(precision, CUDA), CUDA):
             found = F.conv2d(x.cuda(), kernel.cuda(), padding=1)
         return float((found.double().cpu() - exact).abs().mean())
 
