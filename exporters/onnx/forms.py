@@ -89,7 +89,8 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     describe(model.graph, name, metadata)
     require_one_file(model)
     require_finite(model)
-    # The full check infers types, and knows no operator that takes sparse weights.
+    # The full check infers types, and knows no operator that takes sparse weights: `onnx`, whose graph it is
+    # but for these, passes it.
     check = partial(onnx.checker.check_model, full_check=not model.graph.sparse_initializer)
     try:
         check(model)
