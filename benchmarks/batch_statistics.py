@@ -10,6 +10,7 @@ float32 with torch, on the CPU or on `--device`.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def accuracy(network: nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> 
     return float(sum(right)) / len(labels)
 
 
-def estimate(network: nn.Module, pixels: torch.Tensor, batch_size: int) -> None:
+def estimate(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
     """Statistics of each batch norm as the mean over these batches."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -41,8 +42,8 @@ def estimate(network: nn.Module, pixels: torch.Tensor, batch_size: int) -> None:
             module.momentum = None  # the mean over all batches
             module.train()
     with torch.no_grad():
-        for part in pixels.split(batch_size):
-            network(part)
+        for batch in batches:
+            network(batch)
 
 
 def augmented(pixels: torch.Tensor) -> torch.Tensor:
@@ -72,7 +73,7 @@ def measured(ticket: Path, images: Any, args: argparse.Namespace) -> dict[str, A
     chosen = np.linspace(0, len(images.train_images) - 1, args.images).astype(int)
     seen = prepared(np.asarray(images.train_images)[chosen])
     seen = (augmented(seen) if args.augment else seen).to(args.device)
-    estimate(rebuilt.network, seen, args.batch_size)
+    estimate(rebuilt.network, seen.split(args.batch_size))
     row = {"ticket": ticket.name, "test_images": len(labels), "kept": kept}
     return row | {"afresh": accuracy(rebuilt.network, pixels, labels)}
 

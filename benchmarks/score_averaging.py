@@ -12,14 +12,15 @@ them. Batch norm statistics are then another network's: they are estimated afres
 
 import argparse
 import statistics
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from batch_statistics import estimate
 from common.record import write_record
-from torch import Tensor, nn
+from torch import Tensor
 
-from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.data import load
 from recycle_pipeline.pipeline.data.searched import searched
@@ -54,21 +55,6 @@ class KeptSteps(CapturedSteps):
         return sums
 
 
-@torch.no_grad()
-def estimate(masked: MaskedNetwork, training: Any, batches: int, batch_size: int) -> None:
-    """Statistics of each batch norm as the mean over these batches."""
-    norms = [m for m in masked.network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    masked.network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    for number, (images, _) in enumerate(training.epoch(batch_size)) if norms else ():
-        if number == batches:
-            break
-        masked.network(images)
-
-
 def measured(args: argparse.Namespace, images: Any, seed: int) -> dict[str, Any]:
     given = {"arch": args.arch, "prune": args.prune, "epochs": args.epochs, "seed": seed, "data": "cifar10"}
     config = config_from(given | {"data_root": str(args.data_root)}).resolve()
@@ -94,7 +80,8 @@ def measured(args: argparse.Namespace, images: Any, seed: int) -> dict[str, Any]
             for tensor, *values in zip(trained, *steps.kept[-count:], strict=True):
                 tensor.copy_(torch.stack(values).mean(0))
         masked.refresh()
-        estimate(masked, steps._training, args.batches, settings.batch_size)
+        seen_again = (x for x, _ in steps._training.epoch(settings.batch_size))
+        estimate(masked.network, islice(seen_again, args.batches))
         row[name] = evaluate(masked.network, seen, device)
     return row
 
