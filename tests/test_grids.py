@@ -22,6 +22,8 @@ OF = {  # record: its grids
     "2026-11-28-uniform": ["uniform"],
     "2026-11-28-others": ["others"],
     "2026-11-29-reproduction": ["reproduction"],
+    "2026-11-30-explained": ["explained"],
+    "2026-11-30-recycling": ["recycling"],
 }
 # Each arm of each grid with the epochs that it resolves to today.
 LISTED = """
