@@ -16,3 +16,7 @@ Import what you need from its module; importing this package alone does not load
     overlap   what two subnetworks share
     machine   what the numbers were measured on
 """
+
+from recycle_pipeline.models.telemetry import turn_off
+
+turn_off()  # before anything imports ONNX Runtime

@@ -80,6 +80,7 @@ FAILURES: dict[str, tuple[type[RecycleError], str]] = {
         "Compare layer by layer, check that batch norm is folded and both models get the same images; "
         "raise the limit only for a form that rounds, such as int8.",
     ),
+    "max_difference_told": (ParityFailure, "Export it again; if it stays so, choose another form."),
     "min_agreement": (
         ParityFailure,
         "Check that both models get the same images; rounding flips few signs, other numbers flip many.",
@@ -110,6 +111,17 @@ def max_difference(value: float, limit: float | None) -> Verdict:
     _require("max_difference", limit)
     sentence = f"logits differ from the reference's by at most {value:.3g}; the limit is {limit:.3g}"
     return Verdict("max_difference", _outcome(value <= limit), value, limit, sentence)
+
+
+def max_difference_told(value: float, told: str) -> Verdict:
+    """Gate on a form that gives the reference's very logits where a session is told so: `value` is 0.
+
+    Args:
+        value: the largest |logit difference| to the reference's.
+        told: what the session was, in words.
+    """
+    sentence = f"with {told} logits differ from the reference's by at most {value:.3g}; the limit is 0"
+    return Verdict("max_difference_told", _outcome(value <= 0), value, 0.0, sentence)
 
 
 def min_agreement(value: float, limit: float | None) -> Verdict:

@@ -73,10 +73,19 @@ class OnnxModel:
         It does where constant folding is off, or limited to less than the weights take. False where this
         version cannot tell (before 1.24).
         """
+        return any(node.name.startswith(UNPACKS) for node in self._nodes())
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """Kinds of operators that ONNX Runtime left in the graph; none where it cannot tell (before 1.24)."""
+        return frozenset(node.op_type for node in self._nodes())
+
+    def _nodes(self) -> list[Any]:
+        """Those that a call runs; none where this version of ONNX Runtime cannot tell."""
         if not hasattr(self.session, "get_provider_graph_assignment_info"):
-            return False
+            return []
         parts = self.session.get_provider_graph_assignment_info()
-        return any(node.name.startswith(UNPACKS) for part in parts for node in part.get_nodes())
+        return [node for part in parts for node in part.get_nodes()]
 
     def _require_input(self, images: Array) -> None:
         fits = images.ndim == len(self.input_shape) and all(

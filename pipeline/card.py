@@ -160,6 +160,7 @@ def _form(folder: RunFolder, form: FormAccuracy, ratio: Ratio | None) -> tuple[s
         percent(form.top1.value),
         interval(form.top1, percent),
         f"{full(ratio.ratio, factor)}: {_bought(folder, ratio)}" if ratio and ratio.baseline == DENSE else "",
+        "; ".join(form.needs),
     )
 
 

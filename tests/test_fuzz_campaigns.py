@@ -13,10 +13,10 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 @pytest.mark.parametrize(
     ("campaign", "cases"),
     [
-        (("ticket_fuzz.py",), 400),
+        (("ticket_fuzz.py",), 250),
         (("reader_fuzz.py", "config"), 100),
-        (("reader_fuzz.py", "run"), 3),
-        (("reader_fuzz.py", "model"), 8),
+        (("reader_fuzz.py", "run"), 2),
+        (("reader_fuzz.py", "model"), 4),
         (("reader_fuzz.py", "state"), 100),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else str(value),

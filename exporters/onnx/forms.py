@@ -18,6 +18,7 @@ from recycle_pipeline.exporters.onnx.fp16 import halved, in_versions, require_ro
 from recycle_pipeline.exporters.onnx.int2 import in_two_bits
 from recycle_pipeline.exporters.onnx.int8 import Batch, quantized
 from recycle_pipeline.exporters.onnx.names import describe, name_the_rest
+from recycle_pipeline.exporters.onnx.needs import NEEDS
 from recycle_pipeline.exporters.onnx.operator_at_fault import operator_at_fault
 from recycle_pipeline.exporters.onnx.runtime import oldest_for, require_runs_on, versions_for
 from recycle_pipeline.exporters.onnx.shrink import Left
@@ -84,7 +85,8 @@ def write_form(name: str, dense: Dense, path: Path) -> None:
     require_runs_on(name, dense.target)
     model = BUILDERS[name](dense)
     oldest = oldest_for(name, versions_for(dense.target, name))
-    metadata = _say(model, {"form": name, "onnxruntime": f">={oldest}"} | versions_of(model))
+    needs = {"needs": NEEDS[name]} if name in NEEDS else {}
+    metadata = _say(model, {"form": name, "onnxruntime": f">={oldest}"} | needs | versions_of(model))
     name_the_rest(model.graph)
     describe(model.graph, name, metadata)
     require_one_file(model)

@@ -168,6 +168,9 @@ def _form(found: dict[str, Any], n: int) -> str:
     speed = bought(found["share_of_dense"], found["speed"], found["speed"])
     text = f"\n{found['share_of_dense']:.1%} of onnx; {exact}; {speed} "
     text += f"({ratio['ratio']:.2f}, {ratio['low']:.2f} to {ratio['high']:.2f}, n = {_over(ratio)})"
+    told = found.get("exact_told")
+    if told and not told["max_difference"]:
+        text += f"\nthe same logits with {told['told']}"
     needs = [f"onnxruntime {found['runtime']}"] if found.get("runtime") else []
     needs += [found["needs"]] if found.get("needs") else []
     text += f"\nneeds {'; '.join(needs)}" if needs else ""

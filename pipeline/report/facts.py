@@ -197,7 +197,8 @@ class FormAccuracy:
 
     `compared_with` is "torch" or "onnx". `max_difference` and `top1_agreement` are over the same images.
     `top5` is None, and `per_class` empty, where `verify` was of an earlier version; of a class without images
-    there is None.
+    there is None. `exact_told` is what a session was told when its logits were those of `onnx` to the bit; ""
+    where they were not, or it was not tried. `needs` are the runtime and whatever else it takes.
     """
 
     form: str
@@ -209,6 +210,8 @@ class FormAccuracy:
     top1_agreement: float
     exact: bool
     rejected: bool
+    exact_told: str = ""
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from recycle_pipeline.pipeline.report.comparison import compare
 from recycle_pipeline.pipeline.report.facts import RunFacts
 from recycle_pipeline.pipeline.report.headline import headline
 from recycle_pipeline.pipeline.report.tables import (
+    BOUGHT_HEADINGS,
     CLASS_HEADINGS,
     FORM_HEADINGS,
     FURTHER_HEADINGS,
@@ -15,6 +16,7 @@ from recycle_pipeline.pipeline.report.tables import (
     SIZE_HEADINGS,
     TIMED_HEADINGS,
     Rows,
+    bought_rows,
     class_rows,
     form_rows,
     further_rows,
@@ -56,6 +58,7 @@ def _run(run: RunFacts) -> Iterator[str]:
     if run.verified:
         n, latency = run.verified.torch.n, run.verified.latency
         yield from _folded("Gates", GATE_HEADINGS, gate_rows(run))
+        yield from _folded("What each form buys beside onnx", BOUGHT_HEADINGS, bought_rows(run))
         title = (
             f"Accuracy and parity in ONNX Runtime, provider {run.verified.provider}, n = {n:,} test images"
         )

@@ -6,7 +6,7 @@ from typing import Any
 from recycle_pipeline.exporters.model_card import KINDS, MAX_CLASSES, SCOPES
 from recycle_pipeline.pipeline.forms import DENSE
 from recycle_pipeline.pipeline.report.estimate import Estimate
-from recycle_pipeline.pipeline.report.facts import Gate, Ratio, RunFacts, named_classes
+from recycle_pipeline.pipeline.report.facts import FormAccuracy, Gate, Ratio, RunFacts, named_classes
 from recycle_pipeline.pipeline.report.sizes import BOUND, DENSE_WEIGHTS
 from recycle_pipeline.pipeline.report.verdict import outcome_of
 from recycle_pipeline.pipeline.report.words import bought, digits, factor, percent, speed, speed_by
@@ -17,6 +17,7 @@ FORM_HEADINGS = (
     *("form", "promise", "top-1", "95% interval", "top-5", "compared with", "same top-1"),
     "largest logit difference",
 )
+BOUGHT_HEADINGS = ("form", "smaller?", "faster?", "exact?", "needs")
 SIZE_HEADINGS = ("what", "bytes", "of dense weights", "of the bound")
 CLASS_HEADINGS = ("class", "images", "right", "top-1", "95% interval")
 TIMED_HEADINGS = ("model", "rounds", "median", "p90", "p95", "p99")
@@ -30,6 +31,7 @@ def tables_of(facts: RunFacts) -> dict[str, Rows]:
     """All of them, by the names that templates know."""
     return {
         "form_rows": form_rows(facts),
+        "bought_rows": bought_rows(facts),
         "class_rows": class_rows(facts),
         "network_rows": network_rows(facts),
         "size_rows": size_rows(facts),
@@ -73,6 +75,44 @@ def form_rows(facts: RunFacts) -> Rows:
         )
         for form in facts.verified.forms
     ]
+
+
+def bought_rows(facts: RunFacts) -> Rows:
+    """What each form buys beside `onnx`, and what it needs; nothing where there is no other form."""
+    if facts.verified is None or len(facts.verified.forms) < 2:
+        return []
+    latency = facts.verified.latency
+    ratios = {row.form: row for row in latency.ratios if row.baseline == DENSE} if latency else {}
+    return [
+        (
+            form.form,
+            _smaller(form.form, facts),
+            _faster(ratios[form.form], facts) if form.form in ratios else NONE,
+            _exact(form),
+            "; ".join(form.needs) or NONE,
+        )
+        for form in facts.verified.forms
+    ]
+
+
+def _smaller(form: str, facts: RunFacts) -> str:
+    own, dense = facts.size(form), facts.size(DENSE)
+    return f"{_part(own.bytes, dense.bytes)} of {DENSE}" if own and dense and form != DENSE else NONE
+
+
+def _faster(row: Ratio, facts: RunFacts) -> str:
+    own, dense = facts.size(row.form), facts.size(DENSE)
+    word = said = speed(row.ratio)
+    if own and dense:
+        said = bought(own.bytes / dense.bytes, word, word)
+    return f"{said}: {factor(row.ratio.value)} ({interval(row.ratio, factor)})"
+
+
+def _exact(form: FormAccuracy) -> str:
+    if form.max_difference == 0:
+        return f"the logits of {form.compared_with}"
+    same = f"within {form.max_difference:.1e} of {form.compared_with}"
+    return f"{same}; the logits of {DENSE} with {form.exact_told}" if form.exact_told else same
 
 
 def class_rows(facts: RunFacts) -> Rows:

@@ -100,6 +100,7 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
         float(parity["top1_agreement"]),
         exact=False,
         rejected="rejected" in content,
+        needs=_needs(content.get("metadata", {}).get("onnxruntime"), None),
     )
     for form, found in content.get("forms", {}).items():
         yield FormAccuracy(
@@ -112,7 +113,19 @@ def _accuracies(content: Json, n: int) -> Iterator[FormAccuracy]:
             float(found["top1_agreement"]),
             exact=bool(found.get("exact")),
             rejected="rejected" in found,
+            exact_told=_told(found.get("exact_told")),
+            needs=_needs(found.get("runtime"), found.get("needs")),
         )
+
+
+def _told(found: Json | None) -> str:
+    """What a session was told for the logits of `onnx`, if it gave them."""
+    return str(found["told"]) if found and found["max_difference"] == 0 else ""
+
+
+def _needs(runtime: object, more: object) -> tuple[str, ...]:
+    """The version of onnxruntime, and anything else, as far as they are known."""
+    return (*((f"onnxruntime {runtime}",) if runtime else ()), *((str(more),) if more else ()))
 
 
 def _counted(found: Json | None) -> Estimate | None:

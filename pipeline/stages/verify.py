@@ -188,10 +188,16 @@ def _forms(context: Context) -> list[str]:
     return list(forms)
 
 
-def _opened(provider: str, path: Path, threads: int | None, cpu_only: bool = False) -> "OnnxModel":
+def _opened(
+    provider: str,
+    path: Path,
+    threads: int | None,
+    cpu_only: bool = False,
+    entries: Mapping[str, str] | None = None,
+) -> "OnnxModel":
     from recycle_pipeline.evaluators.session import open_session
 
-    return open_session(path, "cpu" if cpu_only else provider, threads)
+    return open_session(path, "cpu" if cpu_only else provider, threads, entries)
 
 
 VERIFY = Stage(

@@ -35,9 +35,18 @@ WIDENED = (
 
 
 class Open(Protocol):
-    """Opens a model for logits, or with that many threads for timing; where asked, on the CPU."""
+    """Opens a model for logits, or with that many threads for timing; where asked, on the CPU.
 
-    def __call__(self, path: Path, threads: int | None, cpu_only: bool = False) -> "OnnxModel": ...
+    `entries` are more of ONNX Runtime's configuration of a session.
+    """
+
+    def __call__(
+        self,
+        path: Path,
+        threads: int | None,
+        cpu_only: bool = False,
+        entries: Mapping[str, str] | None = None,
+    ) -> "OnnxModel": ...
 
 
 @dataclass(frozen=True)
@@ -134,17 +143,22 @@ class _References:
     @cached_property
     def onnx(self) -> "NDArray[np.float32]":
         """Logits of `onnx`: (N, K)."""
-        return self._logits(self.against.dense)
+        return self.logits(self.against.dense)
 
     @cached_property
     def onnx_on_cpu(self) -> "NDArray[np.float32]":
         """The same on the CPU, whose kernels have sums in another order."""
-        return self._logits(self.open(self.against.dense.path, None, True))
+        return self.logits(self.open(self.against.dense.path, None, True))
 
-    def _logits(self, model: "OnnxModel") -> "NDArray[np.float32]":
+    def logits(self, model: "OnnxModel") -> "NDArray[np.float32]":
+        """(N, K), of a model."""
         from recycle_pipeline.evaluators.accuracy import predict_all
 
         return predict_all(model.predict, self.against.images, self.batch_size)
+
+    def of(self, *, on_cpu: bool) -> "NDArray[np.float32]":
+        """Logits of `onnx` where a form is judged."""
+        return self.onnx_on_cpu if on_cpu else self.onnx
 
 
 def _judge(
@@ -158,12 +172,29 @@ def _judge(
     exact = form.exact and not model.unpacks_in_every_call and references.against.sound
     report = _report(form, model, references, on_cpu=bool(refused), exact=exact)
     entry = _entry(form, folder, report, references.against, exact=exact) | {"provider": model.provider}
+    verdicts = list(report.verdicts)
+    if told := _told(form, path, references, on_cpu=bool(refused)):
+        entry["exact_told"], verdict = told
+        verdicts.append(verdict)
+    entry["verdicts"] = [asdict(verdict) for verdict in verdicts]
     notes = [refused] * bool(refused) + [UNFOLDED] * model.unpacks_in_every_call
     notes += [WIDENED] * (form.largest is not None and model.provider == "cpu")
     if notes:
         entry["note"] = "; ".join(notes)
         warn(f"{form.name}: {entry['note']}")
-    return entry, named(form.name, report.verdicts)
+    return entry, named(form.name, verdicts)
+
+
+def _told(
+    form: Form, path: Path, references: _References, *, on_cpu: bool
+) -> tuple[dict[str, Any], "Verdict"] | None:
+    """What a session of it gives that is told to give the logits of `onnx`; None where it promises none."""
+    from recycle_pipeline.pipeline.stages.verify_told import gives_them_here, judge_told
+
+    if form.exact_told is None or not references.against.sound or not gives_them_here(form):
+        return None
+    told = references.open(path, None, form.cpu_only, dict([form.exact_told]))
+    return judge_told(form, told, references.logits(told), references.of(on_cpu=on_cpu))
 
 
 def _opened(form: Form, path: Path, open_: Open) -> tuple[Form, "OnnxModel", str]:
@@ -188,7 +219,7 @@ def _report(
     if baseline.provider != timed.provider:
         baseline = references.open(against.dense.path, against.timed.threads, form.cpu_only)
     beside_onnx = _compared_with(form, against, exact=exact) == DENSE
-    onnx = references.onnx_on_cpu if beside_onnx and on_cpu else references.onnx if beside_onnx else None
+    onnx = references.of(on_cpu=on_cpu) if beside_onnx else None
     return verify(
         model,
         against.torch_logits if onnx is None else onnx,
@@ -247,5 +278,4 @@ def _entry(
         "speed": speed_of(latency.ratio.low, latency.ratio.high),
         "runtime": report.metadata.get("onnxruntime", ""),
         "needs": form.needs,
-        "verdicts": [asdict(verdict) for verdict in report.verdicts],
     }

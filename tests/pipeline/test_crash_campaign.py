@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "crash_campaign.py"
-NUMBERS = ("--operations", "4", "--torn", "1", "--moments", "1", "--signals", "1")
+NUMBERS = ("--operations", "2", "--torn", "1", "--moments", "1", "--signals", "1")
 
 
 def test_killed_anywhere_the_same_command_ends_in_the_same_files_and_leaves_nothing_else(
@@ -18,8 +18,8 @@ def test_killed_anywhere_the_same_command_ends_in_the_same_files_and_leaves_noth
     done = campaign(tmp_path, import_path, *scenarios, *NUMBERS, "--record", str(record))
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(record.read_text())
-    assert found["cases"] == 14 and found["cases_that_failed"] == 0
-    assert found["killed"] >= 10  # one within a write may come too late, or a moment after the end
+    assert found["cases"] == 10 and found["cases_that_failed"] == 0
+    assert found["killed"] >= 7  # one within a write may come too late, or a moment after the end
 
 
 def test_on_a_disk_that_writes_16_kB_a_second_it_is_no_other(tmp_path, import_path):

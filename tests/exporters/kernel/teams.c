@@ -7,7 +7,7 @@
 
 #include "run.h"
 
-enum { IMAGES = 5, THREADS = 3, CALLERS = 2, CALLS = 40 };
+enum { IMAGES = 5, THREADS = 3, CALLERS = 2, CALLS = 12 };
 
 static Runner *runner;
 static size_t given, made;

@@ -36,7 +36,7 @@ def test_no_two_threads_touch_the_same_bytes_unordered(draw_block, tmp_path):
     floats = tmp_path / "floats"
     floats.write_bytes(float_network())
     options = [each for each in OPTIONS if each not in ("-O3", "-fvisibility=hidden")]
-    command = [str(compiler()), *options, "-O1", "-fsanitize=thread", "-pthread", f"-I{SOURCES}"]
+    command = [str(compiler()), *options, "-O0", "-fsanitize=thread", "-pthread", f"-I{SOURCES}"]
     command += [str(PROGRAM), *map(str, sorted(SOURCES.glob("*.c"))), "-o", str(program), "-lm"]
     built = subprocess.run(command, capture_output=True, text=True)
     if "tsan" in built.stderr:

@@ -1,6 +1,10 @@
 """Networks as the exporter gets them: drawn weights, most of them zero, batch norm folded; and exports."""
 
-from collections.abc import Callable, Iterator
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +16,16 @@ import torch
 from torch import nn
 
 from recycle_pipeline.exporters.onnx.dense import InputSpec, export_dense, stamp, to_onnx
+from recycle_pipeline.exporters.onnx.runtime import parsed
 from recycle_pipeline.models.fold import fold_batch_norm
 from recycle_pipeline.models.registry import build
 
 METADATA = {"tool": "recycle-pipeline test", "arch": "any", "classes": '["Größe", "猫"]'}
 DENSITY = 0.3
+# What forms name as the oldest that runs them, where there are wheels for this version of Python.
+WHEELS_FROM = {(3, 11): (1, 15), (3, 12): (1, 17), (3, 13): (1, 20)}.get(sys.version_info[:2], (1, 24))
+NAMED = {"1.15": "1.15.1", "1.16": "1.16.3", "1.18": "1.18.1", "1.21": "1.21.1", "1.24": "1.24.1"}
+RUNTIMES = [full for named, full in NAMED.items() if parsed(named) >= WHEELS_FROM]
 
 
 @torch.no_grad()
@@ -147,3 +156,34 @@ def small_file(
 @pytest.fixture(scope="session")
 def metadata() -> dict[str, str]:
     return METADATA
+
+
+def fetched(version: str) -> Path:
+    """A folder with that onnxruntime, fetched once from pip's registry."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recycle-pipeline" / "tests"
+    folder = cache / f"onnxruntime-{version}-{sys.implementation.cache_tag}"
+    if not folder.is_dir():
+        fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
+        numpy = ["numpy<2"] if parsed(version.rpartition(".")[0]) < (1, 19) else []
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fresh)]
+        done = subprocess.run(
+            [*command, f"onnxruntime=={version}", *numpy], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            shutil.rmtree(fresh, ignore_errors=True)
+            pytest.skip(f"onnxruntime {version} cannot be fetched: {done.stderr.strip()[-200:]}")
+        if not folder.is_dir():  # another run may have been faster
+            fresh.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def named_runtimes() -> Mapping[str, str]:
+    """The versions that forms name as their oldest, and the patch of each that is tried."""
+    return NAMED
+
+
+@pytest.fixture(scope="session", params=RUNTIMES)
+def older_runtime(request: pytest.FixtureRequest) -> tuple[str, Path]:
+    """Each of them for which there are wheels: its full version, and a folder that has it."""
+    return request.param, fetched(request.param)

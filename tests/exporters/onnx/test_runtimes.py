@@ -1,8 +1,6 @@
 """Each form on the oldest onnxruntime that it names, and refused below it, beside the installed one."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,10 +26,6 @@ from recycle_pipeline.models.draws import signs_at, stream_key
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.kernel_library import find_library
 
-# What forms name as the oldest that runs them, where there are wheels for this version of Python.
-WHEELS_FROM = {(3, 11): (1, 15), (3, 12): (1, 17), (3, 13): (1, 20)}.get(sys.version_info[:2], (1, 24))
-NAMED = {"1.15": "1.15.1", "1.16": "1.16.3", "1.18": "1.18.1", "1.21": "1.21.1", "1.24": "1.24.1"}
-RUNTIMES = [full for named, full in NAMED.items() if parsed(named) >= WHEELS_FROM]
 # To the bit.
 SAME = {
     "onnx-compact": "onnx",
@@ -59,25 +53,6 @@ for path in sys.argv[3:]:
         numpy.save(path + "." + onnxruntime.__version__ + ".npy", session.run(None, {"images": images})[0])
 print(json.dumps(found))
 """
-
-
-def runtime(version: str) -> Path:
-    """A folder with that onnxruntime, fetched once from pip's registry."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "recycle-pipeline" / "tests"
-    folder = cache / f"onnxruntime-{version}-{sys.implementation.cache_tag}"
-    if not folder.is_dir():
-        fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
-        numpy = ["numpy<2"] if parsed(version.rpartition(".")[0]) < (1, 19) else []
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(fresh)]
-        done = subprocess.run(
-            [*command, f"onnxruntime=={version}", *numpy], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            shutil.rmtree(fresh, ignore_errors=True)
-            pytest.skip(f"onnxruntime {version} cannot be fetched: {done.stderr.strip()[-200:]}")
-        if not folder.is_dir():  # another run may have been faster
-            fresh.rename(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +123,11 @@ def require_same(folder: Path, names, version: str) -> None:
         assert np.array_equal(*pair), name
 
 
-@pytest.mark.parametrize("version", RUNTIMES)
-def test_a_runtime_runs_the_forms_that_name_it_or_an_older_one_and_no_others(version, run, newest, written):
-    old = run(runtime(version))
+def test_a_runtime_runs_the_forms_that_name_it_or_an_older_one_and_no_others(
+    older_runtime, run, newest, written
+):
+    version, where = older_runtime
+    old = run(where)
     assert old["version"] == version
     for folder in written.values():
         runs = set()
@@ -167,8 +144,8 @@ def test_a_runtime_runs_the_forms_that_name_it_or_an_older_one_and_no_others(ver
         require_same(folder, runs, version)
 
 
-def test_every_runtime_that_a_form_names_is_among_them():
-    assert {oldest_for(name, versions_for(None, name)) for name in BUILDERS} == set(NAMED)
+def test_every_runtime_that_a_form_names_is_among_them(named_runtimes):
+    assert {oldest_for(name, versions_for(None, name)) for name in BUILDERS} == set(named_runtimes)
 
 
 def test_the_newest_runtime_runs_every_form_and_packed_ones_to_the_bit(newest, written):

@@ -22,6 +22,7 @@ from recycle_pipeline.pipeline.reporter import Silent
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.runner import execute, plan_stage
 from recycle_pipeline.pipeline.schemas import schema
+from recycle_pipeline.pipeline.stages import verify_told
 from recycle_pipeline.pipeline.stages.verify_subject import opened_subject
 
 NO_KERNELS = set() if find_library() else {"onnx-kernel", "onnx-kernel-fp32"}  # where there is no compiler
@@ -72,7 +73,36 @@ def test_every_form_is_written_and_judged_beside_onnx(all_forms, run_copy):
         if FORMS[name].exact:
             assert entry["exact"]
             assert entry["max_difference"] == 0.0 and entry["top1_agreement"] == 1.0
+    assert found["onnx-int2"]["exact_told"] == {
+        "told": "session.disable_quant_qdq = 1",
+        "max_difference": 0.0,
+    }
     assert not folder.rejected.exists()
+
+
+def test_a_form_that_is_exact_only_as_onnxruntime_rounds_is_not_taken_at_its_word(
+    command, exported_once, run_copy, monkeypatch
+):
+    """Told what should give the logits of `onnx`, it gives others: moved away, with the reason."""
+    shutil.rmtree(run_copy)
+    shutil.copytree(exported_once, run_copy)
+    form = dataclasses.replace(FORMS["onnx-int2"], exact_told=("session.disable_prepacking", "1"))
+    monkeypatch.setitem(FORMS, "onnx-int2", form)
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify_told.FOLDED", "nothing")
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify.LATENCY_SECONDS", 0.0)
+    outcome = command("verify", "mine", "--force")
+    assert outcome.code == 3
+    assert "onnx-int2: with session.disable_prepacking = 1 logits differ" in outcome.err
+    assert "the limit is 0" in (run_copy / "rejected/model-int2.txt").read_text()
+
+
+def test_where_constants_are_not_folded_or_the_runtime_is_older_nothing_is_promised_of_it(exported_once):
+    path = RunFolder(exported_once).model("onnx-int2")
+    told, form = open_session(path, "cpu", 1), FORMS["onnx-int2"]
+    assert verify_told.FOLDED in told.operators
+    assert verify_told.judge_told(form, told, np.zeros((1, 2)), np.ones((1, 2))) is None
+    assert verify_told.gives_them_here(form) and not verify_told.gives_them_here(FORMS["onnx"])
+    assert not verify_told.gives_them_here(dataclasses.replace(form, exact_from="999.0"))
 
 
 def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
@@ -85,13 +115,13 @@ def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
     monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify_further.SECONDS", 0.0)
     tried = []
 
-    def open_(provider, path, threads, cpu_only=False):
+    def open_(provider, path, threads, cpu_only=False, entries=None):
         if path.name in ("model-int2.onnx", "model-sparse.onnx") and not cpu_only:
             tried.append(path)
             raise ProviderUnavailable(
                 "provider 'cuda' was asked for, but it cannot. Usable here: cpu. Ask it."
             )
-        found = open_session(path, "cpu", threads)
+        found = open_session(path, "cpu", threads, entries)
         return found if cpu_only or threads is not None else other(found)
 
     def subject_of(context):
@@ -128,6 +158,15 @@ def test_the_report_has_the_times_and_the_classes_of_every_form(all_forms, run_c
     for form in verified.forms:
         assert sum(each.n for each in form.per_class) == form.top5.n == form.top1.n == 364
     page = run_page(run)
+    told = {form.form: form.exact_told for form in verified.forms if form.exact_told}
+    assert told == {"onnx-int2": "session.disable_quant_qdq = 1"}
+    needs = {form.form: form.needs for form in verified.forms}
+    assert needs["onnx"] == ("onnxruntime >=1.15",)
+    assert needs["onnx-seed"] == ("onnxruntime >=1.21", FORMS["onnx-seed"].needs)
+    card = (run_copy / "README.md").read_text()
+    assert FORMS["onnx-seed"].needs in page and FORMS["onnx-seed"].needs in card
+    assert "; the logits of onnx with session.disable_quant_qdq = 1" in page
+    assert "What each form buys beside onnx" in page
     for name in FORMS:  # the histogram's label, and the row of the table
         assert f">{name}</text>" in page and f'<th scope="row">{name}' in page
     assert page.count("in 6 sessions") == len(verified.latency.models)
@@ -150,6 +189,7 @@ def test_each_file_says_which_form_it_is_and_of_which_ticket(all_forms, run_copy
         assert metadata["form"] == name
         assert metadata["opset"] == str(model.opset_import[0].version)
         assert metadata["ir_version"] == str(model.ir_version)
+        assert metadata.get("needs", "") == FORMS[name].needs
         said.append((metadata["ticket_sha256"], metadata["kept"], metadata["classes"]))
     assert len(set(said)) == 1
 
@@ -159,6 +199,7 @@ def test_the_table_shows_each_form_and_what_it_buys(command, all_forms):
     for name in FORMS:
         assert f"\n{name} " in out
     assert "of onnx; the same logits; " in out
+    assert "the same logits with session.disable_quant_qdq = 1\n" in out
     assert "needs onnxruntime >=1.15\n" in out and "needs onnxruntime >=1.18; a GPU" in out
     assert "needs onnxruntime >=1.21; no OpenVINO" in out
     assert "needs onnxruntime >=1.24; session.disable_quant_qdq = 1 and onnxruntime 1.25" in out
