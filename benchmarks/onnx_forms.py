@@ -17,6 +17,10 @@ machine does falls on all alike. Latency is measured beside `onnx` in the same w
 Under CUDA `onnx` is timed as `verify` opens it, without TF32, and once more with it, which is onnxruntime's
 default; float16 also with the provider's prefer_nhwc. `bound` has images and logits on the GPU (IO binding);
 `copied` includes the copies there and back.
+
+`--entry KEY=VALUE` is told to every session but `onnx`'s, as of a runtime that does not fold constants
+(optimization.constant_folding_max_output_size_in_bytes=1) or takes 2-bit weights as they are meant
+(session.disable_quant_qdq=1); on the CPU alone, and not to the loads.
 """
 
 import argparse
@@ -101,10 +105,20 @@ def written(source: Dense, names: list[str], folder: Path) -> tuple[dict[str, Pa
     return paths, rows
 
 
-def judged(path: Path, provider: str, pixels: Any, expected: Any, labels: Any) -> dict[str, Any]:
+def told(text: str) -> tuple[str, str]:
+    """A key of ONNX Runtime's configuration of a session, and its value."""
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected KEY=VALUE")
+    return key, value
+
+
+def judged(
+    path: Path, provider: str, pixels: Any, expected: Any, labels: Any, entries: dict[str, str]
+) -> dict[str, Any]:
     """Logits and accuracy of a form beside those of `onnx`, or None; or why it cannot run."""
     try:
-        logits = predict_all(open_session(path, provider).predict, pixels, SPLIT)
+        logits = predict_all(open_session(path, provider, None, entries).predict, pixels, SPLIT)
     except RecycleError as error:
         return {"refused": str(error)}
     expected = logits if expected is None else expected
@@ -137,7 +151,8 @@ def on_cpu(paths: dict[str, Path], pixels: Any, args: argparse.Namespace) -> Row
         for threads in args.threads:
             for name, path in paths.items():
                 pair = {"form": path, "base": paths[DENSE]}
-                opened = {key: open_session(each, "cpu", threads) for key, each in pair.items()}
+                own = {"form": args.entries if name != DENSE else {}, "base": {}}
+                opened = {key: open_session(each, "cpu", threads, own[key]) for key, each in pair.items()}
                 calls = {key: partial(session.predict, some) for key, session in opened.items()}
                 rows[name][f"batch {batch}, threads {threads}"] = timed(calls, args)
     return rows
@@ -178,7 +193,8 @@ def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: P
     pixels = normalised(np.asarray(images.test_images[:count]), subnetwork.mean, subnetwork.std)
     expected = None
     for name, path in list(paths.items()):
-        rows[name] |= (found := judged(path, args.provider, pixels, expected, labels))
+        own = args.entries if name != DENSE else {}
+        rows[name] |= (found := judged(path, args.provider, pixels, expected, labels, own))
         logits = rows[name].pop("logits", None)
         if "refused" in found:
             del paths[name]
@@ -194,7 +210,15 @@ def measured(ticket: Path, images: ImageSet, args: argparse.Namespace, folder: P
     for name, row in rows.items():
         print(json.dumps({"form": name, **row}), flush=True)
     kept = f"{subnetwork.kept}/{subnetwork.size}"
-    return {"ticket": ticket.name, "arch": subnetwork.arch, "kept": kept, "provider": ort_name, "forms": rows}
+    said = {"entries": args.entries} if args.entries else {}
+    return {
+        **said,
+        "ticket": ticket.name,
+        "arch": subnetwork.arch,
+        "kept": kept,
+        "provider": ort_name,
+        "forms": rows,
+    }
 
 
 def main() -> None:
@@ -213,8 +237,12 @@ def main() -> None:
     parser.add_argument("--loads", type=int, default=12, help="fresh processes for each form [12]")
     parser.add_argument("--seconds", type=float, default=3.0, help="of timing, for each pair [3]")
     parser.add_argument("--rounds", type=int, default=32, help="of timing at least, for each pair [32]")
+    parser.add_argument("--entry", action="append", default=[], type=told, metavar="KEY=VALUE")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
+    args.entries = dict(args.entry)
+    if args.entries and args.provider == "cuda":
+        parser.error("--entry is for the CPU")
     args.forms = list(wanted_forms(tuple(args.forms)))
     args.threads = [threads or usable_cores() for threads in args.threads]
     images = load(args.data, data_root=args.data_root)

@@ -1,5 +1,7 @@
 """What every test may use."""
 
+import contextlib
+import functools
 import hashlib
 import os
 import sys
@@ -68,6 +70,16 @@ LONGEST = ("test_end_to_end.py", "test_killed_search.py", "test_dense.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The order is otherwise that of the folders."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_table_of_operators() -> None:
+    """For each export torch makes its table of ONNX operators anew, half a second each: here once a process."""
+    with contextlib.suppress(ImportError, AttributeError, KeyError):  # another torch keeps it elsewhere
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        made = vars(ONNXRegistry)["from_torchlib"].__func__
+        ONNXRegistry.from_torchlib = classmethod(functools.cache(made))  # type: ignore[method-assign]
 
 
 @pytest.fixture(autouse=True)

@@ -97,7 +97,7 @@ def test_the_table_says_what_a_user_asks_first(home):
 
 def test_progress_goes_to_stderr_in_plain_lines(home):
     lines = (home / "stderr.txt").read_text().splitlines()
-    assert any(line.startswith("search  epoch  1/") for line in lines)
+    assert any(line.startswith("search  epoch 1/") for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 

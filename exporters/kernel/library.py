@@ -16,7 +16,7 @@ from recycle_pipeline.models.kernel_library import library_path
 
 MESSAGE = 256  # bytes of a reason
 NO_MEMORY = "no memory for the images of a network: expected a smaller one"
-PATHS = ("portable", "avx2", "avx512", "avx512vbmi", "avx512mixed")
+PATHS = ("portable", "avx2", "avx512", "avx512vbmi", "avx512mixed", "neon")
 
 
 @dataclass(frozen=True)

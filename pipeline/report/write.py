@@ -19,7 +19,7 @@ from recycle_pipeline.pipeline.version import VERSION
 Format = Literal["html", "md", "json"]
 FORMATS: tuple[Format, ...] = ("html", "md", "json")
 COMPARISON = Path("comparison.html")
-LAYOUT = 3  # raise it when the same facts give another page
+LAYOUT = 4  # raise it when the same facts give another page
 
 
 def report_text(roots: Sequence[Path], form: Format) -> str:

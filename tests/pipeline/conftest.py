@@ -8,6 +8,7 @@ import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,10 @@ import pytest
 import recycle_pipeline.pipeline
 from recycle_pipeline.pipeline.cli import main
 from recycle_pipeline.pipeline.data import Augmentation, ImageSet
+from recycle_pipeline.pipeline.report import html
 
 IMPORT_ROOT = Path(recycle_pipeline.pipeline.__file__).parents[2]
+NOTHING = SimpleNamespace(sizes=(), search=None, network=None, verified=None)  # known of a run
 NO_TIMING = "recycle_pipeline.pipeline.stages.verify.LATENCY_SECONDS"
 START = """
 import signal
@@ -35,6 +38,14 @@ def finished(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NO_TIMING, 0.0)
         return recycle_pipeline.pipeline.run(arch="conv2", epochs=1, output_dir=root)
+
+
+@pytest.fixture(autouse=True)
+def pages_without_pictures(monkeypatch):
+    """Pictures take a third of a small run's time, and are looked at in report/, where they are drawn."""
+    drawn = html._figures
+    monkeypatch.setattr(html, "_figures", lambda facts: dict.fromkeys(drawn(NOTHING), ()))
+    return drawn
 
 
 SAME_RUN = ("--arch", "conv2", "--epochs", "1", "--output-dir")

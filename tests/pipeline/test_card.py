@@ -70,8 +70,9 @@ def test_it_says_of_a_form_what_the_report_says(tmp_path, low, high, count, said
     ratio = Ratio(
         "onnx-int8", "onnx", Estimate((low + high) / 2, 6, "pairs of sessions", low, high), 1.0, 1.0
     )
-    form = SimpleNamespace(form="onnx-int8", top1=proportion(0.5, 100))
-    assert _form(folder, form, ratio)[-1].endswith(said)
+    form = SimpleNamespace(form="onnx-int8", top1=proportion(0.5, 100), needs=("a", "b"))
+    *_, bought, needs = _form(folder, form, ratio)
+    assert bought.endswith(said) and needs == "a; b"
 
 
 def test_the_same_run_again_does_not_touch_it(command, run_copy, same_run, card):

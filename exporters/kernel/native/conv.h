@@ -28,10 +28,12 @@ void convolve_mixed(const ConvCall *call);  /* either: `source` says which */
 /* From a tensor's close home to its close grid of strides of 2, whose rows are half as long and slots a quarter. */
 void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
 void spread_avx2(const Grid *from, const Grid *to, uint32_t channels, const uint8_t *first, uint8_t *out);
+#elif defined(__aarch64__)
+void convolve_neon(const ConvCall *call);
 #endif
 
-/* "portable", "avx2", "avx512", "avx512vbmi" (tables alone), "avx512mixed", or NULL for the fastest that this processor
- * has; NULL where it has it not. */
+/* "portable", "avx2", "avx512", "avx512vbmi" (tables alone), "avx512mixed", "neon", or NULL for the fastest that this
+ * processor has; NULL where it has it not. */
 Convolve convolve_for(const char *name);
 
 /* How images lie for a path. */

@@ -20,6 +20,8 @@ void convolve_floats_portable(const FloatCall *call);
 #if defined(__x86_64__)
 void convolve_floats_avx2(const FloatCall *call);
 void convolve_floats_avx512(const FloatCall *call);
+#elif defined(__aarch64__)
+void convolve_floats_neon(const FloatCall *call);
 #endif
 
 /* The path that goes with one for bytes. */

@@ -13,6 +13,8 @@ Convolve convolve_for(const char *name) {
     if (vbmi && !strcmp(name, "avx512vbmi")) return convolve_tables;
     if (avx512 && (!name || !strcmp(name, "avx512"))) return convolve_avx512;
     if (avx2 && (!name || !strcmp(name, "avx2"))) return convolve_avx2;
+#elif defined(__aarch64__)
+    if (!name || !strcmp(name, "neon")) return convolve_neon;
 #endif
     return !name || !strcmp(name, "portable") ? convolve_portable : NULL;
 }

@@ -85,6 +85,8 @@ ConvolveFloats floats_beside(Convolve convolve) {
 #if defined(__x86_64__)
     if (convolve == convolve_avx2) return convolve_floats_avx2;
     if (convolve != convolve_portable) return convolve_floats_avx512;
+#elif defined(__aarch64__)
+    if (convolve == convolve_neon) return convolve_floats_neon;
 #endif
     return (void)convolve, convolve_floats_portable;
 }

@@ -21,10 +21,12 @@ static inline void gather(uint8_t *to, const uint8_t *from, uint32_t count, uint
     for (; i < count; i++) to[i] = from[(size_t)step * i];
 }
 
+#if defined(__x86_64__)
 /* Whether a grid has every other pixel of every other row of another, both of whose slots are rows. */
 static int halves_rows(const Grid *g, const Grid *from) {
     return g->down == 2 && g->right == 2 && from->close == 2 * g->close && from->slots == 2 * g->slots;
 }
+#endif
 
 /* Fills a close grid of strides other than 1 from the tensor's home. */
 static void spread_close(const Network *n, const Grid *g, Channels some, uint8_t *workspace) {

@@ -119,4 +119,5 @@ def main(seed: int = 0, count: int = 8) -> None:
     print(f"refused {refused}, run {run}")
 
 
-main(*map(int, sys.argv[1:]))
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recycle_pipeline.exporters.kernel.library import Kernels
+from recycle_pipeline.exporters.kernel.library import PATHS, Kernels
 from recycle_pipeline.exporters.kernel.packed import Image, Window
 from recycle_pipeline.exporters.kernel.packed_floats import (
     FloatConstant,
@@ -17,7 +17,6 @@ from recycle_pipeline.exporters.kernel.packed_floats import (
 from recycle_pipeline.models.errors import RecycleError
 
 pytestmark = pytest.mark.usefixtures("kernels")
-PATHS = ("portable", "avx2", "avx512", "avx512vbmi", "avx512mixed")
 THREE = Window((3, 3), (1, 1), (1, 1, 1, 1))
 
 

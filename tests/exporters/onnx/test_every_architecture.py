@@ -1,6 +1,7 @@
 """Every form of every architecture, and of one of a user's own: written, read, right."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,15 @@ def logits(path, images):
     return session.run(None, {"images": images})[0]
 
 
+def operators(path, folder):
+    """How many of each kind onnxruntime runs of a file."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return Counter(node.op_type for node in onnx.load(folder / "optimized.onnx").graph.node)
+
+
 @pytest.mark.parametrize("name", [*NAMES, "own"])
 def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
     torch.manual_seed(0)
@@ -109,6 +119,12 @@ def test_every_form_of_every_architecture_says_what_onnx_says(name, tmp_path):
         assert largest > 0 and np.isfinite(got).all()
         assert np.abs(got - expected).max() <= ROUNDED.get(form, 0.0) * largest, form
     assert np.array_equal(integers.get("onnx-kernel", integers["onnx-int8"]), integers["onnx-int8"])
+    convolutions = sum(node.op_type == "Conv" for node in onnx.load(tmp_path / "onnx.onnx").graph.node)
+    for form in ("onnx-int8", "onnx-compact-int8"):
+        if (tmp_path / f"{form}.onnx").exists():
+            fused = operators(tmp_path / f"{form}.onnx", tmp_path)
+            assert fused["QLinearConv"] == convolutions and not fused["Conv"], (form, fused)
+            assert not fused["Gemm"] + fused["MatMul"] + fused["ScatterElements"], (form, fused)
     if "onnx-kernel" in integers and name.startswith(("conv", "vgg_small_bn")):
         left = {node.op_type for node in onnx.load(tmp_path / "onnx-kernel.onnx").graph.node}
         assert left == {"QuantizeLinear", "TernaryNetwork", "Flatten", "DequantizeLinear"}

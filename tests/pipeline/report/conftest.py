@@ -16,6 +16,11 @@ SCRIPT = "<script>alert(1)</script>"
 HOSTILE = (SCRIPT, '"><img src=x onerror=alert(2)>', "{{ 7 * 7 }}", "a|b`c$d$", "]]></svg><b>", "\x00\u202e")
 
 
+@pytest.fixture
+def pages_without_pictures():
+    """In place of the one for other tests: here they are drawn."""
+
+
 @pytest.fixture(scope="session")
 def read(finished):
     """The finished run as read for a report."""

@@ -15,6 +15,7 @@ from recycle_pipeline.models.errors import ProviderUnavailable
 from recycle_pipeline.models.kernel_library import find_library
 from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
 from recycle_pipeline.pipeline.manifest import read_manifest
+from recycle_pipeline.pipeline.report import html
 from recycle_pipeline.pipeline.report.collect import read_runs
 from recycle_pipeline.pipeline.report.comparison import compare
 from recycle_pipeline.pipeline.report.html import run_page
@@ -146,7 +147,10 @@ def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
     assert {row["form"] for row in found["further_latencies"]} == {"onnx", *found["forms"]}
 
 
-def test_the_report_has_the_times_and_the_classes_of_every_form(all_forms, run_copy):
+def test_the_report_has_the_times_and_the_classes_of_every_form(
+    all_forms, run_copy, pages_without_pictures, monkeypatch
+):
+    monkeypatch.setattr(html, "_figures", pages_without_pictures)
     [run] = read_runs([run_copy])
     verified = run.facts.verified
     timed = {model.name: model for model in verified.latency.models if model.kind == "model"}

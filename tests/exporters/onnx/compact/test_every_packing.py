@@ -1,4 +1,5 @@
-"""Every way that a weight may be packed, forced, under the oldest runtimes and the installed one: to the bit.
+"""Every way that a weight may be packed, forced, under the oldest runtimes and the installed one, with
+constants folded and not: to the bit.
 
 What forms choose for a real network is a part of these.
 """
@@ -21,21 +22,24 @@ from recycle_pipeline.models.draws import signs_at, stream_key
 
 SHAPE = (60, 51)
 KEY = stream_key(5, "layer")
+LEVELS = ("ORT_ENABLE_ALL", "ORT_DISABLE_ALL")  # folded at load, and unpacked in every call
 RUN = """
 import json, os, sys
 sys.path.insert(0, sys.argv[1])
 import numpy, onnxruntime
 refused = {}
 for path in sys.argv[2:]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        refused[path] = str(error)
-    else:
-        names = [output.name for output in session.get_outputs()]
-        numpy.savez(path + ".npz", **dict(zip(names, session.run(None, {}))))
+    for level in ("ORT_ENABLE_ALL", "ORT_DISABLE_ALL"):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+        try:
+            session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            refused[path] = str(error)
+        else:
+            names = [output.name for output in session.get_outputs()]
+            numpy.savez(path + "." + level + ".npz", **dict(zip(names, session.run(None, {}))))
 print(json.dumps([onnxruntime.__version__, refused]))
 """
 
@@ -112,7 +116,8 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def unpacked(files, tmp_path):
-    """What a runtime makes of each file: its version, and weights by the file's name; None where refused."""
+    """What a runtime makes of each file: its version, and by the file's name weights at each level of
+    optimisation; None where refused."""
 
     def run(folder):
         paths = []
@@ -122,8 +127,10 @@ def unpacked(files, tmp_path):
         line = [sys.executable, "-c", RUN, str(folder), *map(str, paths)]
         done = subprocess.run(line, capture_output=True, text=True, check=True)
         version, refused = json.loads(done.stdout)
-        found = {path.stem: None if str(path) in refused else np.load(f"{path}.npz") for path in paths}
-        return version, found
+        return version, {
+            path.stem: None if str(path) in refused else [np.load(f"{path}.{level}.npz") for level in LEVELS]
+            for path in paths
+        }
 
     return run
 
@@ -134,9 +141,10 @@ def require_same(files, found, version):
             assert found[name] is None, f"{name} named a newer runtime than it needs"
             continue
         assert found[name] is not None, name
-        for way, weight in many.items():
-            got = found[name][way]
-            assert got.dtype == weight.dtype and np.array_equal(got, weight), (version, name, way)
+        for got, level in zip(found[name], LEVELS, strict=True):
+            for way, weight in many.items():
+                same = got[way].dtype == weight.dtype and np.array_equal(got[way], weight)
+                assert same, (version, level, name, way)
 
 
 def test_every_way_is_among_them(files):
