@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_table_of_operators() -> None:
-    """For each export torch makes its table of ONNX operators anew, half a second each: here once a process."""
+    """torch makes its table of ONNX operators anew for each export, half a second each; here once."""
     with contextlib.suppress(ImportError, AttributeError, KeyError):  # another torch keeps it elsewhere
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 

@@ -2,7 +2,7 @@
 
     python emulated.py EMULATOR PROGRAM [SEED [ROUNDS]]
 
-Every path of the other processor: 8 bits are compared to the bit, float32 to rounding. Prints how many networks.
+Every path of the other processor: 8 bits to the bit, float32 to rounding. Prints how many networks.
 """
 
 import struct

@@ -16,7 +16,7 @@ COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"  # Debian: gcc-aarc
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """All sources and a program that runs networks, for such a processor; in one file, as it has no libraries."""
+    """All sources and a program that runs networks, for such a processor, in one file."""
     missing = [name for name in (COMPILER, EMULATOR) if not shutil.which(name)]
     if missing:
         pytest.skip(f"not here: {', '.join(missing)}")

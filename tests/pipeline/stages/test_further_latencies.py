@@ -5,6 +5,7 @@ import json
 import pytest
 
 from recycle_pipeline.evaluators.machine import usable_cores
+from recycle_pipeline.pipeline.report import html
 from recycle_pipeline.pipeline.report.collect import read_run
 from recycle_pipeline.pipeline.run_folder import RunFolder
 from recycle_pipeline.pipeline.stages import verify_further
@@ -24,7 +25,10 @@ def verified(command, run_copy, quick):
     return outcome, json.loads((run_copy / "verify.json").read_text())
 
 
-def test_every_form_is_timed_at_every_setting_and_the_first_is_what_gates_judge(verified, command, run_copy):
+def test_every_form_is_timed_at_every_setting_and_the_first_is_what_gates_judge(
+    verified, command, run_copy, pages_without_pictures, monkeypatch
+):
+    monkeypatch.setattr(html, "_figures", pages_without_pictures)
     outcome, content = verified
     assert (content["latency"]["batch"], content["latency"]["threads"]) == (2, 1)
     assert content["forms"]["onnx-compact"]["latency"]["n"] >= 64
