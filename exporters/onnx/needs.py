@@ -9,5 +9,5 @@ NEEDS: Mapping[str, str] = {
     "onnx-kernel": LIBRARY,
     "onnx-kernel-fp32": LIBRARY,
     "onnx-fp16": "a GPU to be faster",
-    "onnx-int2": "onnxruntime 1.25 and session.disable_quant_qdq = 1 for the logits of onnx to the bit, in its time",
+    "onnx-int2": "onnxruntime 1.25 and session.disable_quant_qdq = 1 for the logits and the time of onnx",
 }
