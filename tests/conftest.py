@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import gc
 import hashlib
 import os
 import sys
@@ -18,6 +19,9 @@ from recycle_pipeline.models.kernel_library import VARIABLE
 # One thread in each process of the tests: they share the cores with one another (pytest-xdist), and bytes
 # are compared with those of other processes, so sums must be taken in one order. Read when torch is imported.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Traced graphs are many small objects that live long: looking through them often is a tenth of all time.
+gc.set_threshold(200_000, 20, 100)
 
 ROOT = Path(__file__).parent.parent
 LOOPS = ROOT / "exporters" / "ticket" / "native"
@@ -64,7 +68,10 @@ def kernels() -> Path:
 
 
 # Files that take longest, begun first: of two processes neither waits for the other at the end.
-LONGEST = ("test_end_to_end.py", "test_killed_search.py", "test_dense.py")
+LONGEST = (
+    *("test_end_to_end.py", "test_rejections.py", "test_forms.py", "test_crash_campaign.py"),
+    *("test_interruption.py", "test_fuzz_campaigns.py", "test_processes.py", "test_killed_search.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
