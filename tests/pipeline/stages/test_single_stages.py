@@ -152,4 +152,6 @@ def test_the_model_says_what_it_is(finished):
     said = {entry.key: entry.value for entry in model.metadata_props}
     assert said["ticket_sha256"] == finished.stages["pack"].outputs["ticket.safetensors"]
     assert said["kept"] == "36770/367680" and said["arch"] == "conv2" and said["subnetwork"] == "binary"
+    assert said["seed"] == "0"
+    assert all(0 < json.loads(said[each])[0] < 1 for each in ("mean", "std"))
     assert said["input"].startswith("float32 (N, C, S, S): (pixels / 255 - [")

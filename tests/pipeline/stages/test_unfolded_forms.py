@@ -3,6 +3,7 @@
 from functools import partial
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from recycle_pipeline.evaluators.accuracy import predict_all
@@ -60,6 +61,21 @@ def test_where_folding_is_limited_forms_are_right_and_called_slow(judged, limit)
         assert "slow" in found[name]["note"] and "rejected" not in found[name]
         assert not found[name]["exact"]
     assert found["onnx-compact"]["max_difference"] < 1e-4
+
+
+def test_where_nothing_is_optimised_they_are_right_and_called_slow_too(judged, monkeypatch):
+    made = onnxruntime.SessionOptions
+
+    def plain():
+        options = made()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return options
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", plain)
+    found, verdicts, warned = judged({})
+    assert [text.partition(":")[0] for text in warned] == PACKED
+    assert {verdict.outcome for verdict in verdicts} <= {"passed", "not-asked"}
+    assert found["onnx-compact"]["max_difference"] < 1e-4 and not found["onnx-seed"]["exact"]
 
 
 def test_a_model_says_itself_whether_it_unpacks_in_every_call(judged, run_copy):

@@ -66,11 +66,20 @@ def test_one_kept_weight_in_four_million_is_found_across_its_gap(made, place):
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
-def test_several_million_weights(made):
-    weight = made.weight((2048, 512, 3, 3), 0.1, "a level each")
+@pytest.mark.parametrize(
+    ("density", "kind", "price", "way", "share"),
+    [
+        (0.1, "a level each", 0.0, "gaps", 0.081),
+        (0.1, "a level each", 10.0, "bytes", 0.11),
+        (0.6, "one level", 0.0, "trits", 0.201),
+        (0.1, "values", 0.0, "values", 0.48),
+    ],
+)
+def test_several_million_weights(made, density, kind, price, way, share):
+    weight = made.weight((2048, 512, 3, 3), density, kind)
     model = made.model(weight)
-    [packed] = compact(model)
-    assert packed.bytes < 0.081 * weight.size
+    [packed] = compact(model, entry_price=price)
+    assert packed.way.startswith(way) and packed.bytes < share * weight.size
     assert np.array_equal(made.unpacked(model, 1)[0], weight)
 
 
@@ -203,6 +212,36 @@ def test_weights_of_int8_are_packed_for_what_dequantizes_them(made, levels, dens
         onnx.checker.check_model(one, full_check=True)
         assert np.array_equal(made.session(one).run(None, made.images(one))[0], before[0])
     assert packed.way == way and packed.bytes < 0.31 * weight.nbytes
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 60), st.integers(1, 200)),
+    kept=st.sampled_from(("nothing", "one", "all")) | st.floats(0, 1),
+    level=st.sampled_from((1, 64, 77, None)),
+    price=st.sampled_from((0.0, ENTRY_PRICE, 10.0)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_weight_of_int8_is_equal_to_the_bit(made, shape, kept, level, price, seed):
+    """Of one magnitude, or of any; nothing kept, one, all."""
+    generator = np.random.default_rng(seed)
+    mask = np.full(shape, kept == "all")
+    if kept == "one":
+        mask.reshape(-1)[generator.integers(mask.size)] = True
+    elif isinstance(kept, float):
+        mask = generator.random(shape) < kept
+    values = generator.choice([-1, 1], shape) * (level or generator.integers(1, 128, shape))
+    weight = np.where(mask, values, 0).astype(np.int8)
+    model = made.model(np.zeros(shape, np.float32))
+    del model.graph.initializer[:]
+    model.graph.initializer.append(numpy_helper.from_array(weight, "quantized"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1), "step"))
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["quantized", "step"], ["layer0.weight"]))
+    compact(model, entry_price=price)
+    if "quantized" not in {item.name for item in model.graph.initializer}:
+        model.graph.output.append(helper.make_tensor_value_info("quantized", TensorProto.INT8, shape))
+        found = made.session(model).run(["quantized"], made.images(model))[0]
+        assert found.dtype == np.int8 and np.array_equal(found, weight)
 
 
 MANY = [

@@ -37,7 +37,7 @@ def drawn(key, shape, density, flipped=0.0, seed=0, turned=()):
 
 
 @pytest.mark.parametrize("flipped", (0.0, 0.01, 0.5))
-@pytest.mark.parametrize("density", (0.01, 0.1, 0.3))
+@pytest.mark.parametrize("density", (0.01, 0.1, 0.3, 1.0))
 def test_weights_are_equal_to_the_bit(made, density, flipped):
     key = stream_key(11, "layer0")
     weight = drawn(key, (400, 90, 3, 3), density, flipped)
