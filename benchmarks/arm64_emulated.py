@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from common.record import write_record
 
+from recycle_pipeline.evaluators.session import open_session
 from recycle_pipeline.exporters.kernel.build import OPTIONS, SOURCES
 from recycle_pipeline.models.kernel_library import VARIABLE, library_path
 from recycle_pipeline.pipeline.forms import FORMS
@@ -68,33 +68,32 @@ numpy.savez(sys.argv[2], **found)
 
 def emulated(work: Path) -> tuple[list[str], dict[str, str]]:
     """The start of a command of that processor's Python, and its environment."""
-    root, site, library = work / "root", work / "site", work / "library.so"
-    if not library.is_file():
+    root, site, library, fetched = work / "root", work / "site", work / "library.so", work / "fetched"
+    if not fetched.is_file():
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            names = [f"{name}:arm64" for name in PYTHON]
-            subprocess.run(["apt-get", "download", "-q", *names], cwd=folder, check=True)
-            for path in Path(folder).glob("*.deb"):
-                subprocess.run(["dpkg", "-x", str(path), str(root)], check=True)
-            pip = [sys.executable, "-m", "pip", "--quiet"]
-            line = [
-                *pip,
-                "download",
-                "--no-deps",
-                "--python-version",
-                "3.11",
-                "--only-binary=:all:",
-                "--dest",
-                folder,
-            ]
-            subprocess.run([*line, *(f"--platform={each}" for each in PLATFORMS), *COMPILED], check=True)
-            for path in Path(folder).glob("*.whl"):
-                zipfile.ZipFile(path).extractall(site)
-            subprocess.run([*pip, "install", "--no-deps", "--target", str(site), *PURE], check=True)
-        line = ["aarch64-linux-gnu-gcc", *OPTIONS, "-fPIC", "-shared", "-o", str(library)]
-        subprocess.run([*line, *map(str, sorted(SOURCES.glob("*.c"))), "-lm"], check=True)
+            fetch(Path(folder), root, site)
+        fetched.touch()
+    line = ["aarch64-linux-gnu-gcc", *OPTIONS, "-fPIC", "-shared", "-o", str(library)]
+    subprocess.run([*line, *map(str, sorted(SOURCES.glob("*.c"))), "-lm"], check=True)
     known = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1", VARIABLE: str(library)}
     python = ["qemu-aarch64", "-L", str(root), str(root / "usr/bin/python3.11")]
     return python, {**os.environ, **known}
+
+
+def fetch(folder: Path, root: Path, site: Path) -> None:
+    """That processor's Python into `root`, and its packages into `site`."""
+    subprocess.run(
+        ["apt-get", "download", "-q", *(f"{name}:arm64" for name in PYTHON)], cwd=folder, check=True
+    )
+    for path in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", str(path), str(root)], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    line = [*pip, "download", "--no-deps", "--python-version", "3.11", "--only-binary=:all:"]
+    line += ["--dest", str(folder), *(f"--platform={each}" for each in PLATFORMS)]
+    subprocess.run([*line, *COMPILED], check=True)
+    for path in folder.glob("*.whl"):
+        zipfile.ZipFile(path).extractall(site)
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), *PURE], check=True)
 
 
 def read_by(start: list[str], environment: dict[str, str], ticket: Path, folder: Path) -> str:
@@ -118,9 +117,7 @@ def measured(run: Path, there: tuple[list[str], dict[str, str]], count: int) -> 
     here = [sys.executable], {**os.environ, VARIABLE: str(library_path())}
     forms = {form.file: name for name, form in FORMS.items() if (run / "onnx" / form.file).is_file()}
     paths = [run / "onnx" / file for file in forms]
-    shape = (
-        onnxruntime.InferenceSession(str(paths[0]), providers=["CPUExecutionProvider"]).get_inputs()[0].shape
-    )
+    shape = open_session(paths[0], "cpu", 1).input_shape
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(images := folder / "images.npy", drawn((count, *shape[1:])))
@@ -166,10 +163,8 @@ def main() -> None:
     there = emulated(args.work.resolve())
     rows = [measured(run.resolve(), there, args.images) for run in args.runs]
     print(json.dumps(rows, indent=1))
-    versions = {
-        "here": f"{platform.machine()}, onnxruntime {onnxruntime.__version__}",
-        "there": list(COMPILED),
-    }
+    site = args.work / "site"
+    versions = {"here": platform.machine(), "there": sorted(path.stem for path in site.glob("*.dist-info"))}
     write_record(args.record, __doc__.splitlines()[0], versions=versions, rows=rows)
 
 

@@ -40,12 +40,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
 from recycle_pipeline.evaluators.machine import cpu_model
+from recycle_pipeline.evaluators.providers import ort as onnxruntime  # with its telemetry off
 from recycle_pipeline.exporters.onnx.dense import InputSpec, stamp, to_onnx
 from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.models.fold import fold_batch_norm

@@ -26,13 +26,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from common.cuda_sessions import bound
 from common.record import write_record
 from onnx import helper, numpy_helper
 
 from recycle_pipeline.evaluators.latency import measure, ratio_of_medians
 from recycle_pipeline.evaluators.providers import ORT_ERRORS, brief
+from recycle_pipeline.evaluators.providers import ort as onnxruntime  # with its telemetry off
 from recycle_pipeline.exporters.onnx.fp16 import halved
 from recycle_pipeline.exporters.onnx.shrink import shrink
 from recycle_pipeline.pipeline.data import load

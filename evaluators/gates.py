@@ -113,15 +113,19 @@ def max_difference(value: float, limit: float | None) -> Verdict:
     return Verdict("max_difference", _outcome(value <= limit), value, limit, sentence)
 
 
-def max_difference_told(value: float, told: str) -> Verdict:
+def max_difference_told(value: float | None, told: str, why: str = "") -> Verdict:
     """Gate on a form that gives the reference's very logits where a session is told so: `value` is 0.
 
     Args:
-        value: the largest |logit difference| to the reference's.
+        value: the largest |logit difference| to the reference's; None where it gives none.
         told: what the session was, in words.
+        why: it gives none.
     """
-    sentence = f"with {told} logits differ from the reference's by at most {value:.3g}; the limit is 0"
-    return Verdict("max_difference_told", _outcome(value <= 0), value, 0.0, sentence)
+    found = why if value is None else f"logits differ from the reference's by at most {value:.3g}"
+    passed = value is not None and value <= 0
+    return Verdict(
+        "max_difference_told", _outcome(passed), value, 0.0, f"with {told} {found}; the limit is 0"
+    )
 
 
 def min_agreement(value: float, limit: float | None) -> Verdict:

@@ -43,7 +43,7 @@ def _open(calls: list[Call], request: dict[str, Any]) -> dict[str, Any]:
     """Opens a model; `seconds` for the session alone, `growth` of this process's peak memory in bytes."""
     why_not(request["provider"])  # computes once: what the first session of a process costs is no model's
     before, started = memory.peak_bytes(), time.perf_counter()
-    model = open_session(request["path"], request["provider"], request["threads"])
+    model = open_session(request["path"], request["provider"], request["threads"], request["entries"])
     seconds = time.perf_counter() - started
     call = call_of(model, random_images(model, request["batch"]), request["transfers"])
     call()

@@ -81,9 +81,16 @@ class Worker:
         self._process.stdout.close()
         self._process.wait()
 
-    def open(self, path: Path, setting: Setting) -> Opened:
-        """Opens a model; the next of this worker's numbers, from 0 on, is its."""
-        answer = self._ask({"do": "open", "path": str(path), **asdict(setting)})
+    def open(self, path: Path, setting: Setting, entries: Mapping[str, str] | None = None) -> Opened:
+        """Opens a model; the next of this worker's numbers, from 0 on, is its.
+
+        Args:
+            path: of the model.
+            setting: provider, threads, batch.
+            entries: more of ONNX Runtime's configuration of the session.
+        """
+        entries = dict(entries or {})
+        answer = self._ask({"do": "open", "path": str(path), "entries": entries, **asdict(setting)})
         return Opened(answer["seconds"], answer["growth"])
 
     def warm_up(self, seconds: float) -> WarmUp:
@@ -129,7 +136,9 @@ def require_no_crash(paths: Sequence[Path], provider: str) -> None:
             worker.open(path, Setting(provider))
 
 
-def crashing(paths: Sequence[Path], provider: str) -> dict[Path, CrashingModel]:
+def crashing(
+    paths: Sequence[Path], provider: str, told: Mapping[Path, Mapping[str, str]] | None = None
+) -> dict[Path, CrashingModel]:
     """Those of some models on which ONNX Runtime crashes, with the error that says so.
 
     Models that cannot be opened or called for another reason are none of them; the caller judges them.
@@ -137,7 +146,9 @@ def crashing(paths: Sequence[Path], provider: str) -> dict[Path, CrashingModel]:
     Args:
         paths: the models.
         provider: under which.
+        told: what sessions of some are told besides, by path; they are opened both ways.
     """
+    told = told or {}
     found, left = dict[Path, CrashingModel](), list(paths)
     while left:
         with Worker() as worker:  # another one after each crash
@@ -145,6 +156,8 @@ def crashing(paths: Sequence[Path], provider: str) -> dict[Path, CrashingModel]:
                 path = left.pop(0)
                 try:
                     worker.open(path, Setting(provider))
+                    if path in told:
+                        worker.open(path, Setting(provider), told[path])
                 except CrashingModel as error:
                     found[path] = error
                     break

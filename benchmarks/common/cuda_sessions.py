@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
+
+from recycle_pipeline.evaluators.providers import ort as onnxruntime  # with its telemetry off
 
 CUDA = "CUDAExecutionProvider"
 

@@ -92,6 +92,7 @@ def bought_rows(facts: RunFacts) -> Rows:
             "; ".join(form.needs) or NONE,
         )
         for form in facts.verified.forms
+        if not form.rejected
     ]
 
 

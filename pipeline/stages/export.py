@@ -128,7 +128,7 @@ def _some_images(context: Context) -> Any:
 
 EXPORT = Stage(
     "export",
-    schema=4,
+    schema=5,
     config_keys=("export", "embed_preprocessing", "shrink", "ort_target"),
     unsaid={"shrink": True, "ort_target": None},
     inputs=_inputs,

@@ -100,7 +100,9 @@ def _crashing(context: Context, names: list[str]) -> "dict[Path, CrashingModel]"
     """Models that this call did not write may be a stranger's, and end the process that opens them."""
     from recycle_pipeline.evaluators.workers import crashing
 
-    return crashing([context.folder.lying(name) for name in names], "cpu")
+    paths = {name: context.folder.lying(name) for name in names}
+    told = {name: FORMS[name].exact_told for name in names}
+    return crashing(list(paths.values()), "cpu", {paths[n]: dict([t]) for n, t in told.items() if t})
 
 
 def _sound(subject: Subject, judged: "Judged", promised: "Sequence[Verdict]") -> dict[str, str]:
@@ -202,7 +204,7 @@ def _opened(
 
 VERIFY = Stage(
     "verify",
-    schema=5,
+    schema=6,
     config_keys=(
         "provider",
         "max_difference",

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -174,7 +174,8 @@ def _judge(
     entry = _entry(form, folder, report, references.against, exact=exact) | {"provider": model.provider}
     verdicts = list(report.verdicts)
     if told := _told(form, path, references, on_cpu=bool(refused)):
-        entry["exact_told"], verdict = told
+        found, verdict = told
+        entry |= {"exact_told": found} if found else {}
         verdicts.append(verdict)
     entry["verdicts"] = [asdict(verdict) for verdict in verdicts]
     notes = [refused] * bool(refused) + [UNFOLDED] * model.unpacks_in_every_call
@@ -187,14 +188,14 @@ def _judge(
 
 def _told(
     form: Form, path: Path, references: _References, *, on_cpu: bool
-) -> tuple[dict[str, Any], "Verdict"] | None:
+) -> tuple[dict[str, Any] | None, "Verdict"] | None:
     """What a session of it gives that is told to give the logits of `onnx`; None where it promises none."""
-    from recycle_pipeline.pipeline.stages.verify_told import gives_them_here, judge_told
+    from recycle_pipeline.pipeline.stages.verify_told import judge_told, promises_here
 
-    if form.exact_told is None or not references.against.sound or not gives_them_here(form):
+    if not references.against.sound or not promises_here(form):
         return None
-    told = references.open(path, None, form.cpu_only, dict([form.exact_told]))
-    return judge_told(form, told, references.logits(told), references.of(on_cpu=on_cpu))
+    open_ = partial(references.open, path, None, form.cpu_only)
+    return judge_told(form, open_, references.logits, references.of(on_cpu=on_cpu))
 
 
 def _opened(form: Form, path: Path, open_: Open) -> tuple[Form, "OnnxModel", str]:

@@ -14,6 +14,11 @@ from recycle_pipeline.pipeline.manifest import read_manifest
 
 
 @pytest.fixture
+def pages_without_pictures():
+    """In place of the one for other tests: here pictures are drawn."""
+
+
+@pytest.fixture
 def custom_run(here, custom_module, write_photos):
     """A finished run of a custom architecture: its result and the module's name."""
     module = custom_module()

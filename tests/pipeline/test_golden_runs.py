@@ -29,6 +29,11 @@ def test_its_files_are_those_that_it_wrote(golden):
             assert file_digest(golden / name) == digest
 
 
+@pytest.fixture
+def pages_without_pictures():
+    """In place of the one for other tests: here pictures are drawn."""
+
+
 def test_it_is_inspected_reported_and_rebuilt(golden, command):
     found = json.loads((golden / "verify.json").read_text())
     assert command("inspect", "mine").code == 0

@@ -172,8 +172,11 @@ def fetched(version: str) -> Path:
         if done.returncode:
             shutil.rmtree(fresh, ignore_errors=True)
             pytest.skip(f"onnxruntime {version} cannot be fetched: {done.stderr.strip()[-200:]}")
-        if not folder.is_dir():  # another run may have been faster
+        try:
             fresh.rename(folder)
+        except OSError:  # another process was faster
+            shutil.rmtree(fresh)
+            assert folder.is_dir()
     return folder
 
 

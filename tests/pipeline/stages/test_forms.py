@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from onnx import numpy_helper
 
 from recycle_pipeline.evaluators.session import OnnxModel, open_session
-from recycle_pipeline.models.errors import ProviderUnavailable
+from recycle_pipeline.models.errors import CorruptArtefact, ProviderUnavailable
 from recycle_pipeline.models.kernel_library import find_library
 from recycle_pipeline.pipeline.forms import FORMS, wanted_forms
 from recycle_pipeline.pipeline.manifest import read_manifest
@@ -87,23 +87,58 @@ def test_a_form_that_is_exact_only_as_onnxruntime_rounds_is_not_taken_at_its_wor
     """Told what should give the logits of `onnx`, it gives others: moved away, with the reason."""
     shutil.rmtree(run_copy)
     shutil.copytree(exported_once, run_copy)
-    form = dataclasses.replace(FORMS["onnx-int2"], exact_told=("session.disable_prepacking", "1"))
-    monkeypatch.setitem(FORMS, "onnx-int2", form)
-    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify_told.FOLDED", "nothing")
+
+    def open_(provider, path, threads, cpu_only=False, entries=None):
+        found = open_session(path, "cpu", threads, entries)
+        return other(found) if entries else found
+
+    monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify._opened", open_)
     monkeypatch.setattr("recycle_pipeline.pipeline.stages.verify.LATENCY_SECONDS", 0.0)
     outcome = command("verify", "mine", "--force")
     assert outcome.code == 3
-    assert "onnx-int2: with session.disable_prepacking = 1 logits differ" in outcome.err
+    assert "onnx-int2: with session.disable_quant_qdq = 1 logits differ" in outcome.err
     assert "the limit is 0" in (run_copy / "rejected/model-int2.txt").read_text()
 
 
-def test_where_constants_are_not_folded_or_the_runtime_is_older_nothing_is_promised_of_it(exported_once):
+@pytest.fixture
+def told(exported_once):
+    """What is judged of `onnx-int2` in a session that is told so; opened, and its logits, as given."""
     path = RunFolder(exported_once).model("onnx-int2")
-    told, form = open_session(path, "cpu", 1), FORMS["onnx-int2"]
-    assert verify_told.FOLDED in told.operators
-    assert verify_told.judge_told(form, told, np.zeros((1, 2)), np.ones((1, 2))) is None
-    assert verify_told.gives_them_here(form) and not verify_told.gives_them_here(FORMS["onnx"])
-    assert not verify_told.gives_them_here(dataclasses.replace(form, exact_from="999.0"))
+    zeros = np.zeros((1, 2), np.float32)
+
+    def judge(entries=None, logits=zeros, open_=None):
+        found = open_ or (lambda _: open_session(path, "cpu", 1, entries))
+        return verify_told.judge_told(FORMS["onnx-int2"], found, lambda _: logits, zeros)
+
+    return judge
+
+
+def test_where_constants_are_not_folded_or_the_runtime_is_older_nothing_is_promised_of_it(told):
+    key, value = FORMS["onnx-int2"].exact_told
+    found, verdict = told({key: value})
+    assert found["max_difference"] == 0 and verdict.outcome == "passed"
+    assert told({}) is None
+    form = FORMS["onnx-int2"]
+    assert verify_told.promises_here(form) and not verify_told.promises_here(FORMS["onnx"])
+    assert not verify_told.promises_here(dataclasses.replace(form, exact_from="999.0"))
+
+
+def test_a_told_session_that_fails_is_a_broken_promise_and_one_of_no_provider_is_none(told):
+    key, value = FORMS["onnx-int2"].exact_told
+
+    def fails(error):
+        def open_(_):
+            raise error
+
+        return open_
+
+    assert told(open_=fails(ProviderUnavailable("not here"))) is None
+    for judged in (
+        told(open_=fails(CorruptArtefact("ONNX Runtime cannot read it"))),
+        told({key: value}, np.full((1, 2), np.nan, np.float32)),
+    ):
+        assert judged[0] is None and judged[1].outcome == "failed" and judged[1].value is None
+        assert judged[1].sentence.startswith("with session.disable_quant_qdq = 1 ")
 
 
 def test_a_form_that_the_provider_cannot_run_is_verified_on_the_cpu_and_says_so(
