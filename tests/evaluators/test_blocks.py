@@ -8,7 +8,7 @@ import pytest
 from recycle_pipeline.evaluators import blocks as module
 from recycle_pipeline.evaluators.blocks import Blocks, twice
 from recycle_pipeline.evaluators.setting import Setting
-from recycle_pipeline.evaluators.workers import Worker
+from recycle_pipeline.evaluators.workers import Worker, crashing
 from recycle_pipeline.models.errors import CorruptArtefact, RecycleError, UsageFault
 
 
@@ -56,6 +56,15 @@ def test_a_file_that_is_no_model_is_refused_and_the_process_lives_on(write_linea
         with pytest.raises(CorruptArtefact, match="cannot read"):
             worker.open(tmp_path / "text.onnx", Setting())
         assert worker.open(write_linear(weights), Setting()).seconds > 0
+
+
+def test_a_session_is_told_what_is_asked_for(write_linear, weights):
+    path = write_linear(weights)
+    with Worker() as worker:
+        with pytest.raises(CorruptArtefact, match="cannot read"):
+            worker.open(path, Setting(), {"session.load_model_format": "ORT"})  # it is of ONNX's
+        assert worker.open(path, Setting()).seconds > 0
+    assert crashing([path], "cpu", {path: {"session.load_model_format": "ORT"}}) == {}
 
 
 def test_a_process_that_dies_is_told_of():
