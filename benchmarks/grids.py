@@ -3,7 +3,7 @@ images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, decay, layers, long, missed, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, conv_reuse, decay, layers, long, missed, rates, recipe
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -68,13 +68,22 @@ def explained() -> Iterator[tuple[str, Settings]]:
     recycled, plain, redrawn = "iwr-resnet18-biprop", "biprop-resnet18", "iterand-resnet18"
     steps: Settings = {"epochs": 250, "batch_size": 128}
     normal: Settings = {"init": "kaiming_normal", "scale_fan": "published"}
+    vgg, slow = "biprop-vgg-small", {"learning_rate": 0.0002}
+    popup = "edge-popup-resnet18"
     arms: dict[str, Settings] = {
         f"{recycled}-0.99-learned-norm": {"preset": recycled, "prune": 0.99, "batch_norm": "learned"},
         f"{plain}-250-epochs-0.99-learned-norm": {"preset": plain, "prune": 0.99, "batch_norm": "learned"}
         | steps,
         f"{recycled}-0.99-tf32": {"preset": recycled, "prune": 0.99, "precision": "tf32"},
         f"{redrawn}-0.95-normal-draws": {"preset": redrawn, "prune": 0.95} | normal,
-        "biprop-vgg-small-0.95-all-norms": {"preset": "biprop-vgg-small", "arch": "vgg_small_bn"},
+        f"{popup}-0.99-tf32": {"preset": popup, "prune": 0.99, "precision": "tf32"},
+        f"{plain}-bn-0.8-tf32": {"preset": f"{plain}-bn", "precision": "tf32"},
+        f"{plain}-bn-0.8-batch-128": {"preset": f"{plain}-bn", "batch_size": 128},
+        f"{vgg}-0.95-all-norms": {"preset": vgg, "arch": "vgg_small_bn"},
+        f"{vgg}-0.95-adam-0.0002": {"preset": vgg} | slow,
+        f"{vgg}-0.95-all-norms-adam-0.0002": {"preset": vgg, "arch": "vgg_small_bn"} | slow,
+        f"{vgg}-binary-activations-adam-0.0002": {"preset": f"{vgg}-binary-activations"} | slow,
+        f"{vgg}-binary-activations-bn-adam-0.0002": {"preset": f"{vgg}-binary-activations-bn"} | slow,
     }
     for name, options in arms.items():
         yield name, options | {"seed": 0}
@@ -162,6 +171,7 @@ GRIDS: Mapping[str, Grid] = {
     "reproduction": reproduction,
     "explained": explained,
     "recycling": recycling,
+    "conv-reuse": conv_reuse,
     "short": short,
     "beyond": beyond,
     "ablation": ablation,
