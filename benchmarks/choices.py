@@ -7,6 +7,7 @@ Settings = dict[str, Any]
 # What was default when the first grids ran; it stands here so that they stay what they were.
 THEN: Settings = {"data": "cifar10", "allocation": "uniform", "scores": "magnitude", "batch_norm": "fixed"}
 THEN |= {"init": "kaiming_normal", "warmup": 0.0, "cutout": 0, "learning_rate": 0.1, "epochs": 100}
+THEN |= {"recycle_from": "top"}
 CONV = THEN | {"batch_size": 128, "weight_decay": 1e-4}
 RESNET = THEN | {"batch_size": 256, "weight_decay": 5e-4}
 LARS: Settings = {"optimizer": "lars", "weight_decay": 0.0}
@@ -252,10 +253,10 @@ def missed() -> Iterator[tuple[str, Settings]]:
             yield f"{arch}-{prune:g}-100-{name}", one | change
     yield "vgg_small-0.95-100-preset", {"preset": "biprop-vgg-small", "prune": 0.95, "seed": 0}
     little: dict[str, Settings] = {
-        "default": {},
+        "default": {"recycle_from": "top"},
         "no-reuse": {"reuse": "none"},
-        "rate-0.05": {"reuse_rate": 0.05},
-        "once-in-6": {"reuse_period": 6},
+        "rate-0.05": {"reuse_rate": 0.05, "recycle_from": "top"},
+        "once-in-6": {"reuse_period": 6, "recycle_from": "top"},
     }
     for seed in (0, 1, 2):
         for name, change in little.items():

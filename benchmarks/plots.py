@@ -206,7 +206,10 @@ def beyond(records: Path) -> Figure | None:
         return None
     ours: dict[str, list[float]] = {}
     longer = (newest(records, "beyond-200-epochs") or "").splitlines()  # the default where much is kept
-    for row in map(json.loads, [*text.splitlines(), *longer]):
+    conv = (newest(records, "conv-reuse-test") or "").splitlines()  # what conv networks recycle since
+    since = [row | {"key": row["key"].removesuffix("-next-lowest")} for row in map(json.loads, conv)]
+    before = [row for row in map(json.loads, text.splitlines()) if not (since and "conv" in row["key"])]
+    for row in [*before, *map(json.loads, longer), *since]:
         key = f"{row['key']}-200" if row["epochs"] == 200 else row["key"]
         ours.setdefault(key, []).append(100 * row["last"])
     keys = [key for key in ROWS if key in ours]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Images/s of a search whose threads wait for each other awake, as libgomp does by itself, asleep, or alone.
+"""Images/s of a search whose threads wait for each other awake, as libgomp does by itself, asleep, or both.
 
     python benchmarks/waiting_threads.py --arch resnet18 --steps 8 --record benchmarks/records/NAME.json
     python benchmarks/waiting_threads.py --arch conv2 --width 0.25 --steps 60 --taken 1
@@ -24,7 +24,13 @@ from common.record import write_record
 
 from recycle_pipeline.pipeline.config import RunConfig
 
-WAYS = {"awake": {}, "asleep": {"OMP_WAIT_POLICY": "PASSIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
+WAYS = {
+    "awake": {},
+    "asleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "asleep after 1,000 looks": {"GOMP_SPINCOUNT": "1000"},
+    "asleep after 10,000 looks": {"GOMP_SPINCOUNT": "10000"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
 CHOOSE = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 BATCH = 64
 

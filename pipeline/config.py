@@ -31,6 +31,7 @@ SCORE_RULES = ("magnitude", "signed")
 ROUNDINGS = ("edge-popup", "iterand")
 REUSES = ("recycle", "rerandomize", "hybrid", "none")
 RECYCLE_FROM = ("top", "next-lowest")
+RECYCLING = ("recycle", "hybrid")  # kinds of reuse
 OPTIMIZERS = ("sgd", "adam", "lars")
 SCHEDULES = ("cosine", "cosine-epoch", "constant")
 SCOPES = ("layer", "global")
@@ -65,7 +66,7 @@ class RunConfig:
     reuse_rate: float | None = None
     reuse_period: int | None = None
     reuse_period_steps: int | None = None
-    recycle_from: str = "top"
+    recycle_from: str | None = None
     scope: str = "layer"
     allocation: str | None = None
     scores: str | None = None
@@ -124,7 +125,7 @@ class RunConfig:
             find_preset(self.preset)
         check_choice("scores", self.scores, (None, *SCORE_RULES))
         check_choice("rounding", self.rounding, ROUNDINGS)
-        check_choice("recycle_from", self.recycle_from, RECYCLE_FROM)
+        check_choice("recycle_from", self.recycle_from, (None, *RECYCLE_FROM))
         check_choice("optimizer", self.optimizer, (None, *OPTIMIZERS))
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("precision", self.precision, PRECISIONS)
@@ -174,7 +175,7 @@ class RunConfig:
                 f"--reuse-period {self.reuse_period} and --reuse-period-steps {self.reuse_period_steps} were "
                 "both given: expected one of them"
             )
-        if self.recycle_from != "top" and self.reuse not in ("recycle", "hybrid"):
+        if self.recycle_from not in (None, "top") and not self.recycles:
             raise UsageFault(
                 f"--recycle-from {self.recycle_from} has no effect on --reuse {self.reuse}: expected recycle "
                 "or hybrid, or leave it out"
@@ -194,6 +195,11 @@ class RunConfig:
                 f"--weight-decay {self.weight_decay:g} has no effect on --optimizer adam, which has none as "
                 "published: expected --optimizer sgd, or --weight-decay 0"
             )
+
+    @property
+    def recycles(self) -> bool:
+        """Whether reuse copies weights; what they are copied from matters to no other."""
+        return self.reuse in RECYCLING
 
     @property
     def options(self) -> ArchOptions:

@@ -39,6 +39,7 @@ class Usual:
         rate_grows: whether shorter searches than `LONG` take higher rates, by the root of their length.
         init: distribution of the draws for binary subnetworks.
         warmup: share of the epochs.
+        recycle_from: which block recycling copies.
     """
 
     epochs: int
@@ -52,6 +53,7 @@ class Usual:
     allocation: str = "root"
     batch_norm: str = "fixed"
     warmup: float = 0.0
+    recycle_from: str = "top"
     rate_grows: bool = False
 
 
@@ -66,7 +68,9 @@ DIGITS_CONV = Usual(12, 64, rate=0.1, decay=1e-4, init="signed_constant", **_ON_
 # Chosen on images held out of CIFAR-10's train split: benchmarks/records/2026-11-28-rates.jsonl, -long.jsonl
 # and what came before them; docs/results.md has the tables.
 OTHERS = Usual(100, 256, rate=0.1, decay=5e-4, init="signed_constant", batch_norm="learned", rate_grows=True)
-OTHERS_CONV = Usual(100, 128, rate=0.8, decay=1e-4, init="kaiming_normal", scores="signed", warmup=0.05)
+# What conv networks recycle is worth 0.3 points, by 12 pairs of searches, held out (2026-11-30-conv-reuse).
+_SIGNED: dict[str, Any] = {"scores": "signed", "warmup": 0.05, "recycle_from": "next-lowest"}
+OTHERS_CONV = Usual(100, 128, rate=0.8, decay=1e-4, init="kaiming_normal", **_SIGNED)
 
 
 def usual_for(data: str, arch: str) -> Usual:
@@ -115,6 +119,7 @@ def filled(config: "RunConfig") -> dict[str, Any]:
         "label_smoothing": _or(config.label_smoothing, usual.label_smoothing),
         "reuse_rate": config.reuse_rate or (REDRAWN if config.reuse == "rerandomize" else RECYCLED),
         "reuse_period": None if config.reuse_period_steps else period,
+        "recycle_from": config.recycle_from or (usual.recycle_from if config.recycles else "top"),
         "min_agreement": SIGN_AGREEMENT if signs and config.min_agreement is None else config.min_agreement,
         "max_accuracy_drop": _or(config.max_accuracy_drop, SIGN_ACCURACY_DROP if signs else ACCURACY_DROP),
         "layer_minimum": _or(config.layer_minimum, LAYER_MINIMUM if config.scope == "global" else 0.0),

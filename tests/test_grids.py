@@ -24,6 +24,7 @@ OF = {  # record: its grids
     "2026-11-29-reproduction": ["reproduction"],
     "2026-11-30-explained": ["explained"],
     "2026-11-30-recycling": ["recycling"],
+    "2026-11-30-conv-reuse": ["conv-reuse"],
 }
 # Each arm of each grid with the epochs that it resolves to today.
 LISTED = """

@@ -172,7 +172,8 @@ REUSE = section(
     click.option(
         "--recycle-from",
         type=click.Choice(RECYCLE_FROM),
-        help="What recycling copies: the highest-scored weights or, as an ablation, the next-lowest. [top]",
+        help="What recycling copies: the highest-scored weights, or those above the lowest. "
+        "[top; conv2-8, but on digits: next-lowest]",
     ),
 )
 RECIPE = section(

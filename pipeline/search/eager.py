@@ -17,6 +17,7 @@ from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.precision import mixed, multiplying, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
+from recycle_pipeline.pipeline.search.tiny_images import TinyImages
 from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 
 EVALUATION_BATCH = 512
@@ -66,7 +67,7 @@ class EagerSteps:
                 hooks.event(step)
                 masked.refresh(prune)
             with multiplying(settings.precision):
-                with mixed(self._number, batch.device):
+                with mixed(self._number, batch.device), TinyImages():
                     logits = masked.network(laid_out(batch))
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
                 self.optimizer.zero_grad()

@@ -42,7 +42,7 @@ class SearchSettings:
             learning rate is the length of a step as a share of the layer's scores.
         schedule: of the learning rate after its warm-up: cosine to 0 per step; the same held within an
             epoch, as published; or constant.
-        recycle_from: the block that recycling copies: the top, or the next-lowest as an ablation.
+        recycle_from: the block that recycling copies: the top as published, or its ablation, the next-lowest.
         reuse_period_steps: steps from event to event, IteRand's rule; None for the rule by epochs.
         learning_rate_after: pairs of a number of epochs and the peak that holds once these are over, rising.
         precision: numbers of forward and backward passes; auto is bfloat16 on CUDA, float32 elsewhere.

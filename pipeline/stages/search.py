@@ -242,7 +242,7 @@ def _plan(config: RunConfig, images: ImageSet, device: object) -> str:
 
 SEARCH = Stage(
     name="search",
-    schema=2,
+    schema=3,
     # The device is not among them: a run found elsewhere is the same run, though rounding differs
     # (and where no precision is asked for, it is bfloat16 on CUDA). The manifest says where it was.
     config_keys=(

@@ -365,6 +365,24 @@ def test_paths_are_made_usable_from_anywhere(monkeypatch, tmp_path):
     assert resolved(output_dir="runs").output_dir == "runs"
 
 
+@pytest.mark.parametrize(
+    ("settings", "copied"),
+    [
+        ({"data": "cifar10", "arch": "conv6"}, "next-lowest"),
+        ({"data": "folder:/photos", "arch": "conv2", "reuse": "hybrid"}, "next-lowest"),
+        ({"data": "cifar10", "arch": "conv6", "recycle_from": "top"}, "top"),
+        ({"data": "cifar10", "arch": "resnet18"}, "top"),
+        ({"data": "cifar10", "arch": "resnet18", "recycle_from": "next-lowest"}, "next-lowest"),
+        ({"data": "digits", "arch": "conv6"}, "top"),
+        ({"data": "cifar10", "arch": "conv6", "reuse": "none"}, "top"),
+        ({"data": "cifar10", "arch": "conv6", "reuse": "rerandomize"}, "top"),
+    ],
+)
+def test_what_recycling_copies_follows_network_and_data(settings, copied):
+    """Where nothing is copied the setting is the neutral one, so that it makes no other search."""
+    assert resolved(**settings).recycle_from == copied
+
+
 def test_digits_draw_signed_constants_whatever_the_kind():
     assert resolved(data="digits", subnetwork="binary").init == "signed_constant"
 

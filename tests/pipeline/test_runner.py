@@ -72,7 +72,7 @@ def test_settings_of_the_search_name_another_folder_and_others_do_not():
 
 def test_a_setting_of_later_versions_has_a_say_only_where_it_is_not_its_default():
     """Folder names and tickets of older versions stay; what differs is named and found in both directions."""
-    first = {"scores": "magnitude", "allocation": "uniform", "warmup": 0.0}
+    first = {"scores": "magnitude", "allocation": "uniform", "warmup": 0.0, "recycle_from": "top"}
     config = RunConfig(arch="conv2", data="cifar10", **first).resolve()
     plain = SEARCH.settings(config)
     assert not plain.keys() & SEARCH.unsaid.keys()
