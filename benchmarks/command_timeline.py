@@ -53,9 +53,9 @@ def compile_something() -> None:
 
 def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
     """The command in this process, with its parts marked."""
-    from recycle_pipeline.pipeline.waiting import wait_asleep
+    from recycle_pipeline.pipeline.waiting import wait_suitably
 
-    wait_asleep()
+    wait_suitably()
     marked(into, "import of torch", functools.partial(__import__, "torch"))()
 
     def rest() -> None:

@@ -4,12 +4,12 @@ import sys
 
 from recycle_pipeline.pipeline.ending import Ending
 from recycle_pipeline.pipeline.processes import leave, speaks
-from recycle_pipeline.pipeline.waiting import wait_asleep
+from recycle_pipeline.pipeline.waiting import wait_suitably
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits, see `app.main`; its imports can be interrupted as well."""
-    wait_asleep()
+    wait_suitably()
     with Ending() as ending:
         try:
             from recycle_pipeline.pipeline.cli import app

@@ -1,4 +1,4 @@
-"""Commands have torch's threads wait asleep, which is said before torch is there, unless a user says how."""
+"""How torch's threads wait is said before torch is there: awake on free cores, else asleep, or as users say."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from recycle_pipeline.pipeline.waiting import SAY_HOW, wait_asleep
+from recycle_pipeline.pipeline.waiting import ASLEEP, SAY_HOW, wait_suitably
 
 # What torch finds when it is first imported: printed by a module that is found in its place.
 FINDER = """
@@ -22,11 +22,40 @@ WAYS = {
     "the command": "from recycle_pipeline.pipeline.cli import main; main(sys.argv[1:])",
     "python -m": "import runpy; runpy.run_module('recycle_pipeline.pipeline', run_name='__main__')",
 }
+CORES, MINE = os.cpu_count(), len(os.sched_getaffinity(0))
+
+
+@pytest.fixture
+def taken():
+    """All cores are, by other programs."""
+    line = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(line) for _ in range(CORES + 1)]
+    yield
+    for process in busy:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def said_by(tmp_path):
+    """The environment that a machine with so many runnable threads gives, and with that quota."""
+
+    def say(runnable, quota=None, environment=()):
+        loads, limit = tmp_path / "loadavg", tmp_path / "cpu.max"
+        if runnable is not None:
+            loads.write_text(f"0.20 0.18 0.12 {runnable}/80 11206\n")
+        if quota is not None:
+            limit.write_text(f"{quota} 100000\n")
+        found = dict(environment)
+        wait_suitably(found, loads, limit)
+        return found
+
+    return say
 
 
 @pytest.mark.parametrize("given", [None, "ACTIVE"])
 @pytest.mark.parametrize("way", WAYS)
-def test_it_is_said_before_torch_is_imported(import_path, tmp_path, way, given):
+def test_it_is_said_before_torch_is_imported(import_path, tmp_path, taken, way, given):
     environment = {
         name: value for name, value in {**os.environ, **import_path}.items() if name not in SAY_HOW
     }
@@ -38,14 +67,26 @@ def test_it_is_said_before_torch_is_imported(import_path, tmp_path, way, given):
 
 
 @pytest.mark.parametrize("name", SAY_HOW)
-def test_what_a_user_says_holds(name):
-    environment = {name: "7"}
-    wait_asleep(environment)
-    assert environment == {name: "7"}
+def test_what_a_user_says_holds(said_by, name):
+    assert said_by(CORES + 1, environment={name: "7"}) == {name: "7"}
 
 
-def test_where_nobody_says_anything_threads_soon_sleep():
-    environment = {"OMP_NUM_THREADS": "2"}
-    wait_asleep(environment)
-    said = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
-    assert environment == {"OMP_NUM_THREADS": "2"} | said
+def test_on_free_cores_the_library_has_its_way(said_by):
+    """One runnable thread is the one that looks."""
+    free = 1 + CORES - MINE
+    assert said_by(free) == said_by(free, quota="max") == {}
+
+
+@pytest.mark.parametrize(
+    ("runnable", "quota"),
+    [(2 + CORES - MINE, None), (9999, "max"), (1, "200000"), (None, None), ("many", None)],
+    ids=["one core is taken", "all are", "a quota", "not known", "not read"],
+)
+def test_elsewhere_threads_soon_sleep(said_by, runnable, quota):
+    assert said_by(runnable, quota, {"OMP_NUM_THREADS": "2"}) == {"OMP_NUM_THREADS": "2"} | ASLEEP
+
+
+def test_a_container_may_have_no_such_file(tmp_path):
+    found = {}
+    wait_suitably(found, tmp_path / "none", tmp_path / "none")
+    assert found == ASLEEP
