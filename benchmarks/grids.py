@@ -60,7 +60,8 @@ def reproduction() -> Iterator[tuple[str, Settings]]:
             (f"{vgg}-binary-activations", 0.75),
             (f"{vgg}-binary-activations-bn", 0.75),
         ):
-            yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed}
+            rate = {"learning_rate": 0.1}  # of all four as they ran; the last one's preset has another since
+            yield f"{name}-{prune:g}", {"preset": name, "prune": prune, "seed": seed} | rate
 
 
 def explained() -> Iterator[tuple[str, Settings]]:

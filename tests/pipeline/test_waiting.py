@@ -1,4 +1,4 @@
-"""How torch's threads wait is said before torch is there: awake on free cores, else asleep, or as users say."""
+"""How torch's threads wait is said before torch is there: awake on free cores, else asleep, or as told."""
 
 import os
 import subprocess
