@@ -4,8 +4,7 @@ libgomp has a thread that is done with its part of an operation look on and on, 
 the others are. On free cores that is the fastest way. Where a core is taken by another program, the thread
 that still has work then waits for one that only looks: small networks, whose operations take microseconds,
 become several times slower (docs/results.md, cores that are shared). Asleep, a thread costs a wake-up for
-each operation; a thousand looks before, some ten microseconds, save most of these and take little from
-others.
+each operation.
 """
 
 import os
@@ -15,8 +14,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 SAY_HOW = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-# GOMP_SPINCOUNT is libgomp's, which takes it before the policy; other libraries read the policy.
-ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 LOADS = Path("/proc/loadavg")  # "0.20 0.18 0.12 1/80 11206": the fourth says how many threads run or could
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # "max 100000", or microseconds of so many that a container may run
 GLANCES, BETWEEN = 5, 0.002  # seconds
@@ -25,7 +23,7 @@ GLANCES, BETWEEN = 5, 0.002  # seconds
 def wait_suitably(
     environment: MutableMapping[str, str] = os.environ, loads: Path = LOADS, quota: Path = QUOTA
 ) -> None:
-    """Has OpenMP's threads soon sleep while they wait, here and in processes that this one starts.
+    """Has OpenMP's threads sleep while they wait, here and in processes that this one starts.
 
     Not where the cores are free as this is called, nor where a user says how to wait, which holds. To be
     called before torch is imported, which reads it then.

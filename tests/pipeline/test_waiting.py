@@ -82,7 +82,7 @@ def test_on_free_cores_the_library_has_its_way(said_by):
     [(2 + CORES - MINE, None), (9999, "max"), (1, "200000"), (None, None), ("many", None)],
     ids=["one core is taken", "all are", "a quota", "not known", "not read"],
 )
-def test_elsewhere_threads_soon_sleep(said_by, runnable, quota):
+def test_elsewhere_threads_sleep(said_by, runnable, quota):
     assert said_by(runnable, quota, {"OMP_NUM_THREADS": "2"}) == {"OMP_NUM_THREADS": "2"} | ASLEEP
 
 
