@@ -57,6 +57,7 @@ class KeptSteps(CapturedSteps):
 
 def measured(args: argparse.Namespace, images: Any, seed: int) -> dict[str, Any]:
     given = {"arch": args.arch, "prune": args.prune, "epochs": args.epochs, "seed": seed, "data": "cifar10"}
+    given |= {"recycle_from": "top"}  # as all networks copied when this was measured
     config = config_from(given | {"data_root": str(args.data_root)}).resolve()
     seen, settings = searched(images, args.hold_out, config.cutout), settings_of(config)
     network = build(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Images/s of a search whose threads wait for each other awake, as libgomp does by itself, asleep, or both.
+"""Images/s of a search whose threads wait for each other awake, as libgomp does by itself, or asleep.
 
     python benchmarks/waiting_threads.py --arch resnet18 --steps 8 --record benchmarks/records/NAME.json
     python benchmarks/waiting_threads.py --arch conv2 --width 0.25 --steps 60 --taken 1

@@ -16,12 +16,12 @@ the forward pass, so several forwards (or a captured graph) share it.
 
 from typing import Any, Literal, get_args
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
 from recycle_pipeline.models.init_scale import ScoreRule
+from recycle_pipeline.models.topk import count_true
 
 SubnetworkKind = Literal["binary", "continuous"]
 KINDS: tuple[SubnetworkKind, ...] = get_args(SubnetworkKind)
@@ -95,8 +95,8 @@ class MaskedWeight(nn.Module):
         return self.weight.sign() if self._signs is None else self._signs
 
     def _count(self, mask: Tensor) -> Tensor:
-        """0-dim: kept weights; on CUDA without waiting for them, on a CPU by numpy, three times as fast."""
-        return mask.count_nonzero() if mask.is_cuda else torch.tensor(np.count_nonzero(mask.numpy()))
+        """0-dim: kept weights; on CUDA without waiting for them."""
+        return mask.count_nonzero() if mask.is_cuda else torch.tensor(count_true(mask), device=mask.device)
 
     @torch.no_grad()
     def refresh(self, mask: Tensor, correction: float = 1.0) -> None:
@@ -107,7 +107,7 @@ class MaskedWeight(nn.Module):
             correction: factor on the effective weight alone, 1 once a schedule has reached its end.
         """
         self.mask.copy_(mask)
-        # From bytes and not from bool: on a CPU in a tenth of the time.
+        # From bytes, not from bool, which torch converts one by one on a CPU.
         self.effective.copy_(mask.view(torch.uint8)).mul_(self._unit())
         if self.kind == "binary":
             kept_magnitude = torch.dot(self.effective.view(-1), self.weight.view(-1))  # sum of |weight|

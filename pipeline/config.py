@@ -175,20 +175,10 @@ class RunConfig:
                 f"--reuse-period {self.reuse_period} and --reuse-period-steps {self.reuse_period_steps} were "
                 "both given: expected one of them"
             )
-        if self.recycle_from not in (None, "top") and not self.recycles:
-            raise UsageFault(
-                f"--recycle-from {self.recycle_from} has no effect on --reuse {self.reuse}: expected recycle "
-                "or hybrid, or leave it out"
-            )
         if self.layer_minimum and self.scope != "global":
             raise UsageFault(
                 f"--layer-minimum {self.layer_minimum:g} has no effect on --scope {self.scope}, where each "
                 "layer keeps its share: expected --scope global, or leave it out"
-            )
-        if self.allocation not in (None, "uniform") and self.scope != "layer":
-            raise UsageFault(
-                f"--allocation {self.allocation} has no effect on --scope {self.scope}, where the ranking "
-                "decides what each layer keeps: expected --scope layer, or leave it out"
             )
         if self.optimizer == "adam" and self.weight_decay:
             raise UsageFault(

@@ -69,8 +69,8 @@ DIGITS_CONV = Usual(12, 64, rate=0.1, decay=1e-4, init="signed_constant", **_ON_
 # and what came before them; docs/results.md has the tables.
 OTHERS = Usual(100, 256, rate=0.1, decay=5e-4, init="signed_constant", batch_norm="learned", rate_grows=True)
 # What conv networks recycle is worth 0.3 points, by 12 pairs of searches, held out (2026-11-30-conv-reuse).
-_SIGNED: dict[str, Any] = {"scores": "signed", "warmup": 0.05, "recycle_from": "next-lowest"}
-OTHERS_CONV = Usual(100, 128, rate=0.8, decay=1e-4, init="kaiming_normal", **_SIGNED)
+_ON_CONV: dict[str, Any] = {"scores": "signed", "warmup": 0.05, "recycle_from": "next-lowest"}
+OTHERS_CONV = Usual(100, 128, rate=0.8, decay=1e-4, init="kaiming_normal", **_ON_CONV)
 
 
 def usual_for(data: str, arch: str) -> Usual:
@@ -113,13 +113,13 @@ def filled(config: "RunConfig") -> dict[str, Any]:
         "warmup": _or(config.warmup, usual.warmup * epochs),
         "init": config.init or (usual.init if binary else "signed_constant"),
         "scores": config.scores or usual.scores,
-        "allocation": config.allocation or (usual.allocation if config.scope == "layer" else "uniform"),
+        "allocation": (config.allocation or usual.allocation) if config.scope == "layer" else "uniform",
         "batch_norm": config.batch_norm or norm,
         "cutout": cutout if config.cutout is None else config.cutout,
         "label_smoothing": _or(config.label_smoothing, usual.label_smoothing),
         "reuse_rate": config.reuse_rate or (REDRAWN if config.reuse == "rerandomize" else RECYCLED),
         "reuse_period": None if config.reuse_period_steps else period,
-        "recycle_from": config.recycle_from or (usual.recycle_from if config.recycles else "top"),
+        "recycle_from": (config.recycle_from or usual.recycle_from) if config.recycles else "top",
         "min_agreement": SIGN_AGREEMENT if signs and config.min_agreement is None else config.min_agreement,
         "max_accuracy_drop": _or(config.max_accuracy_drop, SIGN_ACCURACY_DROP if signs else ACCURACY_DROP),
         "layer_minimum": _or(config.layer_minimum, LAYER_MINIMUM if config.scope == "global" else 0.0),

@@ -18,7 +18,8 @@ OF_REUSE = ("reuse_rate", "reuse_period", "reuse_period_steps")
 def asked(options: Mapping[str, Any], merged: Mapping[str, Any] | None = None) -> RunConfig:
     """A config from the options that a user gives now, which must not be in vain.
 
-    What a file or a preset says of reuse is not refused beside `reuse = none`: there it may be a default.
+    What a file or a preset says is not refused beside an option that leaves it without effect: there it may
+    be a default, as in every run folder's config.
 
     Args:
         options: as given.
@@ -33,6 +34,16 @@ def asked(options: Mapping[str, Any], merged: Mapping[str, Any] | None = None) -
     if in_vain and config.reuse == "none":
         raise UsageFault(
             f"{in_vain[0]} has no effect on --reuse none: expected another --reuse, or leave it out"
+        )
+    if given.get("recycle_from", "top") != "top" and not config.recycles:
+        raise UsageFault(
+            f"--recycle-from {config.recycle_from} has no effect on --reuse {config.reuse}: expected recycle "
+            "or hybrid, or leave it out"
+        )
+    if given.get("allocation", "uniform") != "uniform" and config.scope != "layer":
+        raise UsageFault(
+            f"--allocation {config.allocation} has no effect on --scope {config.scope}, where the ranking "
+            "decides what each layer keeps: expected --scope layer, or leave it out"
         )
     return config
 

@@ -30,6 +30,7 @@ _LINEAGE: Settings = {
     "cutout": 0,
     "scope": "layer",
     "allocation": "uniform",
+    "recycle_from": "top",
     "scores": "magnitude",
     "rounding": "edge-popup",
     "optimizer": "sgd",
@@ -60,7 +61,7 @@ _ITERAND = (
 
 
 def _recycle(rate: float, period: int) -> Settings:
-    return {"reuse": "recycle", "reuse_rate": rate, "reuse_period": period, "recycle_from": "top"}
+    return {"reuse": "recycle", "reuse_rate": rate, "reuse_period": period}
 
 
 def _figures(
@@ -225,7 +226,7 @@ def _binary_vgg(name: str, batch_norm: str, rate: float, top1: float) -> Preset:
     wide |= {"learning_rate": rate}
     differs = (
         "the source says 1.44 million weights beside 75 % removed, which is 80 % of this network",
-        f"the source has configs of it with Adam at 0.1 and at 0.0002; here {rate:g}, which finds more",
+        f"the source has configs of it with Adam at 0.1 and at 0.0002; here {rate:g} (docs/results.md)",
         *_BIPROP_VGG_SMALL.differs,
     )
     figures = _figures({0.75: (top1, None)}, BIPROP_README, "high")

@@ -26,14 +26,16 @@ OF = {  # record: its grids
     "2026-11-30-recycling": ["recycling"],
     "2026-11-30-conv-reuse": ["conv-reuse"],
 }
-# Each arm of each grid with the epochs that it resolves to today.
+# Each arm of each grid with what it resolves to today.
 LISTED = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 from grids import GRIDS
 from recycle_pipeline.pipeline.given import config_from
+def facts(config):
+    return config.epochs, config.recycle_from
 arms = {
-    name: [(key, one["seed"], config_from(one).resolve().epochs) for key, one in grid()]
+    name: [(key, one["seed"], *facts(config_from(one).resolve())) for key, one in grid()]
     for name, grid in GRIDS.items()
 }
 json.dump(arms, sys.stdout)
@@ -42,11 +44,11 @@ json.dump(arms, sys.stdout)
 
 @pytest.fixture(scope="module")
 def arms(import_path):
-    """By grid: {(key, seed): epochs}."""
+    """By grid: {(key, seed): (epochs, what recycling copies)}."""
     line = [sys.executable, "-c", LISTED, str(BENCHMARKS)]
     done = subprocess.run(line, env=import_path, capture_output=True, text=True, check=True)
     return {
-        name: {(key, seed): epochs for key, seed, epochs in rows}
+        name: {(key, seed): (epochs, copied) for key, seed, epochs, copied in rows}
         for name, rows in json.loads(done.stdout).items()
     }
 
@@ -61,10 +63,18 @@ def test_every_grid_has_its_record(arms):
 
 @pytest.mark.parametrize("record", OF)
 def test_a_search_of_a_record_would_have_as_many_epochs_today(arms, record):
-    now = {arm: epochs for name in OF[record] for arm, epochs in arms[name].items()}
+    now = {arm: epochs for name in OF[record] for arm, (epochs, _) in arms[name].items()}
     for row in rows(record):
         arm = row["key"], row["options"]["seed"]
         assert now[arm] == row["epochs"], arm
+
+
+@pytest.mark.parametrize("record", [record for record in OF if record != "2026-11-28-beyond"])
+def test_what_copied_the_top_when_it_ran_does_so_today(arms, record):
+    """Conv networks copied it by default then; `beyond` is the default, whatever that is."""
+    for name in OF[record]:
+        for (key, _), (_, copied) in arms[name].items():
+            assert copied == ("next-lowest" if key.endswith("next-lowest") else "top"), key
 
 
 def test_the_searches_of_200_epochs_are_an_arm_with_other_epochs(arms):

@@ -9,9 +9,9 @@ from recycle_pipeline.pipeline.waiting import wait_suitably
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits, see `app.main`; its imports can be interrupted as well."""
-    wait_suitably()
     with Ending() as ending:
         try:
+            wait_suitably()
             from recycle_pipeline.pipeline.cli import app
         except KeyboardInterrupt:
             if speaks():

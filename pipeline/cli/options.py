@@ -173,7 +173,7 @@ REUSE = section(
         "--recycle-from",
         type=click.Choice(RECYCLE_FROM),
         help="What recycling copies: the highest-scored weights, or those above the lowest. "
-        "[top; conv2-8, but on digits: next-lowest]",
+        "[next-lowest for conv2-8 but on digits, else top]",
     ),
 )
 RECIPE = section(

@@ -66,12 +66,14 @@ class EagerSteps:
             if hooks.event_due(step):
                 hooks.event(step)
                 masked.refresh(prune)
-            with multiplying(settings.precision):
-                with mixed(self._number, batch.device), TinyImages():
+            # Both hold in backward too, where a network may compute parts of its forward again.
+            with multiplying(settings.precision), TinyImages():
+                with mixed(self._number, batch.device):
                     logits = masked.network(laid_out(batch))
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
                 self.optimizer.zero_grad()
-                world.weighted(loss, world.share(sizes[index])).backward()  # type: ignore[no-untyped-call]
+                # Not the tensor's own method, which leaves the mode for as long as it runs.
+                torch.autograd.backward(world.weighted(loss, world.share(sizes[index])))
             world.sum_gradients([*masked.scores, *masked.others])
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)

@@ -2,8 +2,8 @@
 
 Late layers of a network see such images where its input is small: digits of 8 pixels are 2 and 1 pixels wide
 in the last two stages of ResNet-18. On a CPU torch's convolutions of 3x3 taps then multiply by the padding's
-zeros for the most part, forward and backward; products take a tenth of the time at one pixel and half of it
-at 2x2 (docs/results.md, the default run). The numbers are the same but for rounding.
+zeros for the most part, forward and backward; products take a fraction of the time (docs/results.md, tiny
+images). The numbers are the same but for rounding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 MOST = 16  # numbers of output pixels times input pixels: 2x2 to 2x2; beyond it was not measured
+FEW = 16  # images, below which copying taps for several output pixels may cost more than it saves
 
 
 class TinyImages(TorchFunctionMode):
-    """Within it such convolutions are products where they are on a CPU; all else is as it was."""
+    """Within it such convolutions are products on a CPU, if called by position, as torch's layers do."""
 
     def __torch_function__(
         self,
@@ -54,17 +55,20 @@ def _product(
     if not rows or not columns or len(rows) * len(columns) * height * width > MOST:
         return None
     count, pixels, channels, filters = len(rows) * len(columns), height * width, *weight.shape[1::-1]
+    if count > 1 and len(images) < FEW:
+        return None
     if count == 1:
         (top, left) = rows[0][0], columns[0][0]
         taps = weight[:, :, top : top + height, left : left + width]
         return F.linear(images.flatten(1), taps.flatten(1), bias)[:, :, None, None]
     seen = [y * wide + x for ys, xs in product(rows, columns) for y, x in product(ys, xs)]
     by_tap = weight.permute(2, 3, 1, 0).reshape(tall * wide, channels, filters)
-    matrices = by_tap.index_select(0, torch.tensor(seen)).view(count, pixels * channels, filters)
+    chosen = by_tap.index_select(0, torch.tensor(seen, device=images.device))
+    matrices = chosen.view(count, pixels * channels, filters)
     flat = images.flatten(2).transpose(1, 2).flatten(1)
     sums = torch.bmm(flat.expand(count, -1, -1), matrices)  # (output pixels, N, filters)
     if bias is not None:
-        sums = sums + bias
+        sums = sums + bias.to(sums.dtype)  # under autocast of the network's own they differ
     return sums.permute(1, 2, 0).reshape(len(images), filters, len(rows), len(columns))
 
 

@@ -67,12 +67,7 @@ REFUSALS = [
     ),
     ({"scope": "global", "layer_minimum": 0.51}, "--layer-minimum 0.51: expected at least 0 and at most 0.5"),
     ({"allocation": "half"}, "--allocation 'half': expected one of uniform, erk, root"),
-    ({"allocation": "root", "scope": "global"}, "--allocation root has no effect on --scope global, where"),
     ({"layer_minimum": 0.1}, "--layer-minimum 0.1 has no effect on --scope layer, where each layer keeps"),
-    (
-        {"reuse": "rerandomize", "recycle_from": "next-lowest"},
-        "--recycle-from next-lowest has no effect on --reuse rerandomize: expected recycle or hybrid",
-    ),
     (
         {"optimizer": "adam", "weight_decay": 1e-4},
         "--weight-decay 0.0001 has no effect on --optimizer adam, which has none as published",

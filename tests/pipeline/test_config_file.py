@@ -38,7 +38,7 @@ FIELDS = {
     "reuse_rate": st.none() | st.floats(0, 0.5, exclude_min=True),
     "reuse_period": st.none() | COUNT,
     "reuse_period_steps": st.none() | COUNT,
-    "recycle_from": st.sampled_from(settings.RECYCLE_FROM),
+    "recycle_from": st.none() | st.sampled_from(settings.RECYCLE_FROM),
     "scope": st.sampled_from(settings.SCOPES),
     "allocation": st.none() | st.sampled_from(settings.ALLOCATIONS),
     "scores": st.none() | st.sampled_from(settings.SCORE_RULES),
@@ -92,8 +92,6 @@ def agreeing(values):
         values["learning_rate_after"] = None
     if values["reuse_period_steps"] is not None:
         values["reuse_period"] = None
-    if values["reuse"] not in ("recycle", "hybrid"):
-        values["recycle_from"] = "top"
     if values["scope"] == "layer":
         values["layer_minimum"] = None
     else:

@@ -190,6 +190,32 @@ def test_what_is_said_of_reuse_where_there_is_none_is_refused_when_asked_for_now
         asked(now, merge(there, now))
 
 
+@pytest.mark.parametrize(
+    ("settings", "now", "message"),
+    [
+        (
+            {"recycle_from": "next-lowest"},
+            {"reuse": "rerandomize"},
+            "^--recycle-from next-lowest has no effect on --reuse rerandomize: expected recycle or hybrid",
+        ),
+        (
+            {"allocation": "root"},
+            {"scope": "global"},
+            "^--allocation root has no effect on --scope global, where",
+        ),
+    ],
+)
+def test_what_another_option_leaves_without_effect_is_refused_only_where_it_is_given(settings, now, message):
+    """A run folder's config says all of it, whatever was given."""
+    with pytest.raises(UsageFault, match=message):
+        asked(settings | now)
+    there = asked({"arch": "conv6", "data": "cifar10"}).resolve().to_dict()
+    assert settings.items() <= there.items()
+    resolved = asked(now, merge(there, now)).resolve().to_dict()
+    neutral = {"recycle_from": "top", "allocation": "uniform"}
+    assert all(resolved[name] == neutral[name] for name in settings) and now.items() <= resolved.items()
+
+
 def test_presets_and_run_folders_of_no_reuse_may_say_more_of_it():
     there = asked({"preset": "iwr-conv6-biprop", "reuse": "none"}).resolve()
     assert there.reuse == "none" and there.reuse_rate is not None and there.reuse_period is not None

@@ -178,3 +178,29 @@ def test_the_weights_of_its_ticket_need_no_arch(custom_run, command, here):
     assert {"0.weight", "1.running_mean", "4.bias"} <= names
     other = command("reconstruct", "mine", "--output", "m.onnx", "--arch", f"{module}:other")
     assert other.code == 2 and "is of arch" in other.err
+
+
+# Computes its middle again in the backward pass, of convolutions that a search on a CPU makes products of.
+CHECKPOINTED = """
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+class Net(nn.Module):
+    def __init__(self, classes, channels):
+        super().__init__()
+        self.first = nn.Conv2d(channels, 8, 3, stride=4, padding=1)
+        self.middle = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1))
+        self.last = nn.Linear(8, classes)
+
+    def forward(self, images):
+        seen = self.first(images)
+        return self.last(checkpoint(self.middle, seen, use_reentrant=False).flatten(1))
+
+def net(classes, channels, image_size):
+    return Net(classes, channels)
+"""
+
+
+def test_a_network_that_computes_parts_again_in_its_backward_pass_is_searched(custom_module, command):
+    outcome = command("search", "--arch", f"{custom_module(CHECKPOINTED)}:net", "--epochs", 1)
+    assert outcome.code == 0, outcome.err

@@ -62,7 +62,7 @@ def test_a_preset_sets_every_knob(name):
     given = set(find_preset(name).settings)
     periods = {"reuse_period", "reuse_period_steps"}
     # None of the sources changes the rate; that they compute in float32 is said, not followed.
-    free = {"recycle_from", "learning_rate_after", "precision"} | periods
+    free = {"learning_rate_after", "precision"} | periods
     if find_preset(name).settings["reuse"] == "none":
         free |= {"reuse_rate"}
     else:
