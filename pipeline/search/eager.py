@@ -17,7 +17,7 @@ from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.precision import mixed, multiplying, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
-from recycle_pipeline.pipeline.search.tiny_images import TinyImages
+from recycle_pipeline.pipeline.search.tiny_images import tiny_images
 from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 
 EVALUATION_BATCH = 512
@@ -66,14 +66,12 @@ class EagerSteps:
             if hooks.event_due(step):
                 hooks.event(step)
                 masked.refresh(prune)
-            # Both hold in backward too, where a network may compute parts of its forward again.
-            with multiplying(settings.precision), TinyImages():
+            with multiplying(settings.precision), tiny_images(masked.network):
                 with mixed(self._number, batch.device):
                     logits = masked.network(laid_out(batch))
                 loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
                 self.optimizer.zero_grad()
-                # Not the tensor's own method, which leaves the mode for as long as it runs.
-                torch.autograd.backward(world.weighted(loss, world.share(sizes[index])))
+                world.weighted(loss, world.share(sizes[index])).backward()  # type: ignore[no-untyped-call]
             world.sum_gradients([*masked.scores, *masked.others])
             self.optimizer.step()
             sums += step_sums(loss.detach(), logits.detach(), labels)

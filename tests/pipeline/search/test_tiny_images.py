@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from recycle_pipeline.models.registry import build
-from recycle_pipeline.pipeline.search import tiny_images
-from recycle_pipeline.pipeline.search.tiny_images import TinyImages
+from recycle_pipeline.pipeline.search import tiny_images as module
+from recycle_pipeline.pipeline.search.tiny_images import tiny_images
 
 PRODUCTS = [  # image, kernel, stride, padding
     ((1, 1), (3, 3), 1, 1),
@@ -37,53 +37,57 @@ OTHERS = [
 
 @pytest.fixture
 def asked(monkeypatch):
-    """For each convolution within `TinyImages`, whether it was a product."""
-    found, plain = [], tiny_images._product
+    """For each convolution within `tiny_images`, whether it was a product."""
+    found, plain = [], module._product
 
     def told(*arguments):
         outcome = plain(*arguments)
         found.append(outcome is not None)
         return outcome
 
-    monkeypatch.setattr(tiny_images, "_product", told)
+    monkeypatch.setattr(module, "_product", told)
     return found
 
 
-def tensors(image, kernel, groups=1, bias=True, count=16):
+def layer_and_images(image, kernel, bias=True, count=16, **settings):
+    """Four channels to six."""
+    layer = nn.Conv2d(4, 6, kernel, bias=bias, **settings)
     numbers = torch.Generator().manual_seed(0)
-    shapes = [(count, 4, *image), (6, 4 // groups, *kernel), *([(6,)] if bias else [])]
-    return [torch.randn(shape, generator=numbers).requires_grad_() for shape in shapes]
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, generator=numbers)
+    return layer, torch.randn(count, 4, *image, generator=numbers).requires_grad_()
 
 
-def outcome(parts, **settings):
+def outcome(layer, images):
     """Of a convolution: output and all gradients."""
-    images, weight, *bias = parts
-    found = F.conv2d(images, weight, *(bias or [None]), *settings.values())
+    found = layer(images)
     slopes = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
-    return [found, *torch.autograd.grad(found, parts, slopes)]
+    return [found, *torch.autograd.grad(found, [images, *layer.parameters()], slopes)]
+
+
+def assert_alike(within, plain):
+    for one, other in zip(within, plain, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(("image", "kernel", "stride", "padding"), PRODUCTS)
 def test_a_product_is_the_convolution(asked, image, kernel, stride, padding, bias):
-    parts = tensors(image, kernel, bias=bias)
-    plain = outcome(parts, stride=stride, padding=padding)
-    with TinyImages():
-        products = outcome(parts, stride=stride, padding=padding)
-    assert asked == [True]
-    for one, other in zip(products, plain, strict=True):
-        assert one.shape == other.shape
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    layer, images = layer_and_images(image, kernel, bias, stride=stride, padding=padding)
+    plain = outcome(layer, images)
+    with tiny_images(layer):
+        within = outcome(layer, images)
+    assert asked == [True] and "forward" not in vars(layer)
+    assert_alike(within, plain)
 
 
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_other_convolutions_are_left_to_torch(asked, case):
-    case = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1} | case
-    count = case.pop("count", 16)
-    parts = tensors(case.pop("image"), case.pop("kernel"), case["groups"], count=count)
-    plain = outcome(parts, **case)
-    with TinyImages():
-        within = outcome(parts, **case)
+    layer, images = layer_and_images(**case)
+    plain = outcome(layer, images)
+    with tiny_images(layer):
+        within = outcome(layer, images)
     assert asked == [False]
     assert all(torch.equal(one, other) for one, other in zip(within, plain, strict=True))
 
@@ -95,20 +99,42 @@ SIDES, TAPS = (st.tuples(*[st.integers(1, most)] * 2) for most in (4, 5))
 def test_whatever_the_shape_the_numbers_are_the_convolutions(image, kernel, stride, padding):
     if any(side + 2 * padding < k for side, k in zip(image, kernel, strict=True)):
         return
-    parts = tensors(image, kernel)
-    plain = outcome(parts, stride=stride, padding=padding)
-    with TinyImages():
-        within = outcome(parts, stride=stride, padding=padding)
-    for one, other in zip(within, plain, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+    layer, images = layer_and_images(image, kernel, stride=stride, padding=padding)
+    plain = outcome(layer, images)
+    with tiny_images(layer):
+        assert_alike(outcome(layer, images), plain)
 
 
-def test_an_image_alone_and_named_arguments_are_left_to_torch(asked):
+class Doubled(nn.Conv2d):
+    def forward(self, images):
+        return 2 * super().forward(images)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [Doubled(4, 6, 3, padding=1), nn.Conv2d(4, 6, 1, padding=0, padding_mode="reflect"), nn.Conv1d(4, 6, 1)],
+    ids=["a forward of its own", "another padding", "other images"],
+)
+def test_layers_that_compute_something_else_are_left_alone(asked, layer):
+    images = torch.randn(16, 4, 1) if isinstance(layer, nn.Conv1d) else torch.randn(16, 4, 1, 1)
+    plain = layer(images)
+    with tiny_images(layer):
+        assert torch.equal(layer(images), plain)
+    assert asked == []
+
+
+def test_an_image_alone_is_left_to_torch(asked):
     layer = nn.Conv2d(4, 6, 3, padding=1)
-    with TinyImages():
+    with tiny_images(layer):
         assert layer(torch.ones(4, 1, 1)).shape == (6, 1, 1)
-        named = F.conv2d(input=torch.ones(1, 4, 1, 1), weight=layer.weight, padding=1)
-    assert named.shape == (1, 6, 1, 1) and asked == [False]
+    assert asked == [False]
+
+
+def test_layers_are_as_they_were_when_a_pass_fails():
+    layer = nn.Conv2d(4, 6, 3, padding=1)
+    with pytest.raises(RuntimeError), tiny_images(layer):
+        layer(torch.ones(16, 5, 1, 1))
+    assert "forward" not in vars(layer)
 
 
 def test_a_network_on_digits_has_the_same_gradients(asked):
@@ -122,7 +148,7 @@ def test_a_network_on_digits_has_the_same_gradients(asked):
         return torch.autograd.grad(loss, list(network.parameters()))
 
     plain = gradients()
-    with TinyImages():
+    with tiny_images(network):
         within = gradients()
     # The last two stages: 2x2 three times, to one pixel once, one pixel three times.
     assert asked.count(True) == 7 and len(asked) == 20
