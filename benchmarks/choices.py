@@ -253,15 +253,15 @@ def missed() -> Iterator[tuple[str, Settings]]:
             yield f"{arch}-{prune:g}-100-{name}", one | change
     yield "vgg_small-0.95-100-preset", {"preset": "biprop-vgg-small", "prune": 0.95, "seed": 0}
     little: dict[str, Settings] = {
-        "default": {"recycle_from": "top"},
+        "default": {},
         "no-reuse": {"reuse": "none"},
-        "rate-0.05": {"reuse_rate": 0.05, "recycle_from": "top"},
-        "once-in-6": {"reuse_period": 6, "recycle_from": "top"},
+        "rate-0.05": {"reuse_rate": 0.05},
+        "once-in-6": {"reuse_period": 6},
     }
     for seed in (0, 1, 2):
         for name, change in little.items():
             one = {"arch": "conv6", "prune": 0.9, "seed": seed, "data": "cifar10", "epochs": 30}
-            yield f"conv6-0.9-30-{name}", one | change
+            yield f"conv6-0.9-30-{name}", one | {"recycle_from": "top"} | change
 
 
 def decay() -> Iterator[tuple[str, Settings]]:

@@ -65,7 +65,8 @@ def reproduction() -> Iterator[tuple[str, Settings]]:
 
 
 def explained() -> Iterator[tuple[str, Settings]]:
-    """What might be why published searches come out otherwise here: presets with one thing changed."""
+    """What might be why published searches come out otherwise here: presets with one thing changed, IteRand's
+    scale with its draws. (Binary activations with learned batch norm have the rate tried here since.)"""
     recycled, plain, redrawn = "iwr-resnet18-biprop", "biprop-resnet18", "iterand-resnet18"
     steps: Settings = {"epochs": 250, "batch_size": 128}
     normal: Settings = {"init": "kaiming_normal", "scale_fan": "published"}
