@@ -145,7 +145,7 @@ class MaskedNetwork:
             return
         for layer in self._layers:
             ranked = self._scratch.ranks(layer.scores, self.recipe.scores)
-            mask = top_mask(ranked, self.kept(layer, prune), self._scratch)
+            mask = top_mask(ranked, self.kept(layer, prune))
             layer.weight.refresh(mask, correction)
 
     def kept(self, layer: MaskedLayer, prune: float) -> int:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from recycle_pipeline.models.init_scale import ScoreRule
-from recycle_pipeline.models.topk import ascending, ranks
+from recycle_pipeline.models.order import places
+from recycle_pipeline.models.topk import ranks
 
 RecycleFrom = Literal["top", "next-lowest"]
 RECYCLE_FROM: tuple[RecycleFrom, ...] = get_args(RecycleFrom)
@@ -87,9 +88,9 @@ def recycle(
     """
     count = scores.numel()
     k = int(rate * count)
-    order = ascending(ranks(scores.detach().reshape(-1), rule))
+    ranked = ranks(scores.detach().reshape(-1), rule)
     first = count - k if source == "top" else k
-    targets, sources = order[:k], order[first : first + k]
+    targets, sources = places(ranked, (0, k), (first, first + k))
     flat = weights.reshape(-1).clone()
     draw, origin = provenance.draw.clone(), provenance.source.clone()
     before = flat[targets]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.init_scale import ScoreRule
+from recycle_pipeline.models.order import value_at
 
 Rounding = Literal["edge-popup", "iterand"]
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
@@ -66,9 +67,7 @@ class Scratch:
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
-        held = size if device.type == "cpu" else 0
-        self._ranked: Tensor = torch.empty(held, device=device)
-        self._ordered: Tensor = torch.empty(held, device=device)
+        self._ranked = torch.empty(size if device.type == "cpu" else 0, device=device)
 
     def ranks(self, scores: Tensor, rule: ScoreRule) -> Tensor:
         """As `ranks`; valid until the next call."""
@@ -78,29 +77,24 @@ class Scratch:
         torch.abs(scores, out=ranked)
         return ranked
 
-    def ordering(self, size: int) -> Tensor:
-        """(size,) floats of no meaning, for whoever must order a copy."""
-        return self._ordered[:size]
-
 
 def ranks(scores: Tensor, rule: ScoreRule) -> Tensor:
     """What masks and recycling rank by, shape as given: the scores' magnitudes, or they themselves."""
     return scores.abs() if rule == "magnitude" else scores
 
 
-def top_mask(magnitudes: Tensor, kept: int, scratch: Scratch | None = None) -> Tensor:
+def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
     """The mask that keeps the `kept` largest; of equal ones, those of lower index.
 
     Args:
         magnitudes: any shape, floats (ranks of either sign are taken too).
         kept: 1 to the number of elements.
-        scratch: memory to work in.
 
     Returns:
         bool, shape of `magnitudes`, exactly `kept` of them True.
     """
     flat = magnitudes.reshape(-1)
-    threshold = _kth_largest(flat, kept, scratch)
+    threshold = _kth_largest(flat, kept)
     mask = _at_least(flat, threshold)
     if count_true(mask) != kept:  # ties at the threshold are rare
         above = flat > threshold
@@ -128,22 +122,6 @@ def top_masks(magnitudes: list[Tensor], kept: int, minimum: Sequence[int] | None
     return [part.reshape(m.shape) for part, m in zip(parts, magnitudes, strict=True)]
 
 
-def ascending(ranked: Tensor) -> Tensor:
-    """(n,) int64: positions from the lowest to the highest rank, ties by index.
-
-    Args:
-        ranked: (n,) float32 without NaN.
-    """
-    if ranked.is_cuda:
-        return ranked.argsort(stable=True)
-    # On CPU one sort of integers, rank above and index below, is several times a stable sort of floats.
-    bits = (ranked + 0.0).numpy().view(np.int32).astype(np.int64)  # + 0.0 makes -0 equal to 0
-    ordered = np.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # integers in the order of their floats
-    packed = (ordered << 32) | np.arange(len(bits), dtype=np.int64)
-    packed.sort()
-    return torch.from_numpy(packed & 0xFFFFFFFF)
-
-
 def _best(magnitudes: Tensor, count: int) -> Tensor:
     """(n,) bool, True at the `count` largest; count may be 0."""
     if count == 0:
@@ -163,14 +141,8 @@ def _at_least(flat: Tensor, threshold: Tensor) -> Tensor:
     return torch.from_numpy(np.greater_equal(flat.numpy(), threshold.numpy()))
 
 
-def _kth_largest(flat: Tensor, k: int, scratch: Scratch | None) -> Tensor:
-    """0-dim. Each device's fastest exact selection: torch's kthvalue is slow on both.
-
-    On an H200 kthvalue takes 4 times a sort; on an AVX-512 CPU 10 times numpy's partition.
-    """
+def _kth_largest(flat: Tensor, k: int) -> Tensor:
+    """0-dim. Exact; torch's kthvalue is slow on either device, on an H200 it takes 4 times a sort."""
     if flat.is_cuda:
         return flat.sort(descending=True).values[k - 1]
-    rank = flat.numel() - k
-    ordered = flat.clone() if scratch is None else scratch.ordering(flat.numel()).copy_(flat)
-    ordered.numpy().partition(rank)
-    return ordered[rank].clone()
+    return torch.tensor(value_at(flat.numpy(), flat.numel() - k))

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from recycle_pipeline.models.errors import UsageFault
 from recycle_pipeline.models.topk import (
     ROUNDINGS,
-    ascending,
     kept_count,
     layer_minimums,
     ranks,
@@ -261,16 +260,3 @@ def test_fewer_kept_weights_than_layers_are_refused_with_what_to_do():
         UsageFault, match=r"^--layer-minimum 0\.01 promises 3 weights to 3 layers, but at --prune 0\.99 "
     ):
         layer_minimums([30, 40, 50], 0.99, 0.01, "edge-popup")
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_ascending_is_a_stable_sort(device, signed):
-    """Few values, so that many are equal; both zeros are."""
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randint(-5 if signed else 0, 6, (5000,), generator=generator).float() / 7
-    values[::3] *= 1e-38
-    if signed:
-        values[::5] = -0.0
-    order = ascending(values.to(device)).cpu()
-    assert order.dtype == torch.int64
-    assert torch.equal(order, values.argsort(stable=True))
