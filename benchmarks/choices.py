@@ -278,21 +278,6 @@ def decay() -> Iterator[tuple[str, Settings]]:
         yield f"resnet18-{prune:g}-100-{key}", one | _joined(parts, key)
 
 
-def conv_reuse() -> Iterator[tuple[str, Settings]]:
-    """The default recipe of the conv networks in 100 epochs, whole, without recycling, and recycling the
-    next-lowest block. For choices: with --hold-out."""
-    arms: dict[str, Settings] = {
-        "top": {"recycle_from": "top"},
-        "no-reuse": {"reuse": "none"},
-        "next-lowest": {"recycle_from": "next-lowest"},
-    }
-    for arch in ("conv8", "conv6", "conv4", "conv2"):  # the longest first
-        for seed in (0, 1, 2):
-            for name, options in arms.items():
-                one = {"arch": arch, "prune": 0.9, "seed": seed, "data": "cifar10", "epochs": 100}
-                yield f"{arch}-0.9-{name}", one | options
-
-
 def _short(prune: float) -> Settings:
     return {"prune": prune, "epochs": 30}
 

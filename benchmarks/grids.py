@@ -1,9 +1,10 @@
-"""The grids that grid.py runs: arms by name, each the settings of one search. Those of `choices` are for
-images held out."""
+"""The grids that grid.py runs: arms by name, each the settings of one search. Those of `choices` and
+`reuse_grids` are for images held out."""
 
 from collections.abc import Callable, Iterator, Mapping
 
-from choices import CONV, RESNET, Settings, ablation, conv_reuse, decay, layers, long, missed, rates, recipe
+from choices import CONV, RESNET, Settings, ablation, decay, layers, long, missed, rates, recipe
+from reuse_grids import conv_reuse, conv_reuse_short, net_reuse
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -175,6 +176,8 @@ GRIDS: Mapping[str, Grid] = {
     "explained": explained,
     "recycling": recycling,
     "conv-reuse": conv_reuse,
+    "conv-reuse-short": conv_reuse_short,
+    "net-reuse": net_reuse,
     "short": short,
     "beyond": beyond,
     "ablation": ablation,
