@@ -1,4 +1,4 @@
-"""Grids that ask what reuse is worth and what recycling should copy. For choices: run them with --hold-out."""
+"""Grids that ask what reuse is worth and what recycling should copy. For choices, so with --hold-out."""
 
 from collections.abc import Iterator
 
