@@ -83,6 +83,10 @@ def explained() -> Iterator[tuple[str, Settings]]:
         f"{plain}-bn-0.8-tf32": {"preset": f"{plain}-bn", "precision": "tf32"},
         f"{plain}-bn-0.8-batch-128": {"preset": f"{plain}-bn", "batch_size": 128},
         f"{vgg}-0.95-all-norms": {"preset": vgg, "arch": "vgg_small_bn"},
+        f"{vgg}-0.95-all-norms-learned": {"preset": vgg, "arch": "vgg_small_bn", "batch_norm": "learned"},
+        f"{vgg}-0.95-all-norms-learned-adam-0.0002": {"preset": vgg, "arch": "vgg_small_bn"}
+        | {"batch_norm": "learned"}
+        | slow,
         f"{vgg}-0.95-adam-0.0002": {"preset": vgg} | slow,
         f"{vgg}-0.95-all-norms-adam-0.0002": {"preset": vgg, "arch": "vgg_small_bn"} | slow,
         f"{vgg}-binary-activations-adam-0.0002": {"preset": f"{vgg}-binary-activations"} | slow,

@@ -85,7 +85,7 @@ class TimedSteps(CapturedSteps):
         super().__init__(*arguments, **options)
         for size, launch in self.launches.items():
             self.launches[size] = partial(self._timed, "train", launch)
-        self._test_launch = partial(self._timed, "test", self._test_launch)
+        self._evaluation.launch = partial(self._timed, "test", self._evaluation.launch)
         TimedSteps.last = self
 
     last: "TimedSteps"

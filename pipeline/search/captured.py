@@ -7,6 +7,7 @@ by torch.compile), which pays from a few thousand steps on.
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +15,13 @@ from torch.nn import functional as F
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
-from recycle_pipeline.pipeline.search.batches import Normalise, TrainingImages
+from recycle_pipeline.pipeline.search.batches import TrainingImages
+from recycle_pipeline.pipeline.search.captured_evaluation import CapturedEvaluation
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import epoch_sums, laid_out, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
-from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, tuned
+from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, quickly, tuned
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
     flat_memory,
@@ -33,14 +35,13 @@ from recycle_pipeline.pipeline.search.optimizer import optimizer_of
 from recycle_pipeline.pipeline.search.precision import mixed, multiplying, number_type
 from recycle_pipeline.pipeline.search.settings import SearchSettings, learning_rate_at
 from recycle_pipeline.pipeline.search.steps import EpochSums, StepHooks
-from recycle_pipeline.pipeline.search.streamed import evaluated_images
 from recycle_pipeline.pipeline.search.twin import twin_of
 from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 
-EVALUATION_BATCH = 500  # images at most; more are no faster and take more memory than training
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
 EXACT_EVERY = 10  # epochs: at the beginning of each such, thresholds and their probes are exact anew
 
+Part = TypeVar("Part", bound=Callable[..., object])
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Update = Callable[[list[Tensor] | Tensor, Tensor], None]
@@ -57,6 +58,7 @@ class CapturedSteps:
         settings: of the search.
         compiled: whether to compile forward, backward and update.
         world: the processes that search together; its reductions are part of the graph.
+        trial: whether to leave all but the step of a full batch to `complete`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class CapturedSteps:
         *,
         compiled: bool,
         world: World = ALONE,
+        trial: bool = False,
     ) -> None:
         self._masked, self._training, self._settings = masked, training, settings
         self._world = self._reducing = world
@@ -91,16 +94,15 @@ class CapturedSteps:
         self._cursor, self._step = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
         self._sums = torch.zeros(3, dtype=torch.float64, device=device)
         self._bad = torch.full((), NEVER, device=device)
-        self._tested = world.share(len(images.test_labels))
-        part = self._tested.slice if self._tested.count else slice(1)  # a graph needs an image to look at
-        self._test_labels = torch.from_numpy(images.test_labels[part]).to(device)
-        # Images take less here than in training, which keeps what its backward pass needs.
-        self._at_once = min(EVALUATION_BATCH, 4 * settings.batch_size, len(self._test_labels))
-        self._test_images = evaluated_images(images.test_images[part], device, self._at_once)
-        self._normalise = Normalise(images, device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=device)
-        with tuned(), multiplying(settings.precision):
-            self._record(compiled)
+        self._evaluation = CapturedEvaluation(self._twin, images, settings, device, world)
+        # What a rehearsed step changes beside scores, and its values before.
+        self._small = [*self._twin.buffers(), *self._masked.others]
+        self._fresh = [tensor.detach().clone() for tensor in self._small]
+        self._recorder = Recorder(device, together=world.size > 1)
+        self.launches: dict[int, Work] = {}
+        self._record(compiled)
+        if not trial:
+            self.complete()
 
     def _optimizer_of_others(self) -> torch.optim.Optimizer | None:
         if not self._masked.others:
@@ -111,24 +113,34 @@ class CapturedSteps:
         return optimizer
 
     def _record(self, compiled: bool) -> None:
+        """The step of a full batch."""
         self._load(self._masked.recipe.prune)
+        parts = self._parts
+        if compiled:
+            batch, forward, update = parts
+            parts = _fused(batch), _fused(forward), _fused(update)
+        work = partial(self._train, self._sizes[0], *parts)
+        with tuned(), multiplying(self._settings.precision):
+            if self._world.size > 1:
+                self._agree(work, self._undo)
+            self.launches[self._sizes[0]] = self._recorder.record(work, self._undo, self.rewind)
+
+    @property
+    def _parts(self) -> tuple[Batch, Forward, Update]:
+        return self._training.batch, self._loss, self.flat.update
+
+    def complete(self) -> None:
+        """Records what a trial has left: a last, smaller batch, and the evaluation.
+
+        One step in an epoch is worth neither a compilation nor seconds in which cuDNN tries its algorithms.
+        """
         self._twin.train()
-        plain: tuple[Batch, Forward, Update] = (self._training.batch, self._loss, self.flat.update)
-        fused = tuple(torch.compile(part, dynamic=False) for part in plain) if compiled else plain
-        self._recorder = recorder = Recorder(self._device, together=self._world.size > 1)
-        small = [*self._twin.buffers(), *self._masked.others]
-        undo = partial(self._undo, [(tensor, tensor.detach().clone()) for tensor in small])
-        if self._world.size > 1:
-            self._agree(partial(self._train, self._sizes[0], *fused), undo)
-        self.launches = {
-            # A last, smaller batch is not worth a second compilation.
-            size: recorder.record(
-                partial(self._train, size, *(fused if number == 0 else plain)), undo, self.rewind
-            )
-            for number, size in enumerate(dict.fromkeys(self._sizes))
-        }
-        self._twin.eval()
-        self._test_launch = recorder.record(self._test, self.rewind, self.rewind)
+        with multiplying(self._settings.precision):
+            for size in set(self._sizes) - set(self.launches):
+                work = partial(self._train, size, *self._parts)
+                self.launches[size] = self._recorder.record(work, self._undo, self.rewind)
+            self._twin.eval()
+            self._evaluation.record(self._recorder)
 
     def _agree(self, work: Work, undo: Work) -> None:
         """Does the work without the others, so that who cannot do it leaves nobody waiting in a reduction.
@@ -155,9 +167,9 @@ class CapturedSteps:
         return next(iter(self._recorder.seconds), 0.0)
 
     @torch.no_grad()
-    def _undo(self, saved: list[tuple[Tensor, Tensor]]) -> None:
+    def _undo(self) -> None:
         """Takes rehearsed steps back; the large tensors follow from the masked network."""
-        for tensor, value in saved:
+        for tensor, value in zip(self._small, self._fresh, strict=True):
             tensor.copy_(value)
         self.flat.reset()
         self._load(self._masked.recipe.prune)
@@ -217,13 +229,7 @@ class CapturedSteps:
         """See `Steps`; with the numbers that training computes with."""
         self._twin.eval()
         self.flat.load_effective()
-        self._cursor.zero_()
-        self._correct.zero_()
-        with self._test_images.feeding():
-            for _ in range(-(-self._tested.count // self._at_once)):
-                self._test_images.stage()
-                self._test_launch()
-        return int(self._world.sum(self._correct)) / self._tested.whole
+        return self._evaluation.accuracy()
 
     def memory(self) -> dict[str, Tensor]:
         """See `Steps`."""
@@ -295,12 +301,6 @@ class CapturedSteps:
             self._reducing.sum_gradients(self._masked.others)
             self._others.step()
 
-    @torch.no_grad()
-    def _test(self) -> None:
-        total = self._tested.count
-        positions = self._cursor + torch.arange(self._at_once, device=self._device)
-        chosen = positions.clamp(max=len(self._test_labels) - 1)
-        with mixed(self._number, self._device):
-            logits = self._twin(laid_out(self._normalise(self._test_images.pixels(chosen))))
-        self._correct += ((logits.argmax(1) == self._test_labels[chosen]) & (positions < total)).sum()
-        self._cursor += self._at_once
+
+def _fused(part: Part) -> Part:
+    return cast(Part, torch.compile(part, dynamic=False, options=quickly()))

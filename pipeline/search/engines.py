@@ -4,6 +4,7 @@ import copy
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from recycle_pipeline.pipeline.together import PeerLost
 # ResNet-18 at batch 256 on an H200 (benchmarks/records/2026-11-22-search-speed-*): compiling takes about 20 s
 # where nothing is in the compiler's cache, and then a third of each captured step's time is saved.
 COMPILE_SECONDS, COMPILE_SAVES = 20.0, 1 / 3
+COMPILED, CAPTURED = "compiled", "captured in a CUDA graph"
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,19 @@ class Engines:
         if self._on_cuda and not self.world.graphs:
             self.note("processes that share a GPU cannot use CUDA graphs; the search is slower")
             return self._eager()
-        found = None if engine == "compiled" else self._captured(compiled=False)
-        if engine == "compiled" or (engine == "auto" and found and self._compiling_pays(found)):
-            if found:
+        if engine == "compiled":
+            return self._compiled()
+        trial = engine == "auto"
+        found = self._captured(trial=trial)
+        if found and trial:
+            if self._compiling_pays(found):
                 found.release()
-                found = None
+                del found
                 gc.collect()  # its memory is free before the next takes some
-            found = self._captured(compiled=True) or self._captured(compiled=False)
+                return self._compiled()
+            found = self._attempted(CAPTURED, partial(_completed, found))
+            if found is None:
+                gc.collect()  # the attempt could not be collected while it was being made
         return found or self._eager()
 
     @property
@@ -77,19 +85,34 @@ class Engines:
     def _eager(self) -> Steps:
         return EagerSteps(self.masked, self.training, self.images, self.settings, self.world)
 
-    def _captured(self, *, compiled: bool) -> CapturedSteps | None:
-        """None, and a note, if this network cannot be captured, on every process if on one."""
+    def _compiled(self) -> Steps:
+        make = partial(self._made, compiled=True, trial=False)
+        return self._attempted(COMPILED, make) or self._captured(trial=False) or self._eager()
+
+    def _captured(self, *, trial: bool) -> CapturedSteps | None:
+        return self._attempted(CAPTURED, partial(self._made, compiled=False, trial=trial))
+
+    def _made(self, *, compiled: bool, trial: bool) -> CapturedSteps:
+        own = copy.deepcopy(self.plain).to(self.masked.scores[0].device)  # type: ignore[union-attr]
+        parts = self.masked, own, self.training, self.images, self.settings
+        return CapturedSteps(*parts, compiled=compiled, world=self.world, trial=trial)
+
+    def _attempted(self, what: str, make: Callable[[], CapturedSteps]) -> CapturedSteps | None:
+        """None, and a note, if this network cannot be what is said, on every process if on one."""
         steps: CapturedSteps | None = None
         try:
-            own = copy.deepcopy(self.plain).to(self.masked.scores[0].device)  # type: ignore[union-attr]
-            parts = self.masked, own, self.training, self.images, self.settings
-            steps = CapturedSteps(*parts, compiled=compiled, world=self.world)
+            steps = make()
         except (torch.OutOfMemoryError, PeerLost):
             raise
         except Exception as error:  # a user's network may do anything that a graph cannot hold
-            what = "compiled" if compiled else "captured in a CUDA graph"
             reason = str(error).partition("\n")[0]
             self.note(f"this network cannot be {what} ({reason}); the search is slower")
+        del make  # with the steps that it may hold
         if self._on_cuda:
             gc.collect()  # of an attempt that failed, nothing stays in the device's memory
         return steps if self.world.all_true(steps is not None) else None
+
+
+def _completed(steps: CapturedSteps) -> CapturedSteps:
+    steps.complete()
+    return steps

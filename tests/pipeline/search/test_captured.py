@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from recycle_pipeline.pipeline.search import captured, engines
+from recycle_pipeline.pipeline.search import captured_evaluation, engines
 from recycle_pipeline.pipeline.search.listeners import Listeners
 from recycle_pipeline.pipeline.search.loop import search
 
@@ -138,7 +138,7 @@ def test_a_network_that_the_fast_engine_refuses_is_searched_eagerly_from_the_sam
 def test_more_images_than_one_evaluation_batch_are_all_counted(
     image_set, settings_with, network, cpu, monkeypatch
 ):
-    monkeypatch.setattr(captured, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(captured_evaluation, "EVALUATION_BATCH", 7)
     images = image_set(train=24, test=23)
     (_, expected), (_, records) = both(network, images, settings_with(epochs=3), cpu)
     assert [r.test_accuracy for r in records] == [r.test_accuracy for r in expected]

@@ -36,12 +36,12 @@ def chosen(network, image_set, settings_with, cpu, monkeypatch):
         class Timed(CapturedSteps):
             step_seconds = seconds
 
-            def __init__(self, *parts, compiled, world):
+            def __init__(self, *parts, compiled, world, trial):
                 built.append("compiled" if compiled else "captured")
                 if built[-1] in refuses:
                     raise RuntimeError("cannot")
                 assert len(built) == 1 or released or "compiled" in refuses  # one at a time in memory
-                super().__init__(*parts, compiled=False, world=world)
+                super().__init__(*parts, compiled=False, world=world, trial=trial)
                 self.name = built[-1]
 
             def release(self):

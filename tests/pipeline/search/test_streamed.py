@@ -12,7 +12,7 @@ from torch import nn
 
 from recycle_pipeline.models.errors import CorruptArtefact
 from recycle_pipeline.pipeline.data.stored_images import StoredImages
-from recycle_pipeline.pipeline.search import captured
+from recycle_pipeline.pipeline.search import captured_evaluation
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
 from recycle_pipeline.pipeline.search.distributed import World
@@ -89,7 +89,7 @@ def test_streamed_and_resident_searches_are_the_same_to_the_bit(
 def test_a_test_split_of_several_batches_is_counted_as_a_whole(
     image_set, settings_with, network, cpu, on_disk, monkeypatch
 ):
-    monkeypatch.setattr(captured, "EVALUATION_BATCH", 7)
+    monkeypatch.setattr(captured_evaluation, "EVALUATION_BATCH", 7)
     images, settings = image_set(train=24, test=100), settings_with(epochs=3)
     same(*(found_by(network, each, settings, "captured", cpu) for each in (images, on_disk(images))))
 
