@@ -62,7 +62,7 @@ def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
         from recycle_pipeline.pipeline.search import captured, eager, loop  # noqa: F401
 
     marked(into, "import of the search", rest)()
-    from recycle_pipeline.pipeline.cli import main
+    from recycle_pipeline.pipeline.cli import process
     from recycle_pipeline.pipeline.search.captured import CapturedSteps
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.engines import Engines
@@ -72,7 +72,9 @@ def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
     for owner, part, name in (
         (contexts, "load", "data"),
         (stage, "_network", "network"),
-        (Engines, "_captured", "engine"),
+        (Engines, "_attempted", "engine"),
+        (CapturedSteps, "_record", "a full batch's step"),
+        (CapturedSteps, "complete", "a smaller batch's, and the evaluation"),
         (CapturedSteps, "train_epoch", "epoch"),
         (CapturedSteps, "evaluate", "evaluation"),
         (Checkpoints, "take", "checkpoint"),
@@ -93,7 +95,8 @@ def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
         return chosen(self, asked if engine == "auto" else engine)
 
     Engines.chosen = chosen_then  # type: ignore[method-assign]
-    main(["search", *arguments])
+    sys.argv[1:] = ["search", *arguments]
+    process()
 
 
 def timeline(marks: list[list[Any]], started: float, ended: float) -> dict[str, Any]:

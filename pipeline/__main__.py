@@ -1,6 +1,6 @@
 """`python -m recycle_pipeline.pipeline`: the command, for torchrun's -m."""
 
-from recycle_pipeline.pipeline.cli import main
+from recycle_pipeline.pipeline.cli import process
 
 if __name__ == "__main__":
-    main()
+    process()

@@ -1,5 +1,6 @@
-"""Which of the processes that torchrun started this one is, whether it speaks, and how it leaves."""
+"""Which of the processes that torchrun started this one is, whether it speaks, how it leaves and ends."""
 
+import atexit
 import os
 import sys
 import threading
@@ -69,6 +70,25 @@ def leave(code: int) -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def end(code: int) -> None:
+    """Where CUDA was used, ends the process in the order that Python does, but for libraries' own endings.
+
+    CUDA's takes seconds (docs/results.md), for what the system takes back as a process ends. Returns where it
+    was not used, or where what is left to print cannot be.
+    """
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as multiprocessing's processes do
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return
+    os._exit(code)
 
 
 def check_processes(asked: int | None, ranks: Ranks) -> int | None:

@@ -3,7 +3,7 @@
 import sys
 
 from recycle_pipeline.pipeline.ending import Ending
-from recycle_pipeline.pipeline.processes import leave, speaks
+from recycle_pipeline.pipeline.processes import end, leave, speaks
 from recycle_pipeline.pipeline.waiting import wait_suitably
 
 
@@ -20,4 +20,14 @@ def main(arguments: list[str] | None = None) -> None:
         app.main(arguments, ending)
 
 
-__all__ = ["main"]
+def process() -> None:
+    """`main` with the process's arguments, and its end."""
+    try:
+        main()
+    except SystemExit as leaving:
+        if isinstance(leaving.code, int):
+            end(leaving.code)
+        raise
+
+
+__all__ = ["main", "process"]

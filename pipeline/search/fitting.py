@@ -40,18 +40,20 @@ def fitting_batch(
         None where not even two images a step fit.
     """
     batch = settings.batch_size // 2
-    while batch >= 2:
-        if _goes_through(build, images, dataclasses.replace(settings, batch_size=batch), device):
-            return batch
-        batch //= 2
-    return None
+    try:
+        while batch >= 2:
+            if _goes_through(build, images, dataclasses.replace(settings, batch_size=batch), device):
+                return batch
+            batch //= 2
+        return None
+    finally:
+        _let_go(device)  # of the last trial, should the process search again
 
 
 def _goes_through(
     build: Callable[[], nn.Module], images: ImageSet, settings: SearchSettings, device: torch.device
 ) -> bool:
-    if device.type == "cuda":
-        let_go()
+    _let_go(device)
     few = STEPS * settings.batch_size + len(images.train_labels) % settings.batch_size
     part = dataclasses.replace(
         images, train_images=images.train_images[:few], train_labels=images.train_labels[:few]
@@ -65,6 +67,11 @@ def _goes_through(
     except (_GoneThrough, RecycleError):  # numbers that are not finite are found after the epoch
         pass
     return True
+
+
+def _let_go(device: torch.device) -> None:
+    if device.type == "cuda":
+        let_go()
 
 
 def _stop(record: EpochRecord) -> None:

@@ -265,3 +265,36 @@ def test_processes_take_the_gpus_of_their_machine_in_turn(monkeypatch, count, na
     monkeypatch.setattr("torch.cuda.device_count", lambda: count)
     device, own = device_among(name, ranks)
     assert (str(device), own) == expected
+
+
+ENDS = """
+import atexit, sys, threading, time, types
+from recycle_pipeline.pipeline.processes import end
+class Library:
+    def __del__(self):
+        print("library", flush=True)
+library = Library()
+used = USED
+if used is not None:
+    cuda = types.SimpleNamespace(is_initialized=lambda: used)
+    sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+atexit.register(lambda: print("handler"))
+threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+end(3)
+sys.exit(4)
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "code", "printed"),
+    [
+        (True, 3, ["thread", "handler"]),
+        (False, 4, ["thread", "handler", "library"]),
+        (None, 4, ["thread", "handler", "library"]),
+    ],
+    ids=["CUDA was used", "it was not", "torch was not imported"],
+)
+def test_a_process_ends_in_order_but_for_the_libraries_of_cuda(environment, used, code, printed):
+    line = [sys.executable, "-c", ENDS.replace("USED", str(used))]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (code, printed), done.stderr
