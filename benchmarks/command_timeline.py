@@ -7,7 +7,7 @@
 The command runs in a process of its own, in an empty folder, with nothing in the caches of torch's compiler
 and of triton, and is timed from outside; moments within it are taken where its parts call each other. What
 follows `--` is given to `search`. `--engine` has one engine prepared, not the captured and, where that is
-won back, the compiled one.
+won back, the compiled one; with `--unhurried` it is compiled with torch's own options.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def compile_something() -> None:
     torch.compile(lambda x: x * 2 + 1, dynamic=False)(torch.zeros(1024, device=device))
 
 
-def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
+def here(into: Path, engine: str, early: bool, unhurried: bool, arguments: list[str]) -> None:
     """The command in this process, with its parts marked."""
     from recycle_pipeline.pipeline.waiting import wait_suitably
 
@@ -63,6 +63,7 @@ def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
 
     marked(into, "import of the search", rest)()
     from recycle_pipeline.pipeline.cli import process
+    from recycle_pipeline.pipeline.search import captured
     from recycle_pipeline.pipeline.search.captured import CapturedSteps
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.engines import Engines
@@ -84,6 +85,8 @@ def here(into: Path, engine: str, early: bool, arguments: list[str]) -> None:
         (stage, "_stored", "stored"),
     ):
         setattr(owner, part, marked(into, name, getattr(owner, part)))
+    if unhurried:
+        captured.quickly = lambda: None  # type: ignore[assignment]
     first = threading.Thread(target=marked(into, "compiler's start", compile_something))
     if early:
         first.start()
@@ -125,13 +128,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--engine", default="auto", choices=("auto", "captured", "compiled"))
     parser.add_argument("--early", action="store_true", help="the compiler begins beside the data's loading")
+    parser.add_argument("--unhurried", action="store_true", help="compiles with torch's own options")
     parser.add_argument("--here", type=Path, help="in this process, with its marks in this file")
     parser.add_argument("--note", default="", help="for the record: what else the machine did")
     parser.add_argument("--record", type=Path)
     parser.add_argument("further", nargs="*", metavar="-- OPTION ...", help="for the command")
     args = parser.parse_args()
     if args.here:
-        here(args.here, args.engine, args.early, args.further)
+        here(args.here, args.engine, args.early, args.unhurried, args.further)
         return
     with tempfile.TemporaryDirectory() as folder:
         options = ["--arch", "resnet18", "--prune", "0.9", "--data", args.data, "--epochs", str(args.epochs)]
@@ -140,7 +144,7 @@ def main() -> None:
         options += args.further
         marks = Path(folder) / "marks"
         line = [sys.executable, str(Path(__file__).resolve()), "--engine", args.engine, "--here", str(marks)]
-        line += ["--early"] if args.early else []
+        line += [f"--{name}" for name in ("early", "unhurried") if getattr(args, name)]
         empty = {name: str(Path(folder) / name) for name in CACHES}
         started = time.time()
         subprocess.run([*line, "--", *options], cwd=folder, env={**os.environ, **empty}, check=True)
@@ -148,6 +152,7 @@ def main() -> None:
         found = timeline([json.loads(text) for text in marks.read_text().splitlines()], started, ended)
         manifest = json.loads(next(Path(folder).rglob("manifest.json")).read_text())
     found |= {"options": options, "engine": args.engine, "early": args.early, "note": args.note}
+    found["unhurried"] = args.unhurried
     found["search"] = manifest["stages"]["search"]
     print(f"wall {found['wall_seconds']} s")
     for name, part in found["parts"].items():

@@ -96,10 +96,9 @@ def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
     flat = magnitudes.reshape(-1)
     threshold = _kth_largest(flat, kept)
     mask = _at_least(flat, threshold)
-    if count_true(mask) != kept:  # ties at the threshold are rare
-        above = flat > threshold
-        tied = mask & ~above
-        mask = above | (tied & (tied.cumsum(0, dtype=torch.int32) <= kept - above.sum()))
+    if (surplus := count_true(mask) - kept) > 0:  # of equal ones at the threshold, the last go
+        tied = (flat == threshold).nonzero() if flat.is_cuda else _equal_to(flat, threshold)
+        mask[tied.view(-1)[-surplus:]] = False
     return mask.reshape(magnitudes.shape)
 
 
@@ -132,6 +131,11 @@ def _best(magnitudes: Tensor, count: int) -> Tensor:
 def count_true(mask: Tensor) -> int:
     """How many of a mask's elements are True."""
     return int(mask.count_nonzero() if mask.is_cuda else np.count_nonzero(mask.numpy()))
+
+
+def _equal_to(flat: Tensor, value: Tensor) -> Tensor:
+    """(k,) int64, ascending: where on a CPU."""
+    return torch.from_numpy(np.flatnonzero(flat.numpy() == value.numpy()))
 
 
 def _at_least(flat: Tensor, threshold: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ OF = {  # record: its grids
     "2026-11-30-explained": ["explained"],
     "2026-11-30-recycling": ["recycling"],
     "2026-11-30-conv-reuse": ["conv-reuse"],
+    "2026-11-30-conv-reuse-short": ["conv-reuse-short"],
+    "2026-11-30-net-reuse": ["net-reuse"],
 }
 # Each arm of each grid with what it resolves to today.
 LISTED = """

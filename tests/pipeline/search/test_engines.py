@@ -44,6 +44,11 @@ def chosen(network, image_set, settings_with, cpu, monkeypatch):
                 super().__init__(*parts, compiled=False, world=world, trial=trial)
                 self.name = built[-1]
 
+            def complete(self):
+                if "complete" in refuses:
+                    raise RuntimeError("cannot")
+                super().complete()
+
             def release(self):
                 released.append(self.name)
                 super().release()
@@ -59,6 +64,18 @@ def chosen(network, image_set, settings_with, cpu, monkeypatch):
         return "eager" if isinstance(steps, EagerSteps) else steps.name, built, notes
 
     return make
+
+
+def test_a_trial_leaves_all_but_the_step_that_it_times(network, image_set, settings_with, cpu):
+    images, settings = image_set(train=27, test=10), settings_with(batch_size=8)
+    plain = copy.deepcopy(network)
+    masked = MaskedNetwork(network, settings.recipe)
+    training = training_images(images, cpu, 0, 8, ALONE)
+    steps = CapturedSteps(masked, plain, training, images, settings, compiled=False, trial=True)
+    assert set(steps.launches) == {8}
+    steps.complete()
+    assert set(steps.launches) == {8, 3}
+    assert steps.evaluate() in [right / 10 for right in range(11)]
 
 
 CAPTURED = "this network cannot be captured in a CUDA graph (cannot); the search is slower"
@@ -79,6 +96,15 @@ COMPILED = "this network cannot be compiled (cannot); the search is slower"
             [COMPILED],
         ),
         ("auto", 1.1 * PAYS, ("captured",), "eager", ["captured"], [CAPTURED]),
+        ("auto", 0.9 * PAYS, ("complete",), "eager", ["captured"], [CAPTURED]),
+        (
+            "auto",
+            1.1 * PAYS,
+            ("compiled", "complete"),
+            "eager",
+            ["captured", "compiled", "captured"],
+            [COMPILED, CAPTURED],
+        ),
         ("captured", 1.1 * PAYS, (), "captured", ["captured"], []),
         ("compiled", 0.0, (), "compiled", ["compiled"], []),
         (
