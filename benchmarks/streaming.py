@@ -83,10 +83,13 @@ class TimedSteps(CapturedSteps):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self.times: dict[str, list[tuple[Any, Any]]] = {"train": [], "test": []}
         super().__init__(*arguments, **options)
+        TimedSteps.last = self
+
+    def complete(self) -> None:
+        super().complete()
         for size, launch in self.launches.items():
             self.launches[size] = partial(self._timed, "train", launch)
         self._evaluation.launch = partial(self._timed, "test", self._evaluation.launch)
-        TimedSteps.last = self
 
     last: "TimedSteps"
 

@@ -59,7 +59,7 @@ def layer_minimums(sizes: Sequence[int], prune: float, share: float, rounding: R
 
 
 class Scratch:
-    """Memory for rankings, used again and again: on CPU, fresh pages cost more than the ranking itself.
+    """Memory for the ranks of a layer's scores, used again and again: fresh pages cost more on a CPU.
 
     Args:
         size: of the largest layer.

@@ -75,18 +75,22 @@ def leave(code: int) -> NoReturn:
 def end(code: int) -> None:
     """Where CUDA was used, ends the process in the order that Python does, but for libraries' own endings.
 
-    CUDA's takes seconds (docs/results.md), for what the system takes back as a process ends. Returns where it
-    was not used, or where what is left to print cannot be.
+    CUDA's takes a second or two (docs/results.md), for what the system takes back as a process ends. Returns
+    where it was not used, or where what is left to print cannot be.
     """
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
     if cuda is None or not cuda.is_initialized():
         return
-    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as multiprocessing's processes do
-    atexit._run_exitfuncs()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
+        threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as multiprocessing's children do
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+    except (
+        KeyboardInterrupt,
+        OSError,
+    ):  # what was done is done; Python's own end tells what there is to tell
         return
     os._exit(code)
 

@@ -114,6 +114,7 @@ class CapturedSteps:
 
     def _record(self, compiled: bool) -> None:
         """The step of a full batch."""
+        self._twin.train()
         self._load(self._masked.recipe.prune)
         parts = self._parts
         if compiled:
@@ -141,6 +142,7 @@ class CapturedSteps:
                 self.launches[size] = self._recorder.record(work, self._undo, self.rewind)
             self._twin.eval()
             self._evaluation.record(self._recorder)
+        self._small = self._fresh = []
 
     def _agree(self, work: Work, undo: Work) -> None:
         """Does the work without the others, so that who cannot do it leaves nobody waiting in a reduction.

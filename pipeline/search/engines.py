@@ -107,7 +107,6 @@ class Engines:
         except Exception as error:  # a user's network may do anything that a graph cannot hold
             reason = str(error).partition("\n")[0]
             self.note(f"this network cannot be {what} ({reason}); the search is slower")
-        del make  # with the steps that it may hold
         if self._on_cuda:
             gc.collect()  # of an attempt that failed, nothing stays in the device's memory
         return steps if self.world.all_true(steps is not None) else None

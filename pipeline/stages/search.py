@@ -11,7 +11,6 @@ from recycle_pipeline.models.registry import build
 from recycle_pipeline.pipeline.config import RunConfig
 from recycle_pipeline.pipeline.data import ImageSet
 from recycle_pipeline.pipeline.device import device_among, find_device
-from recycle_pipeline.pipeline.freed_memory import keep_freed_memory
 from recycle_pipeline.pipeline.manifest import stage_key
 from recycle_pipeline.pipeline.out_of_memory import in_a_search, is_out_of_memory
 from recycle_pipeline.pipeline.presets import find_preset
@@ -64,8 +63,6 @@ def _searched(context: Context, world: Any, device: Any) -> "tuple[MaskedNetwork
     images, settings = context.searched_images, settings_of(context.config)
     network, reporter = _network(context), context.reporter
     reporter.stage("search", _plan(context.config, images, device))
-    if device.type == "cpu":
-        keep_freed_memory()
     context.folder.root.mkdir(parents=True, exist_ok=True)
     belongs_to, path = _belongs_to(context, device.type), context.folder.checkpoint
     with (

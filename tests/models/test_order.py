@@ -77,11 +77,22 @@ def test_any_span_of_any_numbers(data, size):
     np.testing.assert_array_equal(found.numpy(), np.argsort(values + 0.0, kind="stable")[first:last])
 
 
-@pytest.mark.parametrize("rank", [0, 70_000, 99_999])
+@pytest.mark.parametrize("rank", [0, 70_000, 76_000, 78_000, 80_000, 82_000, 84_000, 99_999])
 def test_what_is_not_a_number_ranks_highest(rank):
     values = some("uniform", 100_000)
     values[np.random.default_rng(0).random(100_000) < 0.2] = np.nan
     np.testing.assert_equal(value_at(values, rank), np.sort(values)[rank])
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+@pytest.mark.parametrize("at", [0, -1, slice(None, None, 3), slice(None)], ids=str)
+def test_with_what_is_not_a_number_there_are_as_many_places(size, at, device):
+    """What recycling then does is found by the look at scores that follows, which tells the user."""
+    values = some("uniform", size)
+    values[at] = np.nan
+    k = size // 5
+    for found in places(torch.from_numpy(values).to(device), (0, k), (size - k, size)):
+        assert len(set(found.tolist())) == k
 
 
 def test_of_many_numbers_few_are_ordered(monkeypatch):

@@ -298,3 +298,50 @@ def test_a_process_ends_in_order_but_for_the_libraries_of_cuda(environment, used
     line = [sys.executable, "-c", ENDS.replace("USED", str(used))]
     done = subprocess.run(line, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (code, printed), done.stderr
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_process_with_a_stream_closed_keeps_its_code(environment, closed):
+    code = ENDS.replace("USED", "True").replace(
+        "end(3)", f"sys.{closed}.close(); sys.{closed} = None; end(3)"
+    )
+    code = code.replace('print("handler")', "None").replace('print("thread")', "None")
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 3
+
+
+LEAVES = """
+import sys, types
+from recycle_pipeline.pipeline import cli
+if USED:
+    cuda = types.SimpleNamespace(is_initialized=lambda: True)
+    sys.modules["torch"] = types.SimpleNamespace(cuda=cuda)
+def main():
+    print("told")
+    LEAVE
+cli.main = main
+cli.process()
+"""
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [
+        ("sys.exit(0)", 0),
+        ("sys.exit(5)", 5),
+        ("sys.exit()", 0),
+        ("sys.exit('why')", 1),
+        ("pass", 0),
+        ("raise ValueError", 1),
+    ],
+)
+def test_a_process_leaves_with_the_code_of_its_command(environment, used, leave, code):
+    line = [sys.executable, "-c", LEAVES.replace("USED", str(used)).replace("LEAVE", leave)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "told\n"), done.stderr
+
+
+def test_a_command_that_is_refused_exits_with_2_as_a_process(environment, tmp_path):
+    line = [sys.executable, "-m", "recycle_pipeline.pipeline", "search", "--epochs", "0"]
+    done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from recycle_pipeline.models.masked_network import MaskedNetwork
-from recycle_pipeline.pipeline.search import engines
+from recycle_pipeline.pipeline.search import captured, engines
 from recycle_pipeline.pipeline.search.captured import CapturedSteps
 from recycle_pipeline.pipeline.search.distributed import ALONE
 from recycle_pipeline.pipeline.search.eager import EagerSteps
@@ -66,16 +66,38 @@ def chosen(network, image_set, settings_with, cpu, monkeypatch):
     return make
 
 
-def test_a_trial_leaves_all_but_the_step_that_it_times(network, image_set, settings_with, cpu):
-    images, settings = image_set(train=27, test=10), settings_with(batch_size=8)
-    plain = copy.deepcopy(network)
-    masked = MaskedNetwork(network, settings.recipe)
-    training = training_images(images, cpu, 0, 8, ALONE)
-    steps = CapturedSteps(masked, plain, training, images, settings, compiled=False, trial=True)
+@pytest.fixture
+def engine(network, image_set, settings_with, cpu):
+    """The captured engine of batches of 8 and 3, and the network that it computes with."""
+
+    def make(trial):
+        images, settings = image_set(train=27, test=10), settings_with(batch_size=8)
+        plain = copy.deepcopy(network)
+        masked = MaskedNetwork(copy.deepcopy(network), settings.recipe)
+        training = training_images(images, cpu, 0, 8, ALONE)
+        parts = masked, plain, training, images, settings
+        return CapturedSteps(*parts, compiled=False, trial=trial), plain
+
+    return make
+
+
+def test_a_trial_leaves_all_but_the_step_that_it_times(engine):
+    steps, _ = engine(trial=True)
     assert set(steps.launches) == {8}
     steps.complete()
     assert set(steps.launches) == {8, 3}
-    assert steps.evaluate() in [right / 10 for right in range(11)]
+    assert steps.evaluate() == engine(trial=False)[0].evaluate()
+
+
+def test_steps_are_recorded_as_training_whatever_the_network_came_as(engine, network, monkeypatch):
+    """A network of the user's may come in eval mode; a graph keeps what it was recorded with."""
+    seen = []
+    monkeypatch.setattr(captured.Recorder, "record", lambda self, work, *rest: seen.append(work) or work)
+    network.eval()
+    steps, plain = engine(trial=True)
+    assert plain.training and len(seen) == 1
+    steps.complete()
+    assert not plain.training and len(seen) == 3
 
 
 CAPTURED = "this network cannot be captured in a CUDA graph (cannot); the search is slower"
