@@ -2,7 +2,7 @@
 
 A sample's order gives bounds that the number sought lies between (Floyd and Rivest 1975), and only what
 lies there is ordered. Where numpy orders with AVX2 that is no slower than ordering all; on a Zen 4, whose
-AVX-512 is slow to store what it picks out, it takes a sixth of the time (docs/results.md).
+AVX-512 is slow to store what it picks out, it takes an eighth of the time (docs/results.md).
 """
 
 import math

@@ -59,7 +59,7 @@ def layer_minimums(sizes: Sequence[int], prune: float, share: float, rounding: R
 
 
 class Scratch:
-    """Memory for the ranks of a layer's scores, used again and again: fresh pages cost more on a CPU.
+    """Memory for the ranks of a layer's scores, used again and again: fresh pages cost time on a CPU.
 
     Args:
         size: of the largest layer.
@@ -98,7 +98,7 @@ def top_mask(magnitudes: Tensor, kept: int) -> Tensor:
     mask = _at_least(flat, threshold)
     if (surplus := count_true(mask) - kept) > 0:  # of equal ones at the threshold, the last go
         tied = (flat == threshold).nonzero() if flat.is_cuda else _equal_to(flat, threshold)
-        mask[tied.view(-1)[-surplus:]] = False
+        mask[tied.flatten()[-surplus:]] = False
     return mask.reshape(magnitudes.shape)
 
 

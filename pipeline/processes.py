@@ -75,7 +75,7 @@ def leave(code: int) -> NoReturn:
 def end(code: int) -> None:
     """Where CUDA was used, ends the process in the order that Python does, but for libraries' own endings.
 
-    CUDA's takes a second or two (docs/results.md), for what the system takes back as a process ends. Returns
+    CUDA's may take a second or two, for what the system takes back as a process ends. Returns
     where it was not used, or where what is left to print cannot be.
     """
     cuda = getattr(sys.modules.get("torch"), "cuda", None)
@@ -87,10 +87,8 @@ def end(code: int) -> None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
                 stream.flush()
-    except (
-        KeyboardInterrupt,
-        OSError,
-    ):  # what was done is done; Python's own end tells what there is to tell
+    # What was done is done; Python's own end tells what there is to tell.
+    except (KeyboardInterrupt, OSError):
         return
     os._exit(code)
 

@@ -300,13 +300,21 @@ def test_a_process_ends_in_order_but_for_the_libraries_of_cuda(environment, used
     assert (done.returncode, done.stdout.split()) == (code, printed), done.stderr
 
 
-@pytest.mark.parametrize("closed", ["stdout", "stderr"])
-def test_a_process_with_a_stream_closed_keeps_its_code(environment, closed):
-    code = ENDS.replace("USED", "True").replace(
-        "end(3)", f"sys.{closed}.close(); sys.{closed} = None; end(3)"
-    )
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("how", ["sys.STREAM.close()", "sys.STREAM = None"])
+def test_a_process_with_a_stream_closed_keeps_its_code(environment, stream, how):
+    how = how.replace("STREAM", stream)
+    code = ENDS.replace("USED", "True").replace("end(3)", f"{how}; end(3)")
     code = code.replace('print("handler")', "None").replace('print("thread")', "None")
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 3
+
+
+def test_an_interruption_at_its_very_end_is_left_to_python(environment):
+    """Python waits for threads once more then, and reports what interrupts it; the code stays."""
+    code = ENDS.replace("USED", "True").replace("end(3)", "threading._shutdown = interrupted; end(3)")
+    code = "def interrupted():\n    raise KeyboardInterrupt\n" + code
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 4 and "handler" in done.stdout, done.stderr
 
 
 LEAVES = """

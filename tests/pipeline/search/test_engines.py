@@ -68,7 +68,7 @@ def chosen(network, image_set, settings_with, cpu, monkeypatch):
 
 @pytest.fixture
 def engine(network, image_set, settings_with, cpu):
-    """The captured engine of batches of 8 and 3, and the network that it computes with."""
+    """The captured engine of batches of 8 and 3."""
 
     def make(trial):
         images, settings = image_set(train=27, test=10), settings_with(batch_size=8)
@@ -76,28 +76,39 @@ def engine(network, image_set, settings_with, cpu):
         masked = MaskedNetwork(copy.deepcopy(network), settings.recipe)
         training = training_images(images, cpu, 0, 8, ALONE)
         parts = masked, plain, training, images, settings
-        return CapturedSteps(*parts, compiled=False, trial=trial), plain
+        return CapturedSteps(*parts, compiled=False, trial=trial)
 
     return make
 
 
 def test_a_trial_leaves_all_but_the_step_that_it_times(engine):
-    steps, _ = engine(trial=True)
+    steps = engine(trial=True)
     assert set(steps.launches) == {8}
     steps.complete()
     assert set(steps.launches) == {8, 3}
-    assert steps.evaluate() == engine(trial=False)[0].evaluate()
+    assert steps.evaluate() == engine(trial=False).evaluate()
 
 
 def test_steps_are_recorded_as_training_whatever_the_network_came_as(engine, network, monkeypatch):
     """A network of the user's may come in eval mode; a graph keeps what it was recorded with."""
-    seen = []
-    monkeypatch.setattr(captured.Recorder, "record", lambda self, work, *rest: seen.append(work) or work)
+    twins, training = [], []
+    twin_of = captured.twin_of
+
+    def kept(*parts):
+        twins.append(twin_of(*parts))
+        return twins[0]
+
+    monkeypatch.setattr(captured, "twin_of", kept)
+    record = captured.Recorder.record
+
+    def seen(self, *parts):
+        training.append(twins[0][0].training)
+        return record(self, *parts)
+
+    monkeypatch.setattr(captured.Recorder, "record", seen)
     network.eval()
-    steps, plain = engine(trial=True)
-    assert plain.training and len(seen) == 1
-    steps.complete()
-    assert not plain.training and len(seen) == 3
+    engine(trial=True).complete()
+    assert training == [True, True, False]  # a full batch, a smaller one, the evaluation
 
 
 CAPTURED = "this network cannot be captured in a CUDA graph (cannot); the search is slower"
