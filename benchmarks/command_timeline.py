@@ -63,7 +63,7 @@ def here(into: Path, engine: str, early: bool, unhurried: bool, arguments: list[
 
     marked(into, "import of the search", rest)()
     from recycle_pipeline.pipeline.cli import process
-    from recycle_pipeline.pipeline.search import captured
+    from recycle_pipeline.pipeline.search import compiling
     from recycle_pipeline.pipeline.search.captured import CapturedSteps
     from recycle_pipeline.pipeline.search.checkpoints import Checkpoints
     from recycle_pipeline.pipeline.search.engines import Engines
@@ -86,7 +86,7 @@ def here(into: Path, engine: str, early: bool, unhurried: bool, arguments: list[
     ):
         setattr(owner, part, marked(into, name, getattr(owner, part)))
     if unhurried:
-        captured.quickly = lambda: None  # type: ignore[assignment]
+        compiling.quickly = lambda: None  # type: ignore[assignment]
     first = threading.Thread(target=marked(into, "compiler's start", compile_something))
     if early:
         first.start()

@@ -7,7 +7,6 @@ by torch.compile), which pays from a few thousand steps on.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,12 @@ from recycle_pipeline.models.masked_network import MaskedNetwork
 from recycle_pipeline.pipeline.data.image_set import ImageSet
 from recycle_pipeline.pipeline.search.batches import TrainingImages
 from recycle_pipeline.pipeline.search.captured_evaluation import CapturedEvaluation
+from recycle_pipeline.pipeline.search.compiling import fused
 from recycle_pipeline.pipeline.search.distributed import ALONE, World
 from recycle_pipeline.pipeline.search.eager import epoch_sums, laid_out, step_sums
 from recycle_pipeline.pipeline.search.flat import FlatScores
 from recycle_pipeline.pipeline.search.glimpse import Glimpse
-from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, quickly, tuned
+from recycle_pipeline.pipeline.search.graphs import Pace, Recorder, Work, tuned
 from recycle_pipeline.pipeline.search.memory import (
     carried_by,
     flat_memory,
@@ -41,7 +41,6 @@ from recycle_pipeline.pipeline.search.watch import NEVER, Watch
 NOT_LOADED = -1.0, -1  # no prune rate, no number of events
 EXACT_EVERY = 10  # epochs: at the beginning of each such, thresholds and their probes are exact anew
 
-Part = TypeVar("Part", bound=Callable[..., object])
 Batch = Callable[[Tensor], tuple[Tensor, Tensor]]
 Forward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 Update = Callable[[list[Tensor] | Tensor, Tensor], None]
@@ -119,11 +118,11 @@ class CapturedSteps:
         parts = self._parts
         if compiled:
             batch, forward, update = parts
-            parts = _fused(batch), _fused(forward), _fused(update)
+            parts = fused(batch), fused(forward), fused(update)
         work = partial(self._train, self._sizes[0], *parts)
         with tuned(), multiplying(self._settings.precision):
             if self._world.size > 1:
-                self._agree(work, self._undo)
+                self._agree(work)
             self.launches[self._sizes[0]] = self._recorder.record(work, self._undo, self.rewind)
 
     @property
@@ -144,7 +143,7 @@ class CapturedSteps:
             self._evaluation.record(self._recorder)
         self._small = self._fresh = []
 
-    def _agree(self, work: Work, undo: Work) -> None:
+    def _agree(self, work: Work) -> None:
         """Does the work without the others, so that who cannot do it leaves nobody waiting in a reduction.
 
         Raises:
@@ -159,7 +158,7 @@ class CapturedSteps:
             failure = error
         finally:
             self._reducing = self._world
-            undo()
+            self._undo()
         if not self._world.all_true(failure is None):
             raise failure or RuntimeError("it fails on another process")
 
@@ -302,7 +301,3 @@ class CapturedSteps:
                 parameter.grad = gradient.to(parameter.dtype)
             self._reducing.sum_gradients(self._masked.others)
             self._others.step()
-
-
-def _fused(part: Part) -> Part:
-    return cast(Part, torch.compile(part, dynamic=False, options=quickly()))

@@ -4,7 +4,6 @@ import gc
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import torch
 
@@ -31,21 +30,6 @@ def tuned() -> Iterator[None]:
             yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-def quickly() -> dict[str, str | int | bool | Callable[..., Any]]:
-    """Options of torch.compile, of those that it has, by which it compiles sooner what then is as fast.
-
-    It does not look for patterns, of attention or products in a row, that searched networks hardly have, nor
-    try several sizes of blocks for kernels that only read and write (docs/results.md).
-    """
-    from torch import _inductor
-
-    wanted: dict[str, str | int | bool | Callable[..., Any]] = {
-        "pattern_matcher": False,
-        "triton.autotune_pointwise": False,
-    }
-    return {name: value for name, value in wanted.items() if name in _inductor.list_options()}
 
 
 class Recorder:

@@ -9,38 +9,25 @@ from hypothesis import strategies as st
 from recycle_pipeline.models import order
 from recycle_pipeline.models.order import EVERY, SAMPLED, places, value_at
 
+# (generator, size) to numbers that a sample describes well, badly, or not at all.
+KINDS = {
+    "uniform": lambda rng, size: rng.uniform(-1, 1, size),
+    "heavy tails": lambda rng, size: rng.standard_cauchy(size),
+    "few different": lambda rng, size: rng.integers(-2, 3, size) / 7,
+    "all equal": lambda rng, size: np.full(size, -0.25),
+    "both zeros": lambda rng, size: np.where(rng.random(size) < 0.5, 0.0, -0.0),
+    "subnormal": lambda rng, size: rng.integers(-3, 4, size) * 1e-45,
+    "sorted": lambda rng, size: np.linspace(-1, 1, size),
+    "another at each sampled place": lambda rng, size: np.where(np.arange(size) % EVERY, rng.random(size), 9),
+    "kernels whose taps differ": lambda rng, size: rng.random(size) * 10.0 ** (np.arange(size) % 9 - 4),
+    "infinite ends": lambda rng, size: np.where(rng.random(size) < 0.1, np.inf, -np.inf),
+}
+SIZES = (1, 1000, SAMPLED - 1, SAMPLED, 100_003)
+
 
 def some(kind: str, size: int) -> np.ndarray:
-    """(size,) float32 numbers that a sample describes well, badly, or not at all."""
-    rng = np.random.default_rng(size)
-    values = {
-        "uniform": lambda: rng.uniform(-1, 1, size),
-        "heavy tails": lambda: rng.standard_cauchy(size),
-        "few different": lambda: rng.integers(-2, 3, size) / 7,
-        "all equal": lambda: np.full(size, -0.25),
-        "both zeros": lambda: np.where(rng.random(size) < 0.5, 0.0, -0.0),
-        "subnormal": lambda: rng.integers(-3, 4, size) * 1e-45,
-        "sorted": lambda: np.linspace(-1, 1, size),
-        "another at each sampled place": lambda: np.where(np.arange(size) % EVERY, rng.random(size), 9.0),
-        "kernels whose taps differ": lambda: rng.random(size) * 10.0 ** (np.arange(size) % 9 - 4),
-        "infinite ends": lambda: np.where(rng.random(size) < 0.1, np.inf, -np.inf),
-    }[kind]()
-    return values.astype(np.float32)
-
-
-KINDS = (
-    "uniform",
-    "heavy tails",
-    "few different",
-    "all equal",
-    "both zeros",
-    "subnormal",
-    "sorted",
-    "another at each sampled place",
-    "kernels whose taps differ",
-    "infinite ends",
-)
-SIZES = (1, 1000, SAMPLED - 1, SAMPLED, 100_003)
+    """(size,) float32 of that kind."""
+    return KINDS[kind](np.random.default_rng(size), size).astype(np.float32)
 
 
 @pytest.mark.parametrize("size", SIZES)
