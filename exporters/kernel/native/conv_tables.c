@@ -1,8 +1,9 @@
 /* AVX-512 with VBMI and VNNI: activations looked up in lines (pack_tables.c).
  *
  * Up to four fours of pixels, neighbours in a row, are made at a time, so that a step's places and weights are read
- * once for 16. A step of a pixel is a load with a lookup, and a multiplication: 0.75 cycles for up to 64 taps. After
- * the four blocks of a group its 64 results are brought into order and written at once.
+ * once for 16. A step of a pixel is a load with a lookup, and a multiplication: 0.75 cycles for up to 64 taps. Weights
+ * are what a place's upper two bits are as they stand, 64 or -64, so sums are 64 times what they should be: see
+ * MOST_TAPS for their range. After the four blocks of a group its 64 results are brought into order and written at once.
  */
 #include "tables.h"
 
@@ -33,7 +34,7 @@ HELPER Scaling scaling_of(const ConvCall *call, uint32_t channel) {
     const float zero = (float)s->zero;
     const __m512i magnitude = _mm512_loadu_si512(s->magnitude + channel), bias = _mm512_loadu_si512(s->bias + channel);
     return (Scaling){
-        .magnitude = _mm512_cvtepi32_ps(magnitude),
+        .magnitude = _mm512_mul_ps(_mm512_cvtepi32_ps(magnitude), _mm512_set1_ps(1.0F / TAKEN)), /* exact */
         .bias = _mm512_cvtepi32_ps(bias),
         .scale = _mm512_loadu_ps(s->scale + channel),
         .low = _mm512_set1_ps(-zero),
@@ -69,9 +70,8 @@ HELPER void look_up(const ConvCall *call, const Block *b, const Tile *t, const i
 #pragma GCC unroll 16
     for (int i = 0; i < 4 * fours; i++) sum[i] = _mm512_setzero_si512();
     for (; line < end; slots++, line++) {
-        const __m512i places = *slots; /* of which a lookup takes the low 6 bits; the others are the weight */
-        const __m512i signs = _mm512_and_si512(_mm512_srli_epi16(places, 6), _mm512_set1_epi8(3));
-        const __m512i weights = _mm512_shuffle_epi8(_mm512_set1_epi32((int)0xff000100), signs);
+        const __m512i places = *slots; /* of which a lookup takes the low 6 bits */
+        const __m512i weights = _mm512_and_si512(places, _mm512_set1_epi8((char)(TAKEN | SUBTRACTED)));
 #pragma GCC unroll 16
         for (int i = 0; i < 4 * fours; i++) {
             const __m512i a = _mm512_loadu_si512(t->in[i / 4] + *line + (unsigned)(i % 4) * apart);
@@ -90,6 +90,11 @@ HELPER void look_up(const ConvCall *call, const Block *b, const Tile *t, const i
 LOOK_UP(1) LOOK_UP(2) LOOK_UP(3) LOOK_UP(4)
 #undef LOOK_UP
 
+/* As float32 a sum is taken 64 times too large, by a magnitude that is that much smaller: nothing is lost. */
+HELPER __m512i summed(const Group *g, __m512i sum) {
+    return g->of[0].exact ? sum : _mm512_srai_epi32(sum, TAKEN_BITS);
+}
+
 /* Up to 64 results of a pixel, from the sums of its blocks. */
 HELPER void finish_pixel(const Group *g, const __m512i *sum, const uint8_t *other, uint8_t *out) {
     __m512i more = _mm512_setzero_si512(), part[BLOCKS];
@@ -99,10 +104,10 @@ HELPER void finish_pixel(const Group *g, const __m512i *sum, const uint8_t *othe
                                 : _mm512_zextsi128_si512(_mm_loadu_si128((const void *)other));
         more = _mm512_permutexvar_epi8(g->order, more);
     }
-    part[0] = quantized(&g->of[0], sum[0], _mm512_cvtepu8_epi32(_mm512_castsi512_si128(more)));
-    part[1] = quantized(&g->of[1], sum[4 * FOURS], _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 1)));
-    part[2] = quantized(&g->of[2], sum[8 * FOURS], _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 2)));
-    part[3] = quantized(&g->of[3], sum[12 * FOURS], _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 3)));
+    part[0] = quantized(&g->of[0], summed(g, sum[0]), _mm512_cvtepu8_epi32(_mm512_castsi512_si128(more)));
+    part[1] = quantized(&g->of[1], summed(g, sum[4 * FOURS]), _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 1)));
+    part[2] = quantized(&g->of[2], summed(g, sum[8 * FOURS]), _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 2)));
+    part[3] = quantized(&g->of[3], summed(g, sum[12 * FOURS]), _mm512_cvtepu8_epi32(_mm512_extracti32x4_epi32(more, 3)));
     const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(part[0], part[1]), g->of[0].zeros);
     const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(part[2], part[3]), g->of[0].zeros);
     const __m512i result = _mm512_permutexvar_epi8(g->back, _mm512_packus_epi16(low, high));

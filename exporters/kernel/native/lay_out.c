@@ -12,7 +12,7 @@
 #include "lay_close.h"
 #include "tables.h"
 
-#define SMALL 64 /* pixels of a result that is made by tables in a mixed layout */
+#define SMALL 49 /* pixels of a result that is made by tables in a mixed layout: 7 x 7, for 8 x 8 fill a line */
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
@@ -181,14 +181,18 @@ static int mark_pixels(Network *n, Step *s) {
     return 1;
 }
 
-/* Where all results from a step on are small, tables are faster than grids, most of whose lines would be empty. */
+/* Whether tables are to make a step's result, in a mixed layout: where it is so small that most of a grid's lines would
+ * be empty, and sums fit 32 bits. */
+static int suits_tables(const Network *n, const Step *s) {
+    const Tensor *made = &n->tensor[s->output], *in = &n->tensor[s->input];
+    if ((uint64_t)made->height * made->width > SMALL) return 0;
+    return s->kind != CONV || (uint64_t)in->channels * s->window.height * s->window.width <= MOST_TAPS;
+}
+
+/* From this step on all are by tables. */
 static uint32_t first_planar(const Network *n) {
     uint32_t first = n->layout == TABLES ? 0 : n->steps;
-    while (n->layout == MIXED && first) {
-        const Tensor *made = &n->tensor[n->step[first - 1].output];
-        if ((uint64_t)made->height * made->width > SMALL) break;
-        first--;
-    }
+    while (n->layout == MIXED && first && suits_tables(n, &n->step[first - 1])) first--;
     return first;
 }
 

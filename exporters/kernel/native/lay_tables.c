@@ -75,12 +75,19 @@ static void count_taps(Network *n, uint32_t channels, const uint32_t *taps) {
     }
 }
 
+static uint32_t most_taps(uint32_t channels, const uint32_t *taps) {
+    uint32_t most = 0;
+    for (; channels--; taps += 1 + taps[0]) most = larger(most, taps[0]);
+    return most;
+}
+
 int lay_tables(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
     if (!place_planes(n, why)) return 0;
     for (uint32_t i = n->planar; i < n->steps; i++) {
         Step *s = &n->step[i];
         if (s->kind != CONV) continue;
         const uint32_t channels = n->tensor[s->output].channels;
+        if (most_taps(channels, taps[i]) > MOST_TAPS) return snprintf(why, MESSAGE, "its channels have too many taps"), 0;
         count_taps(n, channels, taps[i]);
         if (!pack_tables(&n->tensor[s->input].plane, s, channels, taps[i])) return snprintf(why, MESSAGE, "no memory"), 0;
     }

@@ -16,8 +16,6 @@
 #include <string.h>
 
 #define FOUR 4
-#define TAKEN 64       /* bits of a place: there is a tap; and it is subtracted */
-#define SUBTRACTED 128
 
 typedef struct {
     uint8_t left[BLOCK];      /* taps of each channel that no step has yet, at most LINE */

@@ -5,6 +5,14 @@
 
 #include "conv.h"
 
+/* Bits of a place above where it is in a line: there is a tap, and it is subtracted. As a number of 8 bits they are
+ * its weight, times 64. */
+#define TAKEN_BITS 6
+#define TAKEN (1 << TAKEN_BITS)
+#define SUBTRACTED 128
+
+#define MOST_TAPS (1 << 17) /* of an output channel: 2^17 * 255 * 64 fits 32 bits */
+
 /* Where every tensor lies, and the lookups of every step; 0, with the reason, where they do not fit memory. */
 int lay_tables(Network *n, uint32_t *const *taps, char why[MESSAGE]);
 
