@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from choices import CONV, RESNET, Settings, ablation, decay, layers, long, missed, rates, recipe
-from reuse_grids import conv_reuse, conv_reuse_short, net_reuse
+from reuse_grids import conv_reuse, conv_reuse_short, net_reuse, vgg_reuse_short
 
 SEEDS = (0, 1, 2)
 Grid = Callable[[], Iterator[tuple[str, Settings]]]
@@ -96,6 +96,18 @@ def explained() -> Iterator[tuple[str, Settings]]:
         yield name, options | {"seed": 0}
 
 
+def explained_again() -> Iterator[tuple[str, Settings]]:
+    """More seeds of what batch norm does at 99 % removed, and what was left of the arithmetic: Biprop in TF32,
+    and the conv network that misses its figure in full float32."""
+    recycled, conv = "iwr-resnet18-biprop", "iwr-conv2-biprop"
+    for seed in (1, 2):
+        learned: Settings = {"preset": recycled, "prune": 0.99, "batch_norm": "learned"}
+        yield f"{recycled}-0.99-learned-norm", learned | {"seed": seed}
+    for seed in (0, 1):
+        yield f"{conv}-float32", {"preset": conv, "prune": 0.9, "precision": "float32", "seed": seed}
+    yield "biprop-resnet18-0.99-tf32", {"preset": "biprop-resnet18", "prune": 0.99, "precision": "tf32"} | {"seed": 0}
+
+
 def recycling() -> Iterator[tuple[str, Settings]]:
     """The default recipe in 30 epochs, without recycling, and recycling the next-lowest block; more seeds
     of Conv6 than `short` has. Its lines are taken over where they are in the record."""
@@ -178,10 +190,12 @@ GRIDS: Mapping[str, Grid] = {
     "confound": confound,
     "reproduction": reproduction,
     "explained": explained,
+    "explained-again": explained_again,
     "recycling": recycling,
     "conv-reuse": conv_reuse,
     "conv-reuse-short": conv_reuse_short,
     "net-reuse": net_reuse,
+    "vgg-reuse-short": vgg_reuse_short,
     "short": short,
     "beyond": beyond,
     "ablation": ablation,

@@ -32,6 +32,12 @@ def net_reuse() -> Iterator[tuple[str, Settings]]:
             yield from _of(arch, prune, 100, (seed,))
 
 
+def vgg_reuse_short() -> Iterator[tuple[str, Settings]]:
+    """VGG-Small in 30 epochs."""
+    for seed in (0, 1, 2):
+        yield from _of("vgg_small", 0.95, 30, (seed,))
+
+
 def _of(arch: str, prune: float, epochs: int, seeds: tuple[int, ...]) -> Iterator[tuple[str, Settings]]:
     for seed in seeds:
         for name, options in ARMS.items():
