@@ -27,6 +27,8 @@ OF = {  # record: its grids
     "2026-11-30-conv-reuse": ["conv-reuse"],
     "2026-11-30-conv-reuse-short": ["conv-reuse-short"],
     "2026-11-30-net-reuse": ["net-reuse"],
+    "2026-12-01-explained-again": ["explained-again"],
+    "2026-12-01-vgg-reuse-short": ["vgg-reuse-short"],
 }
 # Each arm of each grid with what it resolves to today.
 LISTED = """
