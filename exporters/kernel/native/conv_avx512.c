@@ -19,28 +19,35 @@ HELPER void store(int16_t *at, Lanes a) { _mm512_storeu_si512(at, a); }
 
 #include "scaling_avx512.h"
 
+/* What differs from channel to channel; sums come with `more` than they are, and 32 bits may wrap on the way. */
+HELPER void scale_channel(Scaling *c, const Step *s, uint32_t channel, int32_t more) {
+    c->magnitude = _mm512_set1_ps((float)s->magnitude[channel]);
+    c->bias = _mm512_set1_ps((float)s->bias[channel]);
+    c->scale = _mm512_set1_ps(s->scale[channel]);
+    c->whole_magnitude = _mm512_set1_epi32(s->magnitude[channel]);
+    c->whole_bias = _mm512_set1_epi32((int32_t)((uint32_t)s->bias[channel] - (uint32_t)(s->magnitude[channel] * more)));
+}
+
 HELPER Scaling scaling_of(const ConvCall *call, uint32_t channel) {
     const Step *s = call->step;
     float zero = (float)s->zero;
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return (Scaling){
-        .magnitude = _mm512_set1_ps((float)s->magnitude[channel]),
-        .bias = _mm512_set1_ps((float)s->bias[channel]),
-        .scale = _mm512_set1_ps(s->scale[channel]),
+    Scaling c = {
         .low = _mm512_set1_ps(-zero),
         .high = _mm512_set1_ps(LEVELS - zero),
         .zero = _mm512_set1_ps(zero),
         .own = _mm512_set1_ps(s->own_ratio),
         .other = _mm512_set1_ps(s->other_ratio),
         .fixed = _mm512_set1_ps(s->fixed),
-        .whole_magnitude = _mm512_set1_epi32(s->magnitude[channel]),
-        .whole_bias = _mm512_set1_epi32(s->bias[channel]),
         .zeros = call->other ? _mm512_setzero_si512() : _mm512_set1_epi16((short)s->zero),
         .order = order,
         .exact = (int)s->exact,
         .adds = call->other != NULL,
         .first = (int)s->first,
+        .shifts = !call->other && s->zero,
     };
+    scale_channel(&c, s, channel, 0);
+    return c;
 }
 
 /* The first 16, 32 or 64 of 64 pixels (`parts` is 1, 2 or 4), as bytes; the others are left undefined. */

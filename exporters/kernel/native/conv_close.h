@@ -27,13 +27,16 @@ typedef struct {
         __asm__(operation " %1, %0, %0" : "+v"(high[(which) * slots + v]) : "v"(x));           \
     }
 
-/* Sums of one column's taps over slots of 64 pixels, a constant here; `ways` partial sums of each where there are
+/* Adds one column's taps to the sums of slots of 64 pixels, a constant here; `ways` partial sums of each where there are
  * few: one, or two or four for taps in pairs of which the second is subtracted. */
 HELPER void add_column(const uint8_t *in, const uint16_t *distances, const Chunk *c, const int slots, const int ways,
-                       __m512i *even, __m512i *odd) {
+                       __m512i *begun_both, __m512i *begun_high) {
     __m512i both[SLOTS], high[SLOTS];
 #pragma GCC unroll 8
-    for (int v = 0; v < slots * ways; v++) both[v] = high[v] = _mm512_setzero_si512();
+    for (int v = 0; v < slots * ways; v++) {
+        both[v] = v < slots ? begun_both[v] : _mm512_setzero_si512();
+        high[v] = v < slots ? begun_high[v] : _mm512_setzero_si512();
+    }
     const uint16_t *at = distances + c->start, *middle = at + c->plus, *end = middle + c->minus;
     if (ways == 1) {
         for (; at < middle; at++) TAP("vpaddw", 0, at[0])
@@ -49,12 +52,12 @@ HELPER void add_column(const uint8_t *in, const uint16_t *distances, const Chunk
     }
 #pragma GCC unroll 8
     for (int v = 0; v < slots; v++) {
+#pragma GCC unroll 4
         for (int w = 1; w < ways; w++) {
             both[v] = _mm512_add_epi16(both[v], both[w * slots + v]);
             high[v] = _mm512_add_epi16(high[v], high[w * slots + v]);
         }
-        even[v] = _mm512_sub_epi16(both[v], _mm512_slli_epi16(high[v], 8));
-        odd[v] = high[v];
+        begun_both[v] = both[v], begun_high[v] = high[v];
     }
 }
 #undef TAP
@@ -76,20 +79,19 @@ HELPER void move(const Close *t, const Chunk *c, __m512i *even, __m512i *odd) {
     }
 }
 
-/* 64 results from sums of 32 bits, of which vector i has those of pixels 4 j + i. */
-HELPER __m512i bytes_close(const Scaling *c, const __m512i sum[4], const uint8_t *other) {
-    __m512i value[4], more = _mm512_setzero_si512();
-    if (c->adds) more = _mm512_loadu_si512(other);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        const __m512i byte = _mm512_srli_epi32(more, 8 * (unsigned)i); /* and the bytes above it */
-        value[i] = quantized(c, sum[i], i == 3 ? byte : _mm512_and_si512(byte, _mm512_set1_epi32(255)));
-    }
-    /* Packing takes four of each vector in turn: of every sixteen pixels 0, 4, 8, 12, then 1, 5, 9, 13, and so on. */
-    const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(value[0], value[1]), c->zeros);
-    const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(value[2], value[3]), c->zeros);
+/* 64 results, of which part i is that of pixels 4 j + i, as 32 bits. Packing takes four of each part in turn: of every
+ * sixteen pixels 0, 4, 8, 12, then 1, 5, 9, 13, and so on. */
+HELPER __m512i packed(const Scaling *c, const __m512i part[4]) {
+    __m512i low = _mm512_packs_epi32(part[0], part[1]), high = _mm512_packs_epi32(part[2], part[3]);
+    if (c->shifts) low = _mm512_adds_epi16(low, c->zeros), high = _mm512_adds_epi16(high, c->zeros);
     const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
     return _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), order);
+}
+
+/* Bytes of pixels 4 j + i. */
+HELPER __m512i every_fourth(__m512i bytes, const int i) {
+    const __m512i byte = _mm512_srli_epi32(bytes, 8 * (unsigned)i); /* and the bytes above it */
+    return i == 3 ? byte : _mm512_and_si512(byte, _mm512_set1_epi32(255));
 }
 
 HELPER void widened(__m512i even, __m512i odd, __m512i sum[4]) {
@@ -125,16 +127,99 @@ typedef struct {
     __m512i between;
 } Finish;
 
-/* Which kind of scaling it is, is a constant here where that is worth it. */
-HELPER void finish_close(const Finish *f, const Scaling *scaling, __m512i total[SLOTS][2], __m512i whole[SLOTS][4],
-                         const int slots, const int several, const int exact, const int adds, const int first) {
+HELPER void write_slot(const Finish *f, const int v, __m512i result) {
+    _mm512_storeu_si512(f->out + v * LINE, _mm512_mask_mov_epi8(f->between, f->real[v], result));
+}
+
+/* From sums of 16 bits. Multiplying pairs of words, one of which by 0, makes either a product of 32 bits. */
+HELPER void finish_words(const Finish *f, const Scaling *scaling, const __m512i *both, const __m512i *high,
+                         const int slots, const int exact, const int adds, const int first, const int shifts) {
     Scaling c = *scaling;
-    c.exact = exact, c.adds = adds, c.first = first;
+    c.exact = exact, c.adds = adds, c.first = first, c.shifts = shifts;
+    const __m512i lower = _mm512_srli_epi32(_mm512_slli_epi32(c.whole_magnitude, 16), 16);
+    const __m512i upper = _mm512_slli_epi32(c.whole_magnitude, 16);
+#pragma GCC unroll 8
     for (int v = 0; v < slots; v++) {
-        __m512i sum[4];
-        if (!several) widened(total[v][0], total[v][1], sum);
-        const __m512i result = bytes_close(&c, several ? whole[v] : sum, f->other + v * LINE);
-        _mm512_storeu_si512(f->out + v * LINE, _mm512_mask_mov_epi8(f->between, f->real[v], result));
+        const __m512i even = _mm512_sub_epi16(both[v], _mm512_slli_epi16(high[v], 8)), odd = high[v];
+        __m512i part[4], more = adds ? _mm512_loadu_si512(f->other + v * LINE) : even;
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            const __m512i product = _mm512_madd_epi16(i % 2 ? odd : even, i < 2 ? lower : upper);
+            const __m512 sum = _mm512_cvtepi32_ps(_mm512_add_epi32(product, c.whole_bias));
+            part[i] = rounded(&c, sum, adds ? every_fourth(more, i) : more);
+        }
+        write_slot(f, v, packed(&c, part));
+    }
+}
+
+static TARGET __attribute__((noinline)) void finish_whole(const Finish *f, const Scaling *c, __m512i whole[SLOTS][4],
+                                                          const int slots) {
+    for (int v = 0; v < slots; v++) {
+        __m512i part[4], more = _mm512_setzero_si512();
+        if (c->adds) more = _mm512_loadu_si512(f->other + v * LINE);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) part[i] = quantized(c, whole[v][i], every_fourth(more, i));
+        write_slot(f, v, packed(c, part));
+    }
+}
+
+/* Of a channel whose sums fit 16 bits, over all columns, moved to where they do; those of its middle column come last, to which others' are
+ * added before its own: so sums are moved, and stored, no more often than there are columns beside it. */
+HELPER void sum_words(const Close *t, const uint8_t *in, const Chunk *c, const Chunk *last, const int slots,
+                      const int ways, __m512i *both, __m512i *high) {
+    const uint16_t *distances = t->call->step->distances;
+    __m512i moved[SLOTS][2];
+#pragma GCC unroll 8
+    for (int v = 0; v < slots; v++) {
+        both[v] = high[v] = _mm512_setzero_si512();
+        moved[v][0] = moved[v][1] = _mm512_set1_epi16(last->edge);
+    }
+    for (; c < last; c++) {
+        add_column(in, distances, c, slots, ways, both, high);
+#pragma GCC unroll 8
+        for (int v = 0; v < slots; v++) {
+            __m512i even = _mm512_sub_epi16(both[v], _mm512_slli_epi16(high[v], 8)), odd = high[v];
+            move(t, c, &even, &odd);
+            moved[v][0] = _mm512_add_epi16(moved[v][0], even);
+            moved[v][1] = _mm512_add_epi16(moved[v][1], odd);
+            both[v] = high[v] = _mm512_setzero_si512();
+        }
+    }
+    const int later = ways > 1; /* few slots: adding would wait for others' moves */
+#pragma GCC unroll 8
+    for (int v = 0; v < slots && !later; v++) {
+        both[v] = _mm512_add_epi16(moved[v][0], _mm512_slli_epi16(moved[v][1], 8));
+        high[v] = moved[v][1];
+    }
+    add_column(in, distances, last, slots, ways, both, high);
+#pragma GCC unroll 8
+    for (int v = 0; v < slots && later; v++) {
+        both[v] = _mm512_add_epi16(both[v], _mm512_add_epi16(moved[v][0], _mm512_slli_epi16(moved[v][1], 8)));
+        high[v] = _mm512_add_epi16(high[v], moved[v][1]);
+    }
+}
+
+/* Of a channel whose chunks fit 16 bits each by itself. */
+static TARGET __attribute__((noinline)) void add_chunk(const Close *t, const Chunk *c, const int slots, __m512i *both,
+                                                       __m512i *high, __m512i whole[SLOTS][4]) {
+    for (int v = 0; v < slots; v++) {
+        __m512i sum[4], even = _mm512_sub_epi16(both[v], _mm512_slli_epi16(high[v], 8)), odd = high[v];
+        if (c->column) move(t, c, &even, &odd);
+        widened(even, odd, sum);
+        for (int i = 0; i < 4; i++) whole[v][i] = _mm512_add_epi32(whole[v][i], sum[i]);
+    }
+}
+
+HELPER void sum_whole(const Close *t, const uint8_t *in, const Chunk *c, const Chunk *end, const int slots,
+                      const int ways, __m512i whole[SLOTS][4]) {
+    for (int v = 0; v < slots; v++)
+        for (int i = 0; i < 4; i++) whole[v][i] = _mm512_setzero_si512();
+    for (; c < end; c++) {
+        __m512i both[SLOTS], high[SLOTS];
+#pragma GCC unroll 8
+        for (int v = 0; v < slots; v++) both[v] = high[v] = _mm512_setzero_si512();
+        add_column(in, t->call->step->distances, c, slots, ways, both, high);
+        add_chunk(t, c, slots, both, high, whole);
     }
 }
 
@@ -142,42 +227,27 @@ HELPER void close_tile(const Close *t, const uint32_t from, const int slots, con
     const ConvCall *call = t->call;
     const Step *s = call->step;
     const uint8_t *in = call->in + (size_t)from * LINE;
-    const __m512i between = _mm512_set1_epi8((char)call->out_zero);
     const int last = from + (uint32_t)slots == call->home->slots;
+    Scaling scaling = scaling_of(call, call->from);
+    Finish f = {.real = s->real + from, .between = _mm512_set1_epi8((char)call->out_zero)};
     for (uint32_t channel = call->from; channel < call->to; channel++) {
         const Chunk *c = &s->chunks[s->first_chunk[channel]], *end = &s->chunks[s->first_chunk[channel + 1]];
-        __m512i even[SLOTS], odd[SLOTS], total[SLOTS][2], whole[SLOTS][4];
-        const int several = end[-1].part > 0;
-        for (int first = 1, before = 0; c < end; c++) {
-            add_column(in, s->distances, c, slots, ways, even, odd);
-            if (c->column)
-#pragma GCC unroll 8
-                for (int v = 0; v < slots; v++) move(t, c, &even[v], &odd[v]);
-            if (!first)
-#pragma GCC unroll 8
-                for (int v = 0; v < slots; v++) {
-                    even[v] = _mm512_add_epi16(even[v], total[v][0]);
-                    odd[v] = _mm512_add_epi16(odd[v], total[v][1]);
-                }
-#pragma GCC unroll 8
-            for (int v = 0; v < slots; v++) total[v][0] = even[v], total[v][1] = odd[v];
-            first = (int)c->ends;
-            if (!first || !several) continue;
-            for (int v = 0; v < slots; v++) {
-                __m512i sum[4];
-                widened(total[v][0], total[v][1], sum);
-                for (int i = 0; i < 4; i++) whole[v][i] = before ? _mm512_add_epi32(whole[v][i], sum[i]) : sum[i];
-            }
-            before = 1;
-        }
-        const Scaling scaling = scaling_of(call, channel);
-        const uint8_t *other = (call->other ? call->other : call->in) + channel * call->other_channel + from * LINE;
         uint8_t *out = call->out + channel * call->out_channel;
-        const Finish f = {s->real + from, other, out + from * LINE, between};
-        if (several) finish_close(&f, &scaling, total, whole, slots, 1, scaling.exact, scaling.adds, scaling.first);
-        else if (scaling.exact && !scaling.adds) finish_close(&f, &scaling, total, whole, slots, 0, 1, 0, 0);
-        else if (scaling.exact && scaling.first) finish_close(&f, &scaling, total, whole, slots, 0, 1, 1, 1);
-        else finish_close(&f, &scaling, total, whole, slots, 0, scaling.exact, scaling.adds, scaling.first);
+        scale_channel(&scaling, s, channel, end[-1].part ? 0 : end[-1].edge);
+        f.other = (call->other ? call->other : call->in) + channel * call->other_channel + from * LINE;
+        f.out = out + from * LINE;
+        if (end[-1].part) {
+            __m512i whole[SLOTS][4];
+            sum_whole(t, in, c, end, slots, ways, whole);
+            finish_whole(&f, &scaling, whole, slots);
+        } else {
+            __m512i both[SLOTS], high[SLOTS];
+            sum_words(t, in, c, end - 1, slots, ways, both, high);
+            if (!scaling.exact) finish_words(&f, &scaling, both, high, slots, 0, scaling.adds, scaling.first, 1);
+            else if (!scaling.adds && scaling.shifts) finish_words(&f, &scaling, both, high, slots, 1, 0, 0, 1);
+            else if (!scaling.adds) finish_words(&f, &scaling, both, high, slots, 1, 0, 0, 0);
+            else finish_words(&f, &scaling, both, high, slots, 1, 1, scaling.first, 0);
+        }
         if (last) repeat_rows(call->home, out);
     }
 }

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#define TOGETHER 257 /* weights of either sign whose sum takes at most 2^16 values: 257 * 255 + 1 */
 #define VECTOR 32 /* bytes, of AVX2; four rows of four take half of one */
 
 /* The narrowest image, of which a slot of a line would not yet be mostly empty; and how many columns beside a pixel a
@@ -159,20 +160,27 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Ch
         spots[i].minus = taps[i + 1] & 1;
     }
     count_taps(spots, all, 1, 0, count);
-    const int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
+    int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
+    int16_t more = 0;
+    if (!one && g->slot == LINE && count[0] + count[1] <= TOGETHER) {
+        one = 1;
+        more = (int16_t)floor_of(LEVELS * ((int32_t)count[1] - (int32_t)count[0]), 2);
+    }
     int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
     int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
     uint32_t made = 0;
-    for (int32_t column = first; column <= last; column++) {
+    for (int32_t i = first; i <= last; i++) {
+        const int32_t column = i == last ? 0 : i + (i >= 0); /* the middle one, which is always there, comes last */
         count_taps(spots, all, 0, column, count);
-        const uint64_t most = count[0] > count[1] ? count[0] : count[1], parts = (most + CHUNK - 1) / CHUNK;
+        const uint64_t most = count[0] > count[1] ? count[0] : count[1];
+        const uint64_t parts = one && !column ? 1 : (most + CHUNK - 1) / CHUNK;
         for (uint64_t part = 0; part < parts; part++) {
             uint32_t start = *place, written[2];
             for (uint32_t sign = 0; sign < 2; sign++)
                 written[sign] = put_column(s, spots, all, sign, column, count[sign] * part / parts,
                                            count[sign] * (part + 1) / parts,
                                            !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
-            int16_t edge = (int16_t)(uint16_t)(g->zero * (written[0] - written[1]));
+            int16_t edge = column ? (int16_t)(uint16_t)(g->zero * (written[0] - written[1])) : more;
             if (paired) written[0] = written[1] = fill_pairs(s, g, start, written);
             else if (g->twos) fill_signs(s, g, start, written);
             *place = start + written[0] + written[1];
@@ -182,8 +190,7 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Ch
             made++;
         }
     }
-    if (!made) chunks[made++] = (Chunk){.start = *place};
-    chunks[made - 1].ends = 1;
+    chunks[made - 1].ends = 1; /* there is one: without taps, that of the middle column */
     return made;
 }
 

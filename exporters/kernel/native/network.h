@@ -87,7 +87,8 @@ typedef struct {
 typedef struct {
     uint32_t start;         /* in the list of distances: `plus` of them, then `minus` */
     uint16_t plus, minus;
-    int16_t column, edge;   /* close: pixels that it is to the right; what it comes to where that is padding */
+    int16_t column, edge;   /* close: pixels that it is to the right; what it comes to where that is padding, or of
+                             * column 0 what is added to the sums of all so that they fit 16 bits */
     uint16_t ends;          /* close: whether it is the last of those whose sum is proved to fit 16 bits */
     uint16_t part;          /* close: the number of those */
 } Chunk;

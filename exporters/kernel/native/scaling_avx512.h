@@ -8,7 +8,7 @@
 typedef struct {
     __m512 magnitude, bias, scale, low, high, zero, own, other, fixed;
     __m512i whole_magnitude, whole_bias, zeros, order; /* the last two as the path likes them */
-    int exact, adds, first;
+    int exact, adds, first, shifts; /* the last: whether `zeros` are not zeros */
 } Scaling;
 
 /* 16 sums times the magnitude, plus bias, as float32: of 24 bits (`exact`) float32 loses nothing on the way. */
@@ -17,9 +17,9 @@ HELPER __m512 biased(const Scaling *c, __m512i sum) {
     return _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_mullo_epi32(sum, c->whole_magnitude), c->whole_bias));
 }
 
-/* 16 results, still without the zero point where nothing is added and values are small. */
-HELPER __m512i quantized(const Scaling *c, __m512i sum, __m512i other) {
-    __m512 value = _mm512_mul_ps(biased(c, sum), c->scale);
+/* 16 results of sums with their bias, still without the zero point where nothing is added and values are small. */
+HELPER __m512i rounded(const Scaling *c, __m512 sum, __m512i other) {
+    __m512 value = _mm512_mul_ps(sum, c->scale);
     if (!c->adds && c->exact) return _mm512_cvtps_epi32(value); /* packing saturates */
     value = _mm512_min_ps(_mm512_max_ps(value, c->low), c->high);
     if (!c->adds) return _mm512_cvtps_epi32(value);
@@ -29,3 +29,5 @@ HELPER __m512i quantized(const Scaling *c, __m512i sum, __m512i other) {
                      : _mm512_fmadd_ps(more, c->other, _mm512_fmadd_ps(own, c->own, c->fixed));
     return _mm512_cvtps_epi32(value);
 }
+
+HELPER __m512i quantized(const Scaling *c, __m512i sum, __m512i other) { return rounded(c, biased(c, sum), other); }
