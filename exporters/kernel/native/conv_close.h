@@ -101,9 +101,22 @@ HELPER void widened(__m512i even, __m512i odd, __m512i sum[4]) {
     sum[3] = _mm512_srai_epi32(odd, 16);
 }
 
+/* Bytes of a slot whose row, so many rows of the slot before or after, is one of the same image. */
+HELPER __mmask64 repeated(const Grid *g, int turns) {
+    const uint32_t image = g->parts * g->close;
+    const int moved = turns * (int)g->close;
+    if (moved <= -(int)image || moved >= (int)image) return 0;
+    __mmask64 there = image == LINE ? ~(__mmask64)0 : ((__mmask64)1 << image) - 1;
+    if (moved < 0) there = there >> -moved << -moved;
+    else there = there << (LINE - (int)image + moved) >> (LINE - (int)image + moved);
+    for (uint32_t copied = image; copied < LINE; copied *= 2) there |= there << copied;
+    return there;
+}
+
 /* Rows that slots before and after the image have once more. Those of padding have it for good. */
 HELPER void repeat_rows(const Grid *g, uint8_t *first) {
     const int slots = (int)g->slots;
+    if (g->parts == 1) return;
     for (int slot = -(int)g->above; slot < slots + (int)g->below; slot++) {
         if (slot >= 0 && slot < slots) {
             slot = slots - 1;
@@ -111,8 +124,8 @@ HELPER void repeat_rows(const Grid *g, uint8_t *first) {
         }
         int turns = slot >= 0 ? slot / slots : -((slots - 1 - slot) / slots);
         int moved = turns * (int)g->close; /* bytes further on in the slot that has them */
-        if (moved <= -LINE || moved >= LINE) continue;
-        __mmask64 there = moved < 0 ? ~(__mmask64)0 << -moved : ~(__mmask64)0 >> moved;
+        const __mmask64 there = repeated(g, turns);
+        if (!there) continue;
         const uint8_t *from = first + (slot - turns * slots) * LINE;
         __m512i x = _mm512_maskz_loadu_epi8(there, from + moved);
         _mm512_mask_storeu_epi8(first + slot * LINE, there, x);
@@ -293,14 +306,16 @@ void spread_avx512(const Grid *from, const Grid *to, uint32_t channels, const ui
     const __m512i wide = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), middle = _mm512_setr_epi64(0, 2, 1, 3, 4, 6, 5, 7);
     const __m512i narrow = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), low = _mm512_set1_epi16(255);
     const __m512i order = to->close == 32 ? wide : to->close == 16 ? middle : narrow;
+    const int four = to->close == 4; /* two rows of one image, then of the next */
     for (uint32_t channel = 0; channel < channels; channel++, first += from->channel, out += to->channel)
         for (uint32_t a = 0; a < 2; a++) {
             uint8_t *even = out + 2 * a * phase, *odd = even + phase;
             for (uint32_t slot = 0; slot < to->slots; slot++) {
                 const __m512i x = _mm512_loadu_si512(first + (2 * slot + a) * LINE);
                 const __m512i y = _mm512_loadu_si512(first + (2 * slot + a + from->slots / 2) * LINE);
-                const __m512i e = _mm512_packus_epi16(_mm512_and_si512(x, low), _mm512_and_si512(y, low));
-                const __m512i o = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+                __m512i e = _mm512_packus_epi16(_mm512_and_si512(x, low), _mm512_and_si512(y, low));
+                __m512i o = _mm512_packus_epi16(_mm512_srli_epi16(x, 8), _mm512_srli_epi16(y, 8));
+                if (four) e = _mm512_shuffle_epi32(e, _MM_PERM_DBCA), o = _mm512_shuffle_epi32(o, _MM_PERM_DBCA);
                 _mm512_storeu_si512(even + slot * LINE, _mm512_permutexvar_epi64(order, e));
                 _mm512_storeu_si512(odd + slot * LINE, _mm512_permutexvar_epi64(order, o));
             }

@@ -57,14 +57,15 @@ static int add_turns(Runner *r, const Step *s, uint32_t number) {
 int list_jobs(Runner *r) {
     const Network *n = r->network;
     if (!(r->job = calloc(3 * (size_t)n->steps + 2, sizeof *r->job))) return 0;
-    int good = add_job(r, FILL, NULL, n->input, is_planar(n, n->input));
-    for (uint32_t i = 0; good && i < n->steps; i++) {
+    const int one = n->images == 1; /* others are filled from where single images lie (run_many.c) */
+    int good = !one || add_job(r, FILL, NULL, n->input, is_planar(n, n->input));
+    for (uint32_t i = n->first; good && i < (one ? n->steps : n->planar); i++) {
         const Step *s = &n->step[i];
         if (i >= n->planar) good = add_turns(r, s, i);
         else if (s->kind == CONV && s->spread) good = add_job(r, SPREAD, s, s->input, 0);
         good = good && (s->kind == CONSTANT || add_job(r, MAKE, s, s->output, i >= n->planar));
     }
-    return good && add_job(r, EMPTY, NULL, n->output, is_planar(n, n->output));
+    return good && (!one || add_job(r, EMPTY, NULL, n->output, is_planar(n, n->output)));
 }
 
 void free_jobs(Runner *r) {

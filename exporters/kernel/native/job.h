@@ -21,6 +21,7 @@ typedef struct {
 
 struct Runner {
     Network *network;
+    Runner *many; /* of a part of it, for MANY images; NULL where there is none */
     Convolve convolve;
     Job *job;
     uint32_t jobs;
@@ -38,6 +39,12 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
 
 uint8_t *take_workspace(Runner *r); /* NULL where memory ran out */
 void give_workspace(Runner *r, uint8_t *workspace);
+
+/* Copies the values of a tensor, channels first, to where they lie; of several images to each. */
+void put_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from);
+
+/* Makes MANY images, in a workspace of either runner; 0 where memory ran out. */
+int run_many(Runner *r, const uint8_t *in, uint8_t *out, uint8_t *workspace);
 
 /* Bytes of an image that is given, and of one that is made. */
 size_t bytes_given(const Network *n);

@@ -21,21 +21,21 @@ typedef struct {
     uint32_t narrowest, around;
 } Limits;
 
-static Limits limits_of(enum layout layout) {
-    return layout == CLOSE_ROWS ? (Limits){3, 1} : (Limits){5, AROUND};
+static Limits limits_of(const Network *n) {
+    if (n->images > 1) return (Limits){3, AROUND};
+    return n->layout == CLOSE_ROWS ? (Limits){3, 1} : (Limits){5, AROUND};
 }
 
 static int32_t floor_of(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
 
 static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
-/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than it may. */
-static int fits(const Network *n, const Step *s) {
+int fits_close(const Network *n, const Step *s) {
     const Tensor *in = &n->tensor[s->input], *out = &n->tensor[s->output];
     const Window *w = &s->window;
-    const Limits most = limits_of(n->layout);
+    const Limits most = limits_of(n);
     return in->height == out->height * w->down && in->width == out->width * w->right && out->width >= most.narrowest &&
-           out->width <= LINE && w->top <= AROUND * w->down && w->left <= most.around * w->right &&
+           out->width <= LINE / n->images && w->top <= AROUND * w->down && w->left <= most.around * w->right &&
            w->height - 1 <= w->top + AROUND * w->down && w->width - 1 <= w->left + most.around * w->right;
 }
 
@@ -43,12 +43,12 @@ static int fits(const Network *n, const Step *s) {
 static void size_close(const Network *n, Grid *g) {
     const uint32_t by_row = n->layout == CLOSE_ROWS, width = n->tensor[g->tensor].width / g->right;
     const uint32_t rows = n->tensor[g->tensor].height / g->down;
-    g->close = by_row && rows <= 4 ? 4 : 8; /* four rows of four fit half a vector */
+    g->close = n->images > 1 || (by_row && rows <= 4) ? 4 : 8; /* four rows of four fit half a vector */
     while (g->close < width) g->close *= 2;
     g->slot = by_row ? g->close : LINE;
     g->unit = g->slot == LINE ? LINE : g->close < 8 ? g->close : 8;
-    const uint32_t rows_of_slot = g->slot / g->close;
-    g->slots = (rows + rows_of_slot - 1) / rows_of_slot;
+    g->parts = g->slot / g->close / n->images;
+    g->slots = (rows + g->parts - 1) / g->parts;
     if (!by_row) {
         g->ways = g->slots == 1 ? 4 : g->slots == 2 ? 2 : 1;
         g->twos = g->slots == 1;
@@ -69,14 +69,14 @@ static int counts_fit(const Network *n, const Grid *g) {
 
 int choose_close(Network *n) {
     uint8_t *wrong = calloc(n->grids, 1), *read = calloc(n->grids, 1);
-    for (uint32_t i = 0; wrong && read && i < n->planar; i++) {
+    for (uint32_t i = n->first; wrong && read && i < n->planar; i++) {
         const Step *s = &n->step[i];
         if (s->kind != CONV) continue;
         Grid *g = &n->grid[s->grid];
         const Window *w = &s->window;
         uint32_t one = speaker(n->grid, s->grid);
         read[one] = 1;
-        if (!fits(n, s)) {
+        if (!fits_close(n, s)) {
             wrong[one] = 1;
             continue;
         }
@@ -198,7 +198,7 @@ int mark_close(Step *s, const Grid *g, const Tensor *out) {
     s->length = g->slots * g->slot;
     s->real = calloc(s->length / 64 + 2, sizeof *s->real);
     for (uint32_t q = 0; s->real && q < s->length; q++) {
-        uint32_t row = q % g->slot / g->close * g->slots + q / g->slot;
+        uint32_t row = q % g->slot / g->close % g->parts * g->slots + q / g->slot;
         if (row < out->height && q % g->close < out->width) s->real[q / 64] |= (uint64_t)1 << q % 64;
     }
     return s->real != NULL;
@@ -211,7 +211,7 @@ size_t row_at(const Grid *g, uint32_t row) {
 uint32_t places_of_row(const Grid *g, uint32_t row, ptrdiff_t at[PLACES]) {
     uint32_t count = 1;
     at[0] = (ptrdiff_t)row_at(g, row);
-    for (uint32_t i = 0; g->close && i < g->slot / g->close; i++) {
+    for (uint32_t i = 0; g->close && i < g->parts; i++) {
         int32_t slot = (int32_t)row - (int32_t)(i * g->slots);
         if (slot < -(int32_t)g->above || slot >= (int32_t)(g->slots + g->below)) continue;
         if (slot >= 0 && slot < (int32_t)g->slots) continue;

@@ -9,6 +9,13 @@
 /* Which grids are close; 0 where memory ran out. */
 int choose_close(Network *n);
 
+/* Whether the result of a step has the size of its grid's phases, and its window reaches no further than it may. */
+int fits_close(const Network *n, const Step *s);
+
+/* Which steps several images side by side make; 0 where there are none (lay_many.c). */
+int choose_part(Network *n);
+int needs_home(const Network *n, uint32_t tensor);
+
 /* A tap: how far from a pixel of the result, the column aside, which is there too; whether it is subtracted. */
 typedef struct {
     size_t distance;

@@ -48,26 +48,27 @@ static void require_size(Network *n, const Step *s) {
 }
 
 static void choose_grids(Network *n) {
-    for (uint32_t i = 0; i < n->tensors; i++) n->tensor[i].home = is_planar(n, i) ? NONE : grid_of(n, i, 1, 1);
-    for (uint32_t i = 0; i < n->planar; i++) {
+    for (uint32_t i = 0; i < n->tensors; i++) n->tensor[i].home = needs_home(n, i) ? grid_of(n, i, 1, 1) : NONE;
+    for (uint32_t i = n->first; i < n->planar; i++) {
         Step *s = &n->step[i];
+        if (s->kind == CONSTANT && n->images > 1) continue;
         uint32_t pooled = s->kind != CONV, before = n->grids; /* others go by rows: they read the home */
         s->grid = pooled ? n->tensor[s->input].home : grid_of(n, s->input, s->window.down, s->window.right);
-        s->spread = n->grids > before;
+        s->spread = n->grids > before && (n->images == 1 || s->input != n->cut);
         if (pooled) continue;
         Grid *g = &n->grid[s->grid];
         g->top = larger(g->top, s->window.top);
         g->left = larger(g->left, s->window.left);
     }
     for (uint32_t i = 0; i < n->tensors; i++) {
-        if (is_planar(n, i)) continue;
+        if (n->tensor[i].home == NONE) continue;
         Grid *g = &n->grid[n->tensor[i].home];
         g->rows = g->top + n->tensor[i].height;
         g->row = g->left + n->tensor[i].width;
     }
-    for (uint32_t i = 0; i < n->planar; i++)
+    for (uint32_t i = n->first; i < n->planar; i++)
         if (n->step[i].kind == CONV) require_size(n, &n->step[i]);
-    for (uint32_t i = 0; i < n->planar; i++) {
+    for (uint32_t i = n->first; i < n->planar; i++) {
         const Step *s = &n->step[i];
         if (s->kind != CONV) continue;
         join(n->grid, n->tensor[s->output].home, s->grid);
@@ -196,20 +197,28 @@ static uint32_t first_planar(const Network *n) {
     return first;
 }
 
+static int all_close(const Network *n) {
+    uint32_t close = 0;
+    for (uint32_t i = 0; i < n->grids; i++) close += n->grid[i].close > 0;
+    return close == n->grids;
+}
+
 int network_lay_out(Network *n, uint32_t *const *taps, char why[MESSAGE]) {
     n->planar = first_planar(n);
+    if (n->images > 1 && !choose_part(n)) return snprintf(why, MESSAGE, "no part of it suits several images"), 0;
     n->grid = calloc(n->tensors + n->steps, sizeof *n->grid);
     if (!n->grid) return snprintf(why, MESSAGE, "no memory"), 0;
     choose_grids(n);
     if (n->layout != ROWS && !choose_close(n)) return snprintf(why, MESSAGE, "no memory"), 0;
+    if (n->images > 1 && !all_close(n)) return snprintf(why, MESSAGE, "no part of it suits several images"), 0;
     if (!place_grids(n, why)) return 0;
-    for (uint32_t i = 0; i < n->planar; i++)
+    for (uint32_t i = n->first; i < n->planar; i++)
         if (n->step[i].kind == CONV &&
             (!mark_pixels(n, &n->step[i]) ||
              !(n->floats ? lay_floats : lay_out_taps)(n, &n->step[i], taps[i])))
             return snprintf(why, MESSAGE, "no memory"), 0;
 #if defined(__x86_64__)
-    return n->planar == n->steps || lay_tables(n, taps, why);
+    return n->planar == n->steps || n->images > 1 || lay_tables(n, taps, why);
 #else
     return 1;
 #endif

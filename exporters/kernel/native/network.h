@@ -15,6 +15,7 @@
 #define BLOCK 16      /* output channels that are made at a time by tables, */
 #define GROUP 64      /* and that are written at a time */
 #define MOST_MEMORY ((size_t)1 << 32) /* of a workspace */
+#define MANY 8        /* images that small layers make at a time */
 #define AROUND 3      /* rows and columns that a window over a close grid may reach beyond it */
 
 enum { CONV = 1, MAXPOOL = 2, ADD = 3, CONSTANT = 4 };
@@ -48,6 +49,7 @@ typedef struct {
     uint32_t channels, zero;
     size_t channel, size, place; /* from one channel to the next; of all; in the workspace */
     uint32_t close;         /* pixels of a row of a close grid, 4 to 64; 0 where it is not close */
+    uint32_t parts;         /* rows of an image that lie in a slot of such a grid; the next image's follow */
     uint32_t slot;          /* bytes of a slot: LINE, or one row */
     uint32_t slots, above, below; /* of a phase of a close grid: of the image, and before and after it */
     uint32_t unit;          /* bytes that a distance counts */
@@ -130,14 +132,17 @@ typedef struct {
     Step *step;
     Grid *grid;
     enum layout layout;
-    uint32_t planar;           /* steps from this one on are by tables */
+    uint32_t images;           /* that lie side by side: 1, or MANY (lay_many.c), */
+    uint32_t first, cut, leave; /* of which steps from `first` on are made, from images of the one tensor to the other */
+    uint32_t planar;           /* steps from this one on are by tables; or, of several images, not made */
     uint32_t floats;           /* its numbers are float32; sizes of grids are then in numbers, as everywhere pixels are */
     size_t workspace;
     uint64_t weights, narrow, chunked; /* weights; output channels of one chunk, of several */
 } Network;
 
-/* Reads and checks a packed network, and lays it out; NULL, with the reason in `why`, where anything is wrong with it. */
-Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, char why[MESSAGE]);
+/* Reads and checks a packed network, and lays it out, for one image or a part of it for several; NULL, with the reason
+ * in `why`, where anything is wrong with it, or it has no such part. */
+Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, uint32_t images, char why[MESSAGE]);
 void network_free(Network *network);
 
 /* Bytes of a number. */

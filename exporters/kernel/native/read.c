@@ -246,11 +246,11 @@ static int read_all(Reader *r, Network *n, uint32_t **taps) {
     return r->at == r->end ? 1 : REFUSE(r, "bytes are left at its end");
 }
 
-Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, char why[MESSAGE]) {
+Network *network_read(const uint8_t *bytes, size_t size, enum layout layout, uint32_t images, char why[MESSAGE]) {
     Reader reader = {bytes, bytes + size, why};
     Network *network = calloc(1, sizeof *network);
     uint32_t **taps = calloc(MOST_ITEMS, sizeof *taps);
-    if (network) network->layout = layout;
+    if (network) network->layout = layout, network->images = images;
     int good = network && taps ? read_all(&reader, network, taps) && network_lay_out(network, taps, why)
                                : REFUSE(&reader, "no memory");
     for (uint32_t i = 0; taps && i < MOST_ITEMS; i++) free(taps[i]);

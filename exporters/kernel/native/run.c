@@ -12,10 +12,8 @@
 #include <string.h>
 #include <time.h>
 
-Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
-    Convolve convolve = convolve_for(path);
-    if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
-    Network *network = network_read(bytes, size, layout_of(convolve), why);
+static Runner *open_for(const uint8_t *bytes, size_t size, Convolve convolve, uint32_t images, char why[MESSAGE]) {
+    Network *network = network_read(bytes, size, layout_of(convolve), images, why);
     if (!network) return NULL;
     Runner *runner = calloc(1, sizeof *runner);
     if (!runner) {
@@ -29,8 +27,28 @@ Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char w
     return snprintf(why, MESSAGE, "no memory"), NULL;
 }
 
+/* What makes a part of several images at a time, where there is one: NULL is no error. */
+static Runner *open_many(const Runner *one, const uint8_t *bytes, size_t size) {
+    const Network *n = one->network;
+    char why[MESSAGE];
+    if (n->floats || (n->layout != CLOSE && n->layout != MIXED)) return NULL;
+    Runner *many = open_for(bytes, size, one->convolve, MANY, why);
+    if (!many || n->tensor[many->network->cut].home != NONE) return many;
+    recycle_close(many);
+    return NULL;
+}
+
+Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
+    Convolve convolve = convolve_for(path);
+    if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
+    Runner *runner = open_for(bytes, size, convolve, 1, why);
+    if (runner) runner->many = open_many(runner, bytes, size);
+    return runner;
+}
+
 void recycle_close(Runner *runner) {
     if (!runner) return;
+    recycle_close(runner->many);
     for (int i = 0; i < KEPT; i++) free(runner->workspace[i]);
     free_jobs(runner);
     network_free(runner->network);
@@ -46,7 +64,8 @@ void recycle_shape(const Runner *runner, uint32_t shape[6]) {
 
 void recycle_counts(const Runner *runner, uint64_t counts[5]) {
     const Network *n = runner->network;
-    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace * bytes_each(n), n->steps};
+    const size_t more = runner->many ? runner->many->network->workspace : 0;
+    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace * bytes_each(n) + more, n->steps};
     memcpy(counts, found, sizeof found);
 }
 
@@ -57,13 +76,13 @@ static int is_solid(const Network *n, uint32_t tensor) {
 }
 
 /* Copies an image of whole rows to or from its place in the workspace. */
-static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t *workspace, const uint8_t *from,
-                       uint8_t *to) {
+static void copy_image(const Network *n, uint32_t tensor, Channels some, uint32_t image, uint8_t *workspace,
+                       const uint8_t *from, uint8_t *to) {
     const Tensor *t = &n->tensor[tensor];
     const Grid *g = home(n, tensor);
     const size_t pixels = (size_t)t->height * t->width;
     for (uint32_t channel = some.from; channel < some.to; channel++) {
-        uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel;
+        uint8_t *inside = first_pixel(n, tensor, workspace) + channel * g->channel + image_at(g, image);
         if (is_solid(n, tensor)) {
             memcpy(from ? inside : to + channel * pixels, from ? from + channel * pixels : inside, pixels);
             continue;
@@ -78,20 +97,21 @@ static void copy_image(const Network *n, uint32_t tensor, Channels some, uint8_t
     }
 }
 
-static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
-    if (n->floats) {
-        put_float_constant(n, s, workspace);
-        return;
-    }
-    const Tensor *t = &n->tensor[s->output];
+void put_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from) {
+    const Tensor *t = &n->tensor[tensor];
     const Channels all = {0, t->channels};
 #if defined(__x86_64__)
-    if (is_planar(n, s->output)) {
-        fill_plane(t, all, workspace, s->values);
+    if (n->images == 1 && is_planar(n, tensor)) {
+        fill_plane(t, all, workspace, from);
         return;
     }
 #endif
-    copy_image(n, s->output, all, workspace, s->values, NULL);
+    for (uint32_t image = 0; image < n->images; image++) copy_image(n, tensor, all, image, workspace, from, NULL);
+}
+
+static void put_constant(const Network *n, const Step *s, uint8_t *workspace) {
+    if (n->floats) put_float_constant(n, s, workspace);
+    else put_image(n, s->output, workspace, s->values);
 }
 
 /* Padding is the zero point, and nothing ever writes another value there; nor where constants are. */
@@ -107,7 +127,7 @@ static uint8_t *new_workspace(const Network *n) {
     for (uint32_t i = 0; found && !n->floats && i < n->tensors; i++) /* those that are no planes have no size */
         memset(found + n->tensor[i].plane.place, (int)n->tensor[i].zero, n->tensor[i].plane.size);
     for (uint32_t i = 0; found && i < n->steps; i++)
-        if (n->step[i].kind == CONSTANT) put_constant(n, &n->step[i], found);
+        if (n->step[i].kind == CONSTANT && (n->images == 1 || n->tensor[n->step[i].output].home != NONE)) put_constant(n, &n->step[i], found);
     return found;
 }
 
@@ -184,8 +204,8 @@ void run_job(const Runner *r, const Job *job, uint32_t from, uint32_t to, const 
         return;
     }
 #endif
-    if (job->kind == FILL) copy_image(n, n->input, some, workspace, in, NULL);
-    else if (job->kind == EMPTY) copy_image(n, n->output, some, workspace, NULL, out);
+    if (job->kind == FILL) copy_image(n, n->input, some, 0, workspace, in, NULL);
+    else if (job->kind == EMPTY) copy_image(n, n->output, some, 0, workspace, NULL, out);
     else if (job->kind == SPREAD) spread(n, &n->grid[job->step->grid], some, workspace);
     else if (job->step->kind == CONV) conv(r, job->step, some, workspace);
     else if (job->step->kind == ADD) add(n, job->step, some, workspace);

@@ -39,7 +39,7 @@ static void spread_close(const Network *n, const Grid *g, Channels some, uint8_t
         return;
     }
     if (n->layout != CLOSE_ROWS && g->down == 2 && g->right == 2 && from->close == 2 * g->close &&
-        from->slots == 4 * g->slots && t->height == from->slots * (LINE / from->close)) {
+        from->slots == 4 * g->slots && t->height == from->slots * from->parts) {
         spread_avx512(from, g, some.to - some.from, first_pixel(n, g->tensor, workspace) + some.from * from->channel,
                       workspace + g->place + g->origin + some.from * g->channel);
         return;
@@ -54,7 +54,9 @@ static void spread_close(const Network *n, const Grid *g, Channels some, uint8_t
             uint8_t *to = workspace + g->place + g->origin + (y % g->down * g->right + part) * phase;
             for (uint32_t i = 0; i < places; i++)
                 for (uint32_t channel = some.from; channel < some.to; channel++)
-                    gather(to + at[i] + channel * g->channel, x + channel * from->channel, t->width / g->right, g->right);
+                    for (uint32_t image = 0; image < n->images; image++)
+                        gather(to + at[i] + channel * g->channel + image_at(g, image),
+                               x + channel * from->channel + image_at(from, image), t->width / g->right, g->right);
         }
     }
 }

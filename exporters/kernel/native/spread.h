@@ -11,6 +11,9 @@ static inline uint8_t *first_pixel(const Network *n, uint32_t tensor, uint8_t *w
     return workspace + g->place + g->origin;
 }
 
+/* Bytes from the first image to another, of several side by side. */
+static inline size_t image_at(const Grid *g, uint32_t image) { return (size_t)image * g->parts * g->close; }
+
 /* Fills a grid of strides other than 1 from the tensor's home. Rows and columns that no tap reads are left out. */
 void spread(const Network *n, const Grid *g, Channels some, uint8_t *workspace);
 

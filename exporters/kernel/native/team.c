@@ -32,13 +32,14 @@ struct Team {
     Runner *runner;
     const uint8_t *in;
     uint8_t *out;
-    size_t images, alone; /* all; those that each thread makes by itself come first */
+    size_t images, alone; /* all; those that each thread makes by itself come first, */
+    size_t groups, units; /* MANY at a time, so often, then one; how many of either */
     uint64_t jobs;        /* of all images that are made together */
     uint8_t *workspace;   /* of those */
     _Alignas(64) _Atomic uint64_t open;   /* number of the job * 2^SHARES, and its shares that nobody has taken */
     _Alignas(64) _Atomic uint32_t ended;  /* shares of that job */
     _Atomic uint32_t joined, shares;      /* threads; shares of that job */
-    _Alignas(64) _Atomic size_t next;     /* image to be made by one thread */
+    _Alignas(64) _Atomic size_t next;     /* image, or images, to be made by one thread */
     _Atomic size_t made;                  /* such images */
 };
 
@@ -124,18 +125,23 @@ static void make_together(Team *t, uint32_t own) {
 
 static void make_alone(Team *t) {
     Runner *r = t->runner;
-    if (atomic_load(&t->next) >= t->alone) return;
+    if (atomic_load(&t->next) >= t->units) return;
     uint8_t *workspace = take_workspace(r);
     if (!workspace) return; /* others make them, or `recycle_disband` says so */
-    for (size_t image; (image = atomic_fetch_add(&t->next, 1)) < t->alone; atomic_fetch_add(&t->made, 1))
-        for (uint32_t i = 0; i < r->jobs; i++)
-            run_job(r, &r->job[i], 0, r->job[i].channels, t->in + image * bytes_given(r->network),
-                    t->out + image * bytes_made(r->network), workspace);
+    for (size_t unit; (unit = atomic_fetch_add(&t->next, 1)) < t->units;) {
+        const size_t image = unit < t->groups ? unit * MANY : unit + t->groups * (MANY - 1);
+        const uint8_t *in = t->in + image * bytes_given(r->network);
+        uint8_t *out = t->out + image * bytes_made(r->network);
+        if (unit < t->groups && !run_many(r, in, out, workspace)) continue;
+        for (uint32_t i = 0; unit >= t->groups && i < r->jobs; i++)
+            run_job(r, &r->job[i], 0, r->job[i].channels, in, out, workspace);
+        atomic_fetch_add(&t->made, 1);
+    }
     give_workspace(r, workspace);
 }
 
 static int anything_left(const Team *t) {
-    return atomic_load(&t->next) < t->alone || atomic_load(&t->open) >> SHARES < t->jobs;
+    return atomic_load(&t->next) < t->units || atomic_load(&t->open) >> SHARES < t->jobs;
 }
 
 /* Images that are made together: of those that are left when each thread has made as many, all or none. Many threads
@@ -145,12 +151,20 @@ static size_t count_together(size_t images, size_t known) {
     return images == 1 ? 1 : known <= WELL || 2 * left <= most ? left : 0;
 }
 
+/* How many of so many images are made MANY at a time: where each thread that is known has as many of those. */
+static size_t count_groups(const Runner *r, size_t images) {
+    const size_t known = recycle_known(r);
+    return r->many ? images / (MANY * known) * known : 0;
+}
+
 Team *recycle_team(Runner *r, const void *in, void *out, size_t images) {
     Team *t = aligned_alloc(64, (sizeof *t + 63) / 64 * 64);
     if (!t) return NULL;
     const size_t together = count_together(images, recycle_known(r));
     *t = (Team){.runner = r, .in = in, .out = out, .images = images, .alone = images - together,
                 .jobs = (uint64_t)together * r->jobs};
+    t->groups = count_groups(r, t->alone);
+    t->units = t->alone - t->groups * (MANY - 1);
     if (together && !(t->workspace = take_workspace(r))) {
         free(t);
         return NULL;
@@ -171,7 +185,7 @@ int recycle_disband(Team *t) {
     Runner *r = t->runner;
     uint32_t joined = atomic_load(&t->joined), known = atomic_load(&r->known);
     while (joined > known && !atomic_compare_exchange_weak(&r->known, &known, joined)) {}
-    int good = atomic_load(&t->made) == t->alone && atomic_load(&t->open) >> SHARES >= t->jobs;
+    int good = atomic_load(&t->made) == t->units && atomic_load(&t->open) >> SHARES >= t->jobs;
     if (t->workspace) give_workspace(r, t->workspace);
     free(t);
     return good;

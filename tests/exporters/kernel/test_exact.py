@@ -42,14 +42,17 @@ def tiny():
 
 
 def assert_exact(reference, images, steps, x):
-    """Every path gives the last image of the reference, for every image of a batch (N, C, H, W)."""
+    """Every path gives the last image of the reference, for every image of a batch (N, C, H, W); and of one so
+    large that some of them are made side by side."""
     expected = np.stack([reference(images, steps, each)[len(images) - 1] for each in x])
+    many = np.arange(19) ** 2 % 7 % len(x)
     content = packed(images, steps, 0, len(images) - 1)
     for path in paths_here():
         with Kernels(content, path) as kernels:
             assert kernels.source == x.shape[1:] and kernels.target == expected.shape[1:]
             for threads in (1, 2):  # what a call leaves in its workspace is no matter to the next
                 assert np.array_equal(kernels.run(x, threads), expected), path
+                assert np.array_equal(kernels.run(x[many], threads), expected[many]), path
 
 
 def any_images(rng, image: Image, count=2):
