@@ -21,7 +21,10 @@ typedef struct {
 
 struct Runner {
     Network *network;
-    Runner *many; /* of a part of it, for MANY images; NULL where there is none */
+    _Atomic(Runner *) many; /* of a part of it, for MANY images; NULL where there is none, or not yet */
+    _Atomic uint32_t asked; /* whether it has been made, or tried */
+    uint8_t *packed;        /* the network as it was given, of which that is made; or NULL */
+    size_t size;
     Convolve convolve;
     Job *job;
     uint32_t jobs;
@@ -43,8 +46,12 @@ void give_workspace(Runner *r, uint8_t *workspace);
 /* Copies the values of a tensor, channels first, to where they lie; of several images to each. */
 void put_image(const Network *n, uint32_t tensor, uint8_t *workspace, const uint8_t *from);
 
+/* What makes a part of MANY images at a time: made when it is first asked for, since many sessions never have as many;
+ * NULL where there is none, and for those who ask meanwhile. */
+Runner *runner_of_many(Runner *r);
+
 /* Makes MANY images, in a workspace of either runner; 0 where memory ran out. */
-int run_many(Runner *r, const uint8_t *in, uint8_t *out, uint8_t *workspace);
+int run_many(Runner *r, Runner *of_many, const uint8_t *in, uint8_t *out, uint8_t *workspace);
 
 /* Bytes of an image that is given, and of one that is made. */
 size_t bytes_given(const Network *n);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define TOGETHER 257 /* weights of either sign whose sum takes at most 2^16 values: 257 * 255 + 1 */
+#define COLUMNS (2 * AROUND + 1)
 #define VECTOR 32 /* bytes, of AVX2; four rows of four take half of one */
 
 /* The narrowest image, of which a slot of a line would not yet be mostly empty; and how many columns beside a pixel a
@@ -97,7 +98,7 @@ int choose_close(Network *n) {
     return good;
 }
 
-/* Units from a pixel of the result to a tap, the columns aside; what those are goes to `column`. */
+/* Units from a pixel of the result to a tap of the first channel, the columns aside; what those are goes to `column`. */
 static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *column) {
     int32_t down = (int32_t)g->down, right = (int32_t)g->right;
     int32_t x = (int32_t)(tap % w->width) - (int32_t)w->left;
@@ -107,21 +108,15 @@ static size_t distance(const Grid *g, const Window *w, uint32_t tap, int32_t *co
     int32_t phase = (y - row * down) * right + x - *column * right;
     int32_t slots = (int32_t)(g->above + g->slots + g->below);
     const size_t down_to = (size_t)(phase * slots + (int32_t)g->above + row);
-    return tap / w->width / w->height * (g->channel / g->unit) + down_to * (g->slot / g->unit);
+    return down_to * (g->slot / g->unit);
 }
 
 static size_t zeros_at(const Grid *g) { return (g->channels * g->channel + g->above * g->slot) / g->unit; }
 
 /* Of one sign and one column, those numbered from `from` up to `to`; each `apart` from the last. */
-static uint32_t put_column(Step *s, const Spot *spots, uint32_t count, uint32_t minus, int32_t column, uint64_t from,
-                           uint64_t to, uint32_t place, uint32_t apart) {
-    uint32_t seen = 0, written = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (spots[i].minus != minus || spots[i].column != column) continue;
-        if (seen >= from && seen < to) put_distance(s, place + apart * written++, spots[i].distance);
-        seen++;
-    }
-    return written;
+static uint32_t put_column(Step *s, const Spot *spots, uint64_t from, uint64_t to, uint32_t place, uint32_t apart) {
+    for (uint64_t i = from; i < to; i++) put_distance(s, place + apart * (uint32_t)(i - from), spots[i].distance);
+    return (uint32_t)(to - from);
 }
 
 /* Makes as many of either sign, filled up with zeros; for four sums in twos. */
@@ -144,40 +139,61 @@ static void fill_signs(Step *s, const Grid *g, uint32_t place, uint32_t written[
     if (written[1] % 2) put_distance(s, place + written[0] + written[1]++, zeros_at(g));
 }
 
-/* Taps of either sign, of one column or, where `all`, of every one. */
-static void count_taps(const Spot *spots, uint32_t taps, int all, int32_t column, uint64_t count[2]) {
-    count[0] = count[1] = 0;
-    for (uint32_t i = 0; i < taps; i++) count[spots[i].minus] += all || spots[i].column == column;
+void spots_of_window(const Step *s, const Grid *g, Spot *spots) {
+    for (uint32_t i = 0; i < s->window.height * s->window.width; i++) {
+        int32_t column;
+        spots[i].distance = distance(g, &s->window, i, &column);
+        spots[i].bucket = 2 * (uint32_t)(column + AROUND);
+    }
+}
+
+/* Sorts an output channel's taps by column and sign, after those of the window; `begin`: where those of each are. */
+static void sort_taps(const Step *s, const Grid *g, const uint32_t *taps, Spot *spots, uint32_t begin[2 * COLUMNS + 1]) {
+    const uint32_t each = s->window.height * s->window.width, all = taps[0];
+    const size_t apart = g->channel / g->unit;
+    const Spot *of_window = spots;
+    Spot *sorted = spots + each, *unsorted = sorted + all;
+    uint32_t next[2 * COLUMNS] = {0};
+    for (uint32_t i = 0; i < all; i++) {
+        const uint32_t tap = taps[i + 1] >> 1, channel = tap / each;
+        const Spot *at = &of_window[tap - channel * each];
+        unsorted[i] = (Spot){at->distance + channel * apart, at->bucket + (taps[i + 1] & 1)};
+        next[unsorted[i].bucket]++;
+    }
+    begin[0] = 0;
+    for (uint32_t i = 0; i < 2 * COLUMNS; i++) {
+        begin[i + 1] = begin[i] + next[i];
+        next[i] = begin[i];
+    }
+    for (uint32_t i = 0; i < all; i++) sorted[next[unsorted[i].bucket]++] = unsorted[i];
 }
 
 uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Chunk *chunks, uint32_t *place) {
     const Window *w = &s->window;
     const uint32_t paired = g->ways > 1;
-    const uint32_t all = taps[0];
-    uint64_t count[2];
-    for (uint32_t i = 0; i < all; i++) {
-        spots[i].distance = distance(g, w, taps[i + 1] >> 1, &spots[i].column);
-        spots[i].minus = taps[i + 1] & 1;
-    }
-    count_taps(spots, all, 1, 0, count);
-    int one = count[0] <= CHUNK && count[1] <= CHUNK; /* all columns together fit 16 bits */
+    uint32_t begin[2 * COLUMNS + 1], signs[2] = {0, 0};
+    const Spot *sorted = spots + w->height * w->width;
+    sort_taps(s, g, taps, spots, begin);
+    for (uint32_t i = 0; i < 2 * COLUMNS; i++) signs[i % 2] += begin[i + 1] - begin[i];
+    int one = signs[0] <= CHUNK && signs[1] <= CHUNK; /* all columns together fit 16 bits */
     int16_t more = 0;
-    if (!one && g->slot == LINE && count[0] + count[1] <= TOGETHER) {
+    if (!one && g->slot == LINE && signs[0] + signs[1] <= TOGETHER) {
         one = 1;
-        more = (int16_t)floor_of(LEVELS * ((int32_t)count[1] - (int32_t)count[0]), 2);
+        more = (int16_t)floor_of(LEVELS * ((int32_t)signs[1] - (int32_t)signs[0]), 2);
     }
     int32_t first = floor_of(-(int32_t)w->left, (int32_t)g->right);
     int32_t last = floor_of((int32_t)(w->width - 1 - w->left), (int32_t)g->right);
     uint32_t made = 0;
     for (int32_t i = first; i <= last; i++) {
         const int32_t column = i == last ? 0 : i + (i >= 0); /* the middle one, which is always there, comes last */
-        count_taps(spots, all, 0, column, count);
+        const uint32_t *from = begin + 2 * (column + AROUND);
+        const uint64_t count[2] = {from[1] - from[0], from[2] - from[1]};
         const uint64_t most = count[0] > count[1] ? count[0] : count[1];
         const uint64_t parts = one && !column ? 1 : (most + CHUNK - 1) / CHUNK;
         for (uint64_t part = 0; part < parts; part++) {
             uint32_t start = *place, written[2];
             for (uint32_t sign = 0; sign < 2; sign++)
-                written[sign] = put_column(s, spots, all, sign, column, count[sign] * part / parts,
+                written[sign] = put_column(s, sorted + from[sign], count[sign] * part / parts,
                                            count[sign] * (part + 1) / parts,
                                            !sign ? start : paired ? start + 1 : start + written[0], 1 + paired);
             int16_t edge = column ? (int16_t)(uint16_t)(g->zero * (written[0] - written[1])) : more;

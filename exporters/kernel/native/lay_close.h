@@ -12,19 +12,24 @@ int choose_close(Network *n);
 /* Whether the result of a step has the size of its grid's phases, and its window reaches no further than it may. */
 int fits_close(const Network *n, const Step *s);
 
+#define WIDEST (LINE / MANY) /* columns, and rows, of what several images side by side may make */
+
 /* Which steps several images side by side make; 0 where there are none (lay_many.c). */
 int choose_part(Network *n);
 int needs_home(const Network *n, uint32_t tensor);
 
-/* A tap: how far from a pixel of the result, the column aside, which is there too; whether it is subtracted. */
+/* A tap: how far from a pixel of the result, the column aside, for which, with its sign, the bucket stands. */
 typedef struct {
     size_t distance;
-    int32_t column;
-    uint32_t minus;
+    uint32_t bucket;
 } Spot;
 
+/* Those of the window over the first channel. */
+void spots_of_window(const Step *s, const Grid *g, Spot *spots);
+
 /* An output channel's taps as chunks: one for each column of the window, whose sum together fits 16 bits, or where
- * that is not so one or more for each, whose sums do by themselves; returns how many. `spots`: room for all of them. */
+ * that is not so one or more for each, whose sums do by themselves; returns how many. `spots`: those of
+ * the window, and room for twice as many as there are taps. */
 uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Chunk *chunks, uint32_t *place);
 
 /* Which pixels of a result are in the image; 0 where memory ran out. */

@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WIDEST (LINE / MANY) /* columns, and rows */
-#define TRIES 8              /* steps at either end of a run without which it might be a part */
+#define TRIES 8 /* steps at either end of a run without which it might be a part */
 
 static int suits(const Network *n, const Step *s) {
     const Tensor *made = &n->tensor[s->output];

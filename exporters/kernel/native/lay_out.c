@@ -151,8 +151,10 @@ static int lay_out_taps(Network *n, Step *s, const uint32_t *taps) {
     s->first_chunk = calloc(channels + 1, sizeof *s->first_chunk);
     s->chunks = calloc(chunks, sizeof *s->chunks);
     s->distances = calloc((size_t)entries + 4, s->wide ? 4 : 2);
-    Spot *spots = g->close ? calloc((size_t)most + 1, sizeof *spots) : NULL;
+    const size_t of_window = (size_t)s->window.height * s->window.width;
+    Spot *spots = g->close ? calloc(of_window + 2 * (size_t)most, sizeof *spots) : NULL;
     if (!s->first_chunk || !s->chunks || !s->distances || (g->close && !spots)) return free(spots), 0;
+    if (g->close) spots_of_window(s, g, spots);
     chunks = 0;
     for (uint32_t i = 0; i < channels; taps += 1 + taps[0], i++) {
         uint32_t parts = parts_of(taps, &each);

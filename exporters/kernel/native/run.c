@@ -27,28 +27,35 @@ static Runner *open_for(const uint8_t *bytes, size_t size, Convolve convolve, ui
     return snprintf(why, MESSAGE, "no memory"), NULL;
 }
 
-/* What makes a part of several images at a time, where there is one: NULL is no error. */
-static Runner *open_many(const Runner *one, const uint8_t *bytes, size_t size) {
-    const Network *n = one->network;
-    char why[MESSAGE];
-    if (n->floats || (n->layout != CLOSE && n->layout != MIXED)) return NULL;
-    Runner *many = open_for(bytes, size, one->convolve, MANY, why);
-    if (!many || n->tensor[many->network->cut].home != NONE) return many;
-    recycle_close(many);
-    return NULL;
-}
-
 Runner *recycle_open(const uint8_t *bytes, size_t size, const char *path, char why[MESSAGE]) {
     Convolve convolve = convolve_for(path);
     if (!convolve) return snprintf(why, MESSAGE, "this processor has no %s", path), NULL;
     Runner *runner = open_for(bytes, size, convolve, 1, why);
-    if (runner) runner->many = open_many(runner, bytes, size);
+    if (!runner || runner->network->floats) return runner;
+    if (runner->network->layout != CLOSE && runner->network->layout != MIXED) return runner;
+    runner->packed = malloc(size); /* without which images are made one after the other */
+    if (runner->packed) memcpy(runner->packed, bytes, runner->size = size);
     return runner;
+}
+
+Runner *runner_of_many(Runner *r) {
+    Runner *many = atomic_load(&r->many);
+    if (many || !r->packed || atomic_exchange(&r->asked, 1)) return many;
+    char why[MESSAGE];
+    const Network *n = r->network;
+    many = open_for(r->packed, r->size, r->convolve, MANY, why);
+    if (many && n->tensor[many->network->cut].home == NONE) {
+        recycle_close(many); /* it would begin at what tables make */
+        many = NULL;
+    }
+    atomic_store(&r->many, many);
+    return many;
 }
 
 void recycle_close(Runner *runner) {
     if (!runner) return;
-    recycle_close(runner->many);
+    recycle_close(atomic_load(&runner->many));
+    free(runner->packed);
     for (int i = 0; i < KEPT; i++) free(runner->workspace[i]);
     free_jobs(runner);
     network_free(runner->network);
@@ -64,8 +71,7 @@ void recycle_shape(const Runner *runner, uint32_t shape[6]) {
 
 void recycle_counts(const Runner *runner, uint64_t counts[5]) {
     const Network *n = runner->network;
-    const size_t more = runner->many ? runner->many->network->workspace : 0;
-    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace * bytes_each(n) + more, n->steps};
+    uint64_t found[5] = {n->weights, n->narrow, n->chunked, n->workspace * bytes_each(n), n->steps};
     memcpy(counts, found, sizeof found);
 }
 

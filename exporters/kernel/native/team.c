@@ -29,7 +29,7 @@
 #define WELL 4         /* threads that share any job well */
 
 struct Team {
-    Runner *runner;
+    Runner *runner, *many; /* the latter of MANY images, or NULL */
     const uint8_t *in;
     uint8_t *out;
     size_t images, alone; /* all; those that each thread makes by itself come first, */
@@ -132,7 +132,7 @@ static void make_alone(Team *t) {
         const size_t image = unit < t->groups ? unit * MANY : unit + t->groups * (MANY - 1);
         const uint8_t *in = t->in + image * bytes_given(r->network);
         uint8_t *out = t->out + image * bytes_made(r->network);
-        if (unit < t->groups && !run_many(r, in, out, workspace)) continue;
+        if (unit < t->groups && !run_many(r, t->many, in, out, workspace)) continue;
         for (uint32_t i = 0; unit >= t->groups && i < r->jobs; i++)
             run_job(r, &r->job[i], 0, r->job[i].channels, in, out, workspace);
         atomic_fetch_add(&t->made, 1);
@@ -151,10 +151,11 @@ static size_t count_together(size_t images, size_t known) {
     return images == 1 ? 1 : known <= WELL || 2 * left <= most ? left : 0;
 }
 
-/* How many of so many images are made MANY at a time: where each thread that is known has as many of those. */
-static size_t count_groups(const Runner *r, size_t images) {
-    const size_t known = recycle_known(r);
-    return r->many ? images / (MANY * known) * known : 0;
+/* How often MANY images are made at a time: as often by each thread that is known, or not at all. */
+static size_t count_groups(Team *t) {
+    const size_t known = recycle_known(t->runner), each = t->alone / (MANY * known);
+    if (each) t->many = runner_of_many(t->runner);
+    return t->many ? each * known : 0;
 }
 
 Team *recycle_team(Runner *r, const void *in, void *out, size_t images) {
@@ -163,7 +164,7 @@ Team *recycle_team(Runner *r, const void *in, void *out, size_t images) {
     const size_t together = count_together(images, recycle_known(r));
     *t = (Team){.runner = r, .in = in, .out = out, .images = images, .alone = images - together,
                 .jobs = (uint64_t)together * r->jobs};
-    t->groups = count_groups(r, t->alone);
+    t->groups = count_groups(t);
     t->units = t->alone - t->groups * (MANY - 1);
     if (together && !(t->workspace = take_workspace(r))) {
         free(t);

@@ -32,7 +32,7 @@ def tried(content, rng):
             with Kernels(content, path) as kernels:
                 refused = False
                 if kernels.counts.workspace < LARGEST:
-                    count, threads = int(rng.integers(1, 3)), int(rng.integers(1, 3))
+                    count, threads = int(rng.choice((1, 2, 9, 18))), int(rng.integers(1, 3))
                     kernels.run(any_images(kernels, rng, count), threads)
         except CorruptArtefact:
             return True
@@ -109,7 +109,7 @@ def main(seed: int = 0, count: int = 8) -> None:
             else:
                 run += 1
     with Kernels(content) as kernels:
-        x = any_images(kernels, rng, 2)
+        x = any_images(kernels, rng, 9)
         threads = [threading.Thread(target=kernels.run, args=(x,)) for _ in range(12)]
         for thread in threads:
             thread.start()

@@ -7,7 +7,7 @@
 
 #include "run.h"
 
-enum { IMAGES = 5, THREADS = 3, CALLERS = 2, CALLS = 12 };
+enum { IMAGES = 25, FEW = 5, THREADS = 3, CALLERS = 2, CALLS = 12 };
 
 static Runner *runner;
 static size_t given, made;
@@ -41,7 +41,7 @@ static void make(size_t count, uint32_t threads, uint8_t *out) {
 static void *call(void *unused) {
     uint8_t *out = malloc(made * IMAGES);
     for (uint32_t i = 0; out && i < CALLS; i++) {
-        size_t count = i % IMAGES + 1;
+        size_t count = i % FEW + 1 < FEW ? i % FEW + 1 : IMAGES; /* of which eight are made side by side */
         memset(out, 0, made * IMAGES);
         make(count, 1 + (i + 1) % THREADS, out);
         if (memcmp(out, expected, made * count)) exit(6);
