@@ -133,7 +133,8 @@ static uint8_t *new_workspace(const Network *n) {
     for (uint32_t i = 0; found && !n->floats && i < n->tensors; i++) /* those that are no planes have no size */
         memset(found + n->tensor[i].plane.place, (int)n->tensor[i].zero, n->tensor[i].plane.size);
     for (uint32_t i = 0; found && i < n->steps; i++)
-        if (n->step[i].kind == CONSTANT && (n->images == 1 || n->tensor[n->step[i].output].home != NONE)) put_constant(n, &n->step[i], found);
+        if (n->step[i].kind == CONSTANT && (n->images == 1 || n->tensor[n->step[i].output].home != NONE))
+            put_constant(n, &n->step[i], found);
     return found;
 }
 

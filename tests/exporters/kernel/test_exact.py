@@ -42,8 +42,8 @@ def tiny():
 
 
 def assert_exact(reference, images, steps, x):
-    """Every path gives the last image of the reference, for every image of a batch (N, C, H, W); and of one so
-    large that some of them are made side by side."""
+    """Every path gives the last image of the reference, for every image of a batch (N, C, H, W); and of
+    one so large that some of them are made side by side."""
     expected = np.stack([reference(images, steps, each)[len(images) - 1] for each in x])
     many = np.arange(19) ** 2 % 7 % len(x)
     content = packed(images, steps, 0, len(images) - 1)
@@ -215,13 +215,46 @@ def test_sums_of_more_than_16_bits_at_their_extremes(reference, draw_conv, side)
     conv.signs[0], conv.signs[1], conv.signs[2] = 1, -1, 0
     conv.signs[3].reshape(-1)[:] = np.r_[np.ones(CHUNK), -np.ones(CHUNK), np.zeros(540 - 2 * CHUNK)]
     conv.signs[4].reshape(-1)[:] = np.r_[np.ones(CHUNK + 1), np.zeros(540 - CHUNK - 1)]
+    conv.signs[5].reshape(-1)[:] = np.r_[np.ones(198), -np.ones(59), np.zeros(283)]  # 257 values of 8 bits
     conv.scale[:] = 1e-5
     assert narrow_channels(conv) == 2
-    x = np.concatenate([np.full((1, 60, side, side), 255, np.uint8), any_images(rng, image)])
+    most = np.where(np.arange(60) < 22, 255, 0).astype(np.uint8)[:, None, None] + np.zeros(
+        (side, side), np.uint8
+    )
+    x = np.stack([np.full((60, side, side), 255, np.uint8), most, 255 - most, *any_images(rng, image)])
     assert_exact(reference, [image, result], [conv], x)
     with Kernels(packed([image, result], [conv], 0, 1)) as kernels:
         counts = kernels.counts
         assert (counts.narrow, counts.chunked, counts.weights) == (2, 4, int(np.abs(conv.signs).sum()))
+
+
+def test_channels_of_more_taps_than_tables_can_sum(reference, draw_conv):
+    """2^17 x 255 x 64 is the most that 32 bits of a table's sum hold: grids take over, tables refuse."""
+    rng, image = np.random.default_rng(0), Image(16_384, 3, 3, 7)
+    conv, made = draw_conv(rng, image, 2, Window((3, 3), (1, 1), (1, 1, 1, 1)), 1.0)
+    conv.magnitude[:] = 40  # or sums might leave 32 bits
+    content, x = packed([image, made], [conv], 0, 1), any_images(rng, image)
+    for path in paths_here():
+        if path == "avx512vbmi":
+            with pytest.raises(RecycleError, match="its channels have too many taps"):
+                Kernels(content, path)
+            continue
+        with Kernels(content, path) as kernels:
+            expected = np.stack([reference([image, made], [conv], each)[1] for each in x])
+            assert np.array_equal(kernels.run(x), expected), path
+
+
+@pytest.mark.parametrize("channels", (5, 33, 70))
+def test_a_part_of_several_images_in_the_midst_of_a_network(reference, draw_conv, channels):
+    """What comes before is larger, what follows a linear layer; sums of 16 bits, of 32, and moved to fit."""
+    rng, images, steps = np.random.default_rng(channels), [Image(4, 16, 16, 3)], []
+    three, half = Window((3, 3), (1, 1), (1, 1, 1, 1)), Window((3, 3), (2, 2), (1, 1, 1, 1))
+    for window, density in ((three, 0.5), (half, 0.9), (three, 0.4), (half, 0.3), (three, 1.0)):
+        conv, made = draw_conv(rng, images[-1], channels, window, density, (len(steps), len(steps) + 1))
+        images.append(made)
+        steps.append(conv)
+    last, made = draw_conv(rng, images[-1], 10, Window((4, 4), (1, 1), (0, 0, 0, 0)), 0.2, (5, 6))
+    assert_exact(reference, [*images, made], [*steps, last], any_images(rng, images[0]))
 
 
 def test_distances_of_more_than_16_bits(reference, draw_conv):
