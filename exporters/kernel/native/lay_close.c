@@ -50,6 +50,7 @@ static void size_close(const Network *n, Grid *g) {
     g->unit = g->slot == LINE ? LINE : g->close < 8 ? g->close : 8;
     g->parts = g->slot / g->close / n->images;
     g->slots = (rows + g->parts - 1) / g->parts;
+    g->moves = !by_row;
     if (!by_row) {
         g->ways = g->slots == 1 ? 4 : g->slots == 2 ? 2 : 1;
         g->twos = g->slots == 1;
@@ -177,7 +178,7 @@ uint32_t put_close(Step *s, const Grid *g, const uint32_t *taps, Spot *spots, Ch
     for (uint32_t i = 0; i < 2 * COLUMNS; i++) signs[i % 2] += begin[i + 1] - begin[i];
     int one = signs[0] <= CHUNK && signs[1] <= CHUNK; /* all columns together fit 16 bits */
     int16_t more = 0;
-    if (!one && g->slot == LINE && signs[0] + signs[1] <= TOGETHER) {
+    if (!one && g->moves && signs[0] + signs[1] <= TOGETHER) {
         one = 1;
         more = (int16_t)floor_of(LEVELS * ((int32_t)signs[1] - (int32_t)signs[0]), 2);
     }

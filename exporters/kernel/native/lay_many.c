@@ -40,7 +40,7 @@ static void mark_reads(const Network *n, uint32_t from, uint32_t to, uint8_t as,
         const Step *s = &n->step[i];
         if (s->kind == CONSTANT) continue;
         marks[s->input] |= as;
-        if (s->kind != MAXPOOL && s->other != NONE) marks[s->other] |= as;
+        if (s->other != NONE) marks[s->other] |= as;
     }
 }
 

@@ -16,6 +16,7 @@
 #define GROUP 64      /* and that are written at a time */
 #define MOST_MEMORY ((size_t)1 << 32) /* of a workspace */
 #define MANY 8        /* images that small layers make at a time */
+#define LARGEST_STRIDE 8
 #define AROUND 3      /* rows and columns that a window over a close grid may reach beyond it */
 
 enum { CONV = 1, MAXPOOL = 2, ADD = 3, CONSTANT = 4 };
@@ -54,6 +55,7 @@ typedef struct {
     uint32_t slots, above, below; /* of a phase of a close grid: of the image, and before and after it */
     uint32_t unit;          /* bytes that a distance counts */
     uint32_t ways;          /* sums of each pixel: where there are two or four, taps lie in pairs, one of them subtracted */
+    uint32_t moves;         /* whether its path moves sums of both signs together into 16 bits, by a chunk's `edge` */
     uint32_t twos;          /* whether taps of a sign, or pairs, are filled up to an even number */
     size_t origin;          /* first pixel of the first phase, from where a channel begins */
     uint32_t parent;        /* grids whose rows must be equally long are joined: the one that speaks for them */

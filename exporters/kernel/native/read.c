@@ -28,7 +28,6 @@
 #define MOST_CHANNELS 16384
 #define LARGEST_SIDE 4096
 #define LARGEST_WINDOW 31
-#define LARGEST_STRIDE 8
 #define LARGEST_IMAGE (1u << 28)
 
 int read_word(Reader *r, uint32_t *value) {

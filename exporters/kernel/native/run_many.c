@@ -6,7 +6,8 @@
 #include "job.h"
 #include "lay_close.h"
 #include "spread.h"
-#define MOST_ROWS (8 * WIDEST) /* of the image that strides of 8 take to WIDEST */
+
+#define MOST_ROWS (LARGEST_STRIDE * WIDEST)
 
 #if defined(__x86_64__)
 #include <immintrin.h>

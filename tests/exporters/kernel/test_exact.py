@@ -206,7 +206,7 @@ def test_small_images_made_before_large_ones_are_read_after_them(reference, draw
     assert_exact(reference, images, steps, any_images(rng, images[0]))
 
 
-@pytest.mark.parametrize("side", (4, 8, 16, 32))
+@pytest.mark.parametrize("side", (4, 8, 16, 32, 40))
 def test_sums_of_more_than_16_bits_at_their_extremes(reference, draw_conv, side):
     """Full rows of either sign over images of 255: 540 x 255 = 137,700; and rows at the limit."""
     rng, window = np.random.default_rng(0), Window((3, 3), (1, 1), (1, 1, 1, 1))
@@ -218,9 +218,8 @@ def test_sums_of_more_than_16_bits_at_their_extremes(reference, draw_conv, side)
     conv.signs[5].reshape(-1)[:] = np.r_[np.ones(198), -np.ones(59), np.zeros(283)]  # 257 values of 8 bits
     conv.scale[:] = 1e-5
     assert narrow_channels(conv) == 2
-    most = np.where(np.arange(60) < 22, 255, 0).astype(np.uint8)[:, None, None] + np.zeros(
-        (side, side), np.uint8
-    )
+    most = np.zeros((60, side, side), np.uint8)
+    most[:22] = 255  # what is added, and nothing that is subtracted
     x = np.stack([np.full((60, side, side), 255, np.uint8), most, 255 - most, *any_images(rng, image)])
     assert_exact(reference, [image, result], [conv], x)
     with Kernels(packed([image, result], [conv], 0, 1)) as kernels:
